@@ -1,0 +1,42 @@
+# `make run` and `make test` are all that a fresh machine needs: Python 3.11 or newer, and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+QUIET := --quiet --disable-pip-version-check
+
+.PHONY: run test lint types check lock clean
+
+run: $(READY)
+	@$(BIN)/superdef-bench run configs/quickstart.toml -o runs/quickstart
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: test lint types
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "superdef-bench needs Python 3.11 or newer; hint: make PYTHON=python3.12 run"; exit 2; }
+	@echo "setting up $(VENV) (PyTorch is large: a few minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install $(QUIET) -r requirements.lock
+	@$(BIN)/python -m pip install $(QUIET) --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+# Needs uv. The header line of the lock is ours, the rest is uv's.
+lock:
+	{ echo "# Every dependency of the package and of its tests, pinned. Regenerate with: make lock"; \
+	  uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header \
+	    --no-annotate; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

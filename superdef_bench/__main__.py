@@ -1,0 +1,5 @@
+"""`python -m superdef_bench`."""
+
+from superdef_bench.cli import main
+
+main()

@@ -1,0 +1,146 @@
+"""Call an attack on the images of a shard and check what it returns."""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from superdef_bench.benchmark import BuiltAttack
+from superdef_bench.checks import check_examples
+from superdef_bench.errors import CellError, SuperdefError
+from superdef_bench.fingerprint import fingerprint
+from superdef_bench.rng import Random
+from superdef_bench.transform import Protected
+from superdef_bench.types import AttackContext, Goal, Threat
+
+
+@dataclass
+class Examples:
+    """Adversarial images and what it took to make them.
+
+    Attributes:
+        images: `(N, C, H, W)`.
+        first_step: Gradient steps until the attack saw each fooled, -1 for never, `(N,)`.
+        forwards: Mean per image of its batch, `(N,)` float64.
+        backwards: Likewise.
+        seconds: Likewise.
+        batch_dependent: Whether an image's example may depend on the others.
+    """
+
+    images: Tensor
+    first_step: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    seconds: Tensor
+    batch_dependent: bool
+
+    def pack(self) -> dict[str, Tensor]:
+        """Return named tensors for the bank."""
+        return {**vars(self), "batch_dependent": torch.tensor(self.batch_dependent)}
+
+    @classmethod
+    def unpack(cls, tensors: dict[str, Tensor], device: torch.device) -> "Examples":
+        flag = bool(tensors.pop("batch_dependent"))
+        images = tensors.pop("images").to(device)
+        return cls(images, **tensors, batch_dependent=flag)
+
+
+def make_examples(
+    attack: BuiltAttack,
+    model: Protected,
+    x: Tensor,
+    y: Tensor,
+    ids: Tensor,
+    threat: Threat,
+    goal: Goal,
+    *,
+    seed: int,
+    batch_size: int,
+) -> Examples:
+    """Attack images `(N, C, H, W)` with labels and ids `(N,)`, `batch_size` at once.
+
+    Raises:
+        CellError: The attack raised or broke its contract.
+    """
+    size = len(x) if attack.batch_dependent else batch_size
+    parts = [
+        _attack(attack, model, *batch, threat, goal, seed)
+        for batch in zip(x.split(size), y.split(size), ids.split(size), strict=True)
+    ]
+    return Examples(
+        images=torch.cat([part.images for part in parts]),
+        first_step=torch.cat([part.first_step for part in parts]),
+        forwards=torch.cat([part.forwards for part in parts]),
+        backwards=torch.cat([part.backwards for part in parts]),
+        seconds=torch.cat([part.seconds for part in parts]),
+        batch_dependent=any(part.batch_dependent for part in parts),
+    )
+
+
+def _attack(
+    attack: BuiltAttack,
+    model: Protected,
+    x: Tensor,
+    y: Tensor,
+    ids: Tensor,
+    threat: Threat,
+    goal: Goal,
+    seed: int,
+) -> Examples:
+    owner = f"attack {attack.name!r}"
+    model = model.view(model.gradient)  # its draws start afresh for every batch
+    before = x.clone()
+    context = AttackContext.start(ids, Random(seed, f"attack/{attack.name}", ids), goal=goal)
+    start = time.perf_counter()
+    with _seeded(fingerprint(seed, attack.name, ids.tolist())) as generators:
+        try:
+            returned = attack.attack(model, x, y, threat, context)
+            images = check_examples(owner, x, before, returned, threat)
+        except SuperdefError as error:
+            raise CellError(error.message, hint=error.hint) from error
+        except Exception as error:
+            raise CellError(f"{owner} raised {type(error).__name__}: {error}") from error
+        drew = generators.used()
+    count = len(x)
+    forwards, backwards = model.passes.forwards, model.passes.backwards
+    return Examples(
+        images=images,
+        first_step=context.first_step.cpu(),
+        forwards=torch.full((count,), forwards / count, dtype=torch.float64),
+        backwards=torch.full((count,), backwards / count, dtype=torch.float64),
+        seconds=torch.full((count,), (time.perf_counter() - start) / count, dtype=torch.float64),
+        batch_dependent=bool(attack.batch_dependent) or drew,
+    )
+
+
+class _Generators:
+    """The global generators, seeded; tells whether they were drawn from."""
+
+    def __init__(self, seed: int) -> None:
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # it is the global one that third-party code uses
+        random.seed(seed)
+        self._before = self._state()
+
+    def _state(self) -> tuple[bytes, bytes, int, object]:
+        _, keys, place, *_ = np.random.get_state()  # as above
+        state = torch.get_rng_state().numpy().tobytes()
+        return state, np.asarray(keys).tobytes(), int(place), random.getstate()
+
+    def used(self) -> bool:
+        return self._state() != self._before
+
+
+@contextmanager
+def _seeded(key: str) -> Iterator[_Generators]:
+    """Seed the global generators for a while, and put them back."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # as above
+    with torch.random.fork_rng():
+        yield _Generators(int(key[:8], 16))
+    np.random.set_state(numpy_state)  # as above
+    random.setstate(python_state)

@@ -1,0 +1,220 @@
+"""Build everything that a config names, check that it fits together, and key it."""
+
+import time
+from typing import Any
+
+import torch
+from torch import nn
+
+from superdef_bench.benchmark import Benchmark, BuiltAttack, BuiltDefense
+from superdef_bench.config import AttackChoice, Choice, Config, DefenseChoice
+from superdef_bench.errors import ConfigError, ContractError
+from superdef_bench.fingerprint import fingerprint, sources, tensors
+from superdef_bench.plugins import Plugin, Registry
+from superdef_bench.progress import progress_bar
+from superdef_bench.suggest import did_you_mean
+from superdef_bench.transform import InputTransform, Protected
+from superdef_bench.types import Attack, Dataset, Defense, Task
+from superdef_bench.weights import find_weights
+
+_PROBE = 8
+
+
+def build(config: Config, registry: Registry, device: torch.device) -> Benchmark:
+    """Build dataset, model, attacks and defenses; nothing is attacked.
+
+    Raises:
+        ConfigError: A name, argument or size does not fit.
+        PluginError: A plugin cannot be built.
+        DataError: Data or weights are missing or damaged.
+    """
+    # All names and arguments first: what can fail at once should not wait for a download.
+    plugins = {id(choice): registry.get(kind, choice.plugin) for kind, choice in _choices(config)}
+    for _, choice in _choices(config):
+        plugins[id(choice)].check_arguments(choice.arguments)
+    attacks = tuple(_attack(config, c, plugins[id(c)]) for c in config.attacks)
+    built = {id(c): _build(plugins[id(c)], c) for c in _stages(config)}
+    dataset = _build(plugins[id(config.dataset)], config.dataset)
+    model = _build(plugins[id(config.model)], config.model)
+    model = model.eval().requires_grad_(False).to(device)  # no attack needs a weight's gradient
+    task = _task(config, dataset, model, plugins[id(config.model)])
+    bare = Protected((), model, seed=config.seed).eval()
+    _check_model(bare, dataset, task, device)
+    defenses: list[BuiltDefense] = []
+    with progress_bar(len(config.defenses)) as bar:
+        for choice in config.defenses:
+            bar.show(f"building {choice.name}", f"{len(defenses)}/{len(config.defenses)}")
+            parts = [(plugins[id(c)], c, built[id(c)]) for c in choice.chain or (choice,)]
+            defenses.append(_defense(choice, parts, bare, task, dataset, device, config.seed))
+            bar.advance(1)
+    return Benchmark(config, dataset, task, bare, attacks, tuple(defenses), device)
+
+
+def _choices(config: Config) -> list[tuple[Any, Choice]]:
+    return [
+        ("dataset", config.dataset),
+        ("model", config.model),
+        *(("attack", choice) for choice in config.attacks),
+        *(("defense", choice) for choice in _stages(config)),
+    ]
+
+
+def _stages(config: Config) -> list[Choice]:
+    return [stage for choice in config.defenses for stage in (choice.chain or (choice,))]
+
+
+def _build(plugin: Plugin, choice: Choice) -> Any:
+    return plugin.build(**choice.arguments)
+
+
+def _resolved(plugin: Plugin, choice: Choice) -> dict[str, Any]:
+    return {"plugin": plugin.name, **plugin.defaults, **choice.arguments}
+
+
+def _attack(config: Config, choice: AttackChoice, plugin: Plugin) -> BuiltAttack:
+    attack: Attack = plugin.build(**choice.arguments)
+    norm = choice.norm or config.norm
+    if norm not in attack.norms:
+        raise ConfigError(
+            f"attack {choice.name!r} has no norm {norm!r}",
+            hint=did_you_mean(norm, attack.norms),
+        )
+    own = choice.norm not in (None, config.norm)
+    short = choice.limit is not None and choice.limit < config.limit
+    resolved = _resolved(plugin, choice)
+    return BuiltAttack(
+        name=choice.name,
+        attack=attack,
+        arguments=resolved,
+        fingerprint=fingerprint("attack", resolved, sources(plugin.file)),
+        norm=norm,
+        eps=choice.eps or config.eps,
+        rungs=tuple(r for r in config.rungs if r in (choice.rungs or config.rungs)),
+        limit=choice.limit,
+        counted=not own and not short and attack.kind != "corruption",
+    )
+
+
+def _task(config: Config, dataset: Dataset, model: nn.Module, plugin: Plugin) -> Task:
+    images, _ = dataset.load([0])
+    key = fingerprint(
+        "model",
+        _resolved(plugin, config.model),
+        sources(plugin.file),
+        tensors(model.state_dict()),
+    )
+    channels, height, width = images.shape[1:]
+    return Task(
+        dataset=dataset.name,
+        sha256=dataset.sha256,
+        num_classes=dataset.num_classes,
+        class_names=tuple(dataset.class_names),
+        input_shape=(channels, height, width),
+        model=config.model.name,
+        model_fingerprint=key,
+        loader=find_weights,
+    )
+
+
+def _check_model(bare: Protected, dataset: Dataset, task: Task, device: torch.device) -> None:
+    images, _ = dataset.load([0, 1])
+    try:
+        with torch.no_grad():
+            logits = bare(images.to(device))
+    except Exception as error:
+        raise ConfigError(
+            f"model {task.model!r} cannot take the images {task.input_shape} of dataset "
+            f"{task.dataset!r}: {str(error).splitlines()[0]}",
+            hint="resizing and cropping belong to the dataset",
+        ) from error
+    if tuple(logits.shape) != (2, task.num_classes):
+        raise ConfigError(
+            f"model {task.model!r} has {logits.shape[-1]} classes, dataset {task.dataset!r} has "
+            f"{task.num_classes}",
+            hint="take a model that was trained for this dataset",
+        )
+
+
+def _defense(
+    choice: DefenseChoice,
+    parts: list[tuple[Plugin, Choice, Defense]],
+    bare: Protected,
+    task: Task,
+    dataset: Dataset,
+    device: torch.device,
+    seed: int,
+) -> BuiltDefense:
+    before = tensors(bare.classifier.state_dict())
+    module: nn.Module = bare.classifier
+    for _, _, defense in reversed(parts):
+        if choice.chain and not isinstance(defense, InputTransform):
+            raise ConfigError(
+                f"defense {choice.name!r} chains {type(defense).__name__}, which is no transform",
+                hint="a chain takes input transforms",
+            )
+        module = defense.protect(module, task)
+    if tensors(bare.classifier.state_dict()) != before:
+        raise ContractError(
+            f"defense {choice.name!r} changed the classifier it was given",
+            hint="protect must copy what it changes",
+        )
+    stochastic = any(defense.stochastic for _, _, defense in parts)
+    if not isinstance(module, Protected):
+        module = Protected((), module, stochastic=stochastic)
+    protected = module.eval().requires_grad_(False).to(device)
+    protected = protected.view("exact", seed=seed, stream=f"defense/{choice.name}")
+    suffix, seconds = _try(choice, protected, dataset, device)
+    resolved = [_resolved(plugin, stage) for plugin, stage, _ in parts]
+    return BuiltDefense(
+        name=choice.name + suffix,
+        protected=protected,
+        arguments={"chain": resolved} if choice.chain else resolved[0],
+        fingerprint=fingerprint(
+            "defense",
+            resolved,
+            [sources(plugin.file) for plugin, _, _ in parts],
+            tensors(protected.state_dict()),
+            choice.name if stochastic else "",
+        ),
+        differentiable=all(defense.differentiable for _, _, defense in parts),
+        replaces=any(getattr(defense, "replaces", False) for _, _, defense in parts),
+        limit=choice.limit,
+        seconds=seconds,
+    )
+
+
+def _try(
+    choice: DefenseChoice, protected: Protected, dataset: Dataset, device: torch.device
+) -> tuple[str, float]:
+    """Return what the row's name says about size, and the seconds of a forward per image.
+
+    A defense that fails on these images is no config error unless its size is the reason: its
+    cells will fail one by one, with the error.
+    """
+    count = min(_PROBE, len(dataset.ids))
+    images = dataset.load(range(count))[0].to(device)
+    suffix = ""
+    if any(stage.output == "resize_back" for stage in protected.transforms):
+        suffix = " (resize_back)"
+    with torch.no_grad():
+        try:
+            defended = protected.defend(images)
+        except Exception:
+            return suffix, 0.0
+        resized = defended.shape[-2:] != images.shape[-2:]
+        try:
+            protected.classifier(defended)
+            start = time.perf_counter()
+            protected(images)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds = (time.perf_counter() - start) / count
+        except Exception as error:
+            if not resized:
+                return suffix, 0.0
+            raise ConfigError(
+                f"defense {choice.name!r} gives {defended.shape[-1]}x{defended.shape[-2]} images, "
+                f"which the classifier refuses: {str(error).splitlines()[0]}",
+                hint='set output = "resize_back"',
+            ) from error
+    return " (native)" if resized else suffix, seconds

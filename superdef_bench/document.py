@@ -1,0 +1,203 @@
+"""The results document: everything that a leaderboard, a plot or a gate needs to know."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from superdef_bench.aggregate import CellRecords, worst_rows
+from superdef_bench.benchmark import Benchmark, BuiltAttack, BuiltDefense
+from superdef_bench.config import parse_eps
+from superdef_bench.cost import cost_rows
+from superdef_bench.plan import Cell, Group, Plan
+from superdef_bench.provenance import machine, versions
+from superdef_bench.results import SCHEMA
+from superdef_bench.types import Rung
+
+if TYPE_CHECKING:
+    from superdef_bench.runner import Outcome
+
+
+def describe(
+    benchmark: Benchmark,
+    plan: Plan,
+    outcome: "Outcome",
+    *,
+    command: str,
+    folder: str,
+    seconds: float,
+) -> dict[str, Any]:
+    """Return the JSON document of a finished run."""
+    config, task = benchmark.config, benchmark.task
+    eps = [parse_eps(text) for text in config.eps]
+    accuracy: list[dict[str, Any]] = []
+    for defense in benchmark.defenses:
+        cells = list(_records(benchmark, plan, outcome, defense))
+        for cell in cells:
+            accuracy += cell.rows()
+        if any(cell.kind == "clean" for cell in cells):
+            accuracy += worst_rows(cells, eps)
+    return {
+        "schema": SCHEMA,
+        "name": config.name,
+        "provenance": {
+            "command": command,
+            "folder": folder,
+            "versions": versions(),
+            "machine": machine(str(benchmark.device)),
+            "batch_size": config.batch_size,
+            "seconds": round(seconds, 1),
+            "records": {"reused": outcome.reused, "computed": outcome.computed},
+        },
+        "config": asdict(config),
+        "dataset": {
+            "name": task.dataset,
+            "split": benchmark.dataset.split,
+            "sha256": task.sha256,
+            "images": benchmark.limit,
+            "classes": task.num_classes,
+            "shape": list(task.input_shape),
+        },
+        "model": {"name": task.model, "fingerprint": task.model_fingerprint},
+        "threat": {"norm": config.norm, "eps": eps},
+        "rungs": [str(rung) for rung in config.rungs],
+        "seed": config.seed,
+        "attacks": {attack.name: _attack(attack) for attack in benchmark.attacks},
+        "defenses": {
+            defense.name: _defense(benchmark, plan, outcome, defense)
+            for defense in benchmark.defenses
+        },
+        "accuracy": accuracy,
+        "cost": list(_costs(benchmark)),
+        "failures": [
+            {**_columns(benchmark, cell), "error": outcome.failures[cell.key]}
+            for cell in plan.cells
+            if cell.key in outcome.failures
+        ],
+        "not_applicable": [
+            {"defense": defense, "rung": rung, "why": why} for defense, rung, why in plan.left_out
+        ],
+    }
+
+
+def _columns(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
+    return {
+        "dataset": benchmark.task.dataset,
+        "model": benchmark.task.model,
+        "defense": cell.defense,
+        "rung": cell.rung,
+        "source": cell.source,
+        "attack": cell.attack,
+        "goal": cell.goal,
+        "topk": 1,
+        "norm": cell.threat.norm,
+        "eps": cell.threat.eps,
+        "settings": cell.settings,
+        "draws": 1,
+    }
+
+
+def _records(
+    benchmark: Benchmark, plan: Plan, outcome: "Outcome", defense: BuiltDefense
+) -> Iterator[CellRecords]:
+    """Yield the records of each cell of a defense that has any, complete or not."""
+    for group in plan.groups:
+        if group.defense is not defense:
+            continue
+        for cell in group.cells:
+            tables = outcome.tables.get(cell.key)
+            if not tables or cell.key in outcome.failures:
+                continue
+            attack = group.attack
+            records = CellRecords(
+                cell=_columns(benchmark, cell),
+                kind=attack.attack.kind if attack else "clean",
+                counted=bool(attack and attack.counted),
+                eps=[parse_eps(text) for text in attack.eps] if attack else [],
+                table=pa.concat_tables(tables),
+            )
+            yield records
+            if attack and defense.name == "none":
+                yield from _stand_ins(benchmark, records, attack)
+
+
+def _stand_ins(
+    benchmark: Benchmark, records: CellRecords, attack: BuiltAttack
+) -> Iterator[CellRecords]:
+    """Yield the undefended records under each other rung: there is no defense to know of."""
+    for rung in benchmark.config.rungs:
+        if not rung.replays and rung in attack.rungs and attack.attack.access == "gradient":
+            yield replace(records, cell={**records.cell, "rung": str(rung)})
+
+
+def _attack(attack: BuiltAttack) -> dict[str, Any]:
+    return {
+        "arguments": dict(attack.arguments),
+        "kind": attack.attack.kind,
+        "access": attack.attack.access,
+        "norm": attack.norm,
+        "eps": [parse_eps(text) for text in attack.eps],
+        "rungs": [str(rung) for rung in attack.rungs],
+        "limit": attack.limit,
+        "counted": attack.counted,
+    }
+
+
+def _defense(
+    benchmark: Benchmark, plan: Plan, outcome: "Outcome", defense: BuiltDefense
+) -> dict[str, Any]:
+    return {
+        "arguments": dict(defense.arguments),
+        "differentiable": defense.differentiable,
+        "stochastic": defense.stochastic,
+        "stages": len(defense.protected.transforms),
+        "replaces": defense.replaces,
+        "limit": defense.limit,
+        "suspicion": _suspicion(plan, outcome, defense),
+        "missing": list(_missing(benchmark, plan, outcome, defense)),
+    }
+
+
+def _suspicion(plan: Plan, outcome: "Outcome", defense: BuiltDefense) -> str:
+    """Return why the gradient of a defense that works at all is not to be trusted."""
+    clean = next(g for g in plan.groups if g.defense is defense and g.attack is None)
+    failed = clean.cells[0].key in outcome.failures
+    return "" if failed else outcome.suspicions.get(defense.name, "")
+
+
+def _missing(
+    benchmark: Benchmark, plan: Plan, outcome: "Outcome", defense: BuiltDefense
+) -> Iterator[str]:
+    """Yield what keeps a defense out of the ranking."""
+    if defense.stochastic:
+        yield "stochastic: not scored over draws"
+    groups = [group for group in plan.groups if group.defense is defense]
+    for group in groups:
+        required = group.attack is None or (
+            group.attack.counted and group.attack.attack.kind == "budget"
+        )
+        for cell in group.cells if required else ():
+            if cell.key in outcome.failures:
+                yield f"{_title(group, cell)}: {outcome.failures[cell.key]}"
+    if defense.name == "none":
+        return
+    asked = [rung for rung in benchmark.config.rungs if not rung.replays]
+    trusted = [rung for rung in asked if not defense.applies(rung)]
+    if outcome.suspicions.get(defense.name):
+        trusted = [rung for rung in trusted if rung is not Rung.WHITE_BOX]
+    if not trusted:
+        yield "no gradient rung: nothing that knows the defense attacked it"
+
+
+def _title(group: Group, cell: Cell) -> str:
+    return " ".join(filter(None, (cell.rung, cell.attack if group.attack else "clean", cell.eps)))
+
+
+def _costs(benchmark: Benchmark) -> Iterator[dict[str, Any]]:
+    image = benchmark.dataset.load([0])[0].to(benchmark.device)
+    for defense in benchmark.defenses:
+        try:
+            yield from cost_rows(defense.name, benchmark.task.model, defense.protected, image)
+        except Exception:  # noqa: S112  # a defense that cannot run has failed cells that say so
+            continue

@@ -1,0 +1,107 @@
+"""Signed or normalised gradient ascent in a ball: FGSM, PGD and MI-FGSM are its settings."""
+
+import torch
+from torch import Tensor, nn
+
+from superdef_bench.engine.gradient import Loss, look
+from superdef_bench.engine.losses import cross_entropy
+from superdef_bench.engine.search import Search
+from superdef_bench.rng import Random
+from superdef_bench.types import AttackContext, Norm, Threat
+
+_TINY = 1e-12
+
+
+def _length(values: Tensor, order: float) -> Tensor:
+    """Return the norm of each image, shaped to broadcast, never 0."""
+    flat = torch.linalg.vector_norm(values.flatten(1), ord=order, dim=1)
+    return flat.clamp_min(_TINY).view(-1, 1, 1, 1)
+
+
+def steepest(gradient: Tensor, norm: Norm) -> Tensor:
+    """Return the unit step that raises a linear function most."""
+    return gradient.sign() if norm == "linf" else gradient / _length(gradient, 2)
+
+
+def project(iterate: Tensor, x: Tensor, threat: Threat) -> Tensor:
+    """Return the nearest point in the ball around `x`, then in [0, 1]."""
+    assert threat.eps is not None, "an attack without a ball has nothing to project on"
+    change = iterate - x
+    if threat.norm == "linf":
+        change = change.clamp(-threat.eps, threat.eps)
+    else:
+        change = change * (threat.eps / _length(change, 2)).clamp_max(1.0)
+    return (x + change).clamp(0.0, 1.0)
+
+
+def random_start(x: Tensor, threat: Threat, random: Random) -> Tensor:
+    """Return a point drawn uniformly from the ball, cut to [0, 1]."""
+    shape = x.shape[1:]
+    assert threat.eps is not None, "an attack without a ball has no start in it"
+    if threat.norm == "linf":
+        noise = random.uniform(*shape, low=-threat.eps, high=threat.eps)
+    else:
+        direction = random.normal(*shape)
+        radius = random.uniform(1, 1, 1) ** (1.0 / x[0].numel())
+        noise = threat.eps * radius * direction / _length(direction, 2)
+    return (x + noise).clamp(0.0, 1.0)
+
+
+def ascend(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    threat: Threat,
+    context: AttackContext,
+    *,
+    steps: int,
+    step_size: float,
+    restarts: int = 1,
+    random_starts: bool = False,
+    momentum: float | None = None,
+    loss: Loss = cross_entropy,
+) -> Tensor:
+    """Raise the loss by projected steps and return the best iterate of each image.
+
+    Args:
+        model: Classifier, in the gradient view to attack.
+        x: Images `(N, C, H, W)` in [0, 1].
+        y: Labels `(N,)`.
+        threat: Ball to stay in.
+        context: Goal, ids and random numbers.
+        steps: Gradient steps per restart.
+        step_size: Length of a step in the norm of the threat.
+        restarts: Runs from a fresh start.
+        random_starts: Start at a random point of the ball; else at the image.
+        momentum: Decay of an accumulated L1-normalised gradient; None for none.
+        loss: What to maximise.
+
+    Returns:
+        Adversarial images of the shape of `x`.
+    """
+    search = Search(x, y, context)
+    for restart in range(restarts):
+        batch, taken = search.batch(), restart * steps
+        iterate = batch.x
+        if random_starts:
+            random = batch.context.random.fork(f"restart {restart}")
+            iterate = random_start(batch.x, threat, random)
+        velocity = torch.zeros_like(iterate)
+        for step in range(steps):
+            if not len(batch.y):
+                return search.best
+            seen = look(model, iterate, batch.y, batch.context, loss, gradient=True)
+            assert seen.gradient is not None
+            clean = not step and not random_starts
+            search.update(batch, taken + step, iterate, seen, clean=clean)
+            direction = seen.gradient
+            if momentum is not None:
+                velocity = momentum * velocity + direction / _length(direction, 1)
+                direction = velocity
+            moved = iterate + step_size * steepest(direction, threat.norm)
+            iterate = project(moved, batch.x, threat)
+            batch, (iterate, velocity) = search.pack(batch, step, iterate, velocity)
+        if len(batch.y):
+            seen = look(model, iterate, batch.y, batch.context, loss, gradient=False)
+            search.update(batch, taken + steps, iterate, seen, clean=False)
+    return search.best

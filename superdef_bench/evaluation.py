@@ -1,0 +1,57 @@
+"""Run a benchmark from Python."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def evaluate(
+    config: str | Path,
+    *,
+    defenses: Sequence[str] = (),
+    attacks: Sequence[str] = (),
+    rungs: Sequence[str] = (),
+    limit: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    out: Path | None = None,
+) -> "pd.DataFrame":
+    """Run a benchmark as `superdef-bench run` does and return its accuracy rows.
+
+    Args:
+        config: TOML file, or the name of a shipped config.
+        defenses: Only these; all of the config's where empty.
+        attacks: Only these; all of the config's where empty.
+        rungs: Only these; all of the config's where empty.
+        limit: Images.
+        seed: Seed of all randomness.
+        device: `auto`, `cpu` or `cuda`.
+        out: Run folder; by default `runs/<config>`. What it holds is not run again.
+
+    Returns:
+        One row per accuracy row of results.json, see docs/results.md.
+
+    Raises:
+        ConfigError: A name, argument or size does not fit.
+        DataError: Data or weights are missing or damaged.
+    """
+    import pandas as pd
+
+    from superdef_bench.api import plugins
+    from superdef_bench.benchmark import choose_device
+    from superdef_bench.build import build
+    from superdef_bench.config import find_config, load_config
+    from superdef_bench.plan import make_plan
+    from superdef_bench.runner import run
+
+    path = find_config(str(config))
+    chosen = load_config(path).select(
+        defenses=defenses, attacks=attacks, rungs=rungs, limit=limit, seed=seed
+    )
+    benchmark = build(chosen, plugins(), choose_device(device))
+    folder = out or Path("runs") / path.stem
+    results, _ = run(benchmark, make_plan(benchmark), folder, command=f"evaluate({path.name!r})")
+    return pd.DataFrame(results.accuracy)

@@ -1,0 +1,64 @@
+"""Publish results: Markdown, CSV and a picture, a pure function of them. No torch."""
+
+import csv
+import io
+from pathlib import Path
+
+from superdef_bench.files import write_atomically
+from superdef_bench.markdown import leaderboard
+from superdef_bench.plots import draw_bars, stamp
+from superdef_bench.ranking import rank
+from superdef_bench.results import Results
+
+_COLUMNS = (
+    *("dataset", "model", "defense", "rung", "source", "attack", "goal", "topk", "norm", "eps"),
+    *("subset", "settings", "n", "correct", "accuracy", "ci_low", "ci_high", "draws"),
+    *("forwards", "backwards", "psnr", "ssim", "batch_dependent", "median_eps"),
+)
+
+
+def files(results: Results) -> dict[str, bytes]:
+    """Return the files of a leaderboard by suffix: `.md`, `.csv` and `.svg`."""
+    standings = rank(results)
+    return {
+        ".md": leaderboard(results, standings).encode(),
+        ".csv": table(results).encode(),
+        ".svg": draw_bars(results, standings),
+    }
+
+
+def publish(results: Results, folder: Path) -> list[Path]:
+    """Write a leaderboard and the results behind it into `folder`; return the files."""
+    results.save(folder / f"{results.name}.json")
+    written = [folder / f"{results.name}.json"]
+    for suffix, content in files(results).items():
+        write_atomically(folder / f"{results.name}{suffix}", content)
+        written.append(folder / f"{results.name}{suffix}")
+    return written
+
+
+def stale(results: Results, folder: Path) -> list[str]:
+    """Return the files of a leaderboard in `folder` that these results would not write.
+
+    A picture is compared by its stamp, the hash of what it shows: its bytes depend on the
+    version of the plotting library.
+    """
+    found = []
+    for suffix, content in files(results).items():
+        path = folder / f"{results.name}{suffix}"
+        current = path.read_bytes() if path.exists() else b""
+        same = stamp(current) == stamp(content) if suffix == ".svg" else current == content
+        if not same or not current:
+            found.append(path.name)
+    return found
+
+
+def table(results: Results) -> str:
+    """Return all accuracy rows as CSV, verdicts left out."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(
+        stream, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n"
+    )
+    writer.writeheader()
+    writer.writerows(results.accuracy)
+    return stream.getvalue()

@@ -1,0 +1,288 @@
+"""A leaderboard as Markdown. No torch."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from superdef_bench.ranking import Score, Standing, is_full, score
+from superdef_bench.results import Results, Row
+
+_RUNGS = {"gray_box": "Gray box", "white_box": "White box", "bpda": "BPDA"}
+
+
+def escape(text: object) -> str:
+    """Return text that Markdown shows as it is, inside a table."""
+    safe = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    safe = re.sub(r"([\\`*\[\]|]|(?<!\w)_|_(?!\w))", r"\\\1", safe)
+    return " ".join(safe.split())
+
+
+def eps_text(eps: float | None) -> str:
+    """Return a radius as the field writes it: 8/255, or 0.5."""
+    if eps is None:
+        return "no ball"
+    levels = eps * 255
+    whole = abs(levels - round(levels)) < 1e-6 and round(levels) > 0
+    return f"{round(levels)}/255" if whole else f"{eps:.3g}"
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def with_interval(value: Score | None, prefix: str = "") -> str:
+    if value is None:
+        return "–"
+    return f"{prefix}{percent(value.accuracy)} ({100 * value.low:.0f}–{100 * value.high:.0f})"
+
+
+def leaderboard(results: Results, standings: Sequence[Standing]) -> str:
+    """Return the leaderboard as Markdown."""
+    parts = [
+        *_header(results, standings),
+        *_ranking(results, standings),
+        *_by_eps(results, standings),
+        *_by_attack(results, standings),
+        *_cost(results, standings),
+        *_notes(results, standings),
+    ]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a Markdown table, the first column left and the others right."""
+    align = [":--", *["--:"] * (len(head) - 1)]
+    lines = [head, align, *rows]
+    return ["| " + " | ".join(line) + " |" for line in lines] + [""]
+
+
+def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    document = results.document
+    provenance, data, threat = document["provenance"], document["dataset"], document["threat"]
+    machine = provenance["machine"]
+    eps = ", ".join(eps_text(value) for value in threat["eps"])
+    versions = ", ".join(f"{name} {value}" for name, value in provenance["versions"].items())
+    ranked = [s.adaptive.n for s in standings if s.rank is not None and s.adaptive]
+    yield f"# {escape(results.name)}"
+    yield ""
+    yield "<!-- generated, do not edit; regenerate with the commands below -->"
+    yield ""
+    if is_full(results, standings):
+        yield "Suite: **full**."
+    else:
+        yield "Suite: **quick: not a robustness claim**."
+    yield "Every robust accuracy is an upper bound that a fixed suite found (≤)."
+    yield ""
+    shape, gpu = "x".join(map(str, data["shape"])), machine.get("gpu", "no GPU")
+    yield (
+        f"- dataset {escape(data['name'])} {escape(data['split'])}, {data['images']} images, "
+        f"{data['classes']} classes, {shape}, sha256 `{data['sha256'][:16]}`"
+    )
+    yield f"- classifier {escape(document['model']['name'])}"
+    yield (
+        f"- threat {threat['norm']}, eps {eps}; seed {document['seed']}; "
+        f"ranked on n = {min(ranked, default=0)} images"
+    )
+    yield f"- {versions}"
+    yield (
+        f"- {escape(machine['processor'])}, {machine['cores']} cores, "
+        f"{machine['memory_gib']} GiB, {escape(gpu)}"
+    )
+    yield ""
+    yield "```sh"
+    yield provenance["command"]
+    yield f"superdef-bench leaderboard {provenance['folder']} -o leaderboards"
+    yield "```"
+    yield ""
+    yield f"![Clean, gray-box and adaptive accuracy]({results.name}.svg)"
+    yield ""
+
+
+def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    last = eps_text(results.document["threat"]["eps"][-1])
+    yield f"## Ranking at eps {last}"
+    yield ""
+    head = [
+        "#",
+        "defense",
+        "clean",
+        "gray box",
+        "adaptive",
+        "illusion gap",
+        "like for like",
+        "median eps",
+        "n",
+    ]
+    rows = []
+    for s in standings:
+        fall = (
+            f"{percent(s.like_for_like[0])} ({escape(s.like_for_like[1])})"
+            if s.like_for_like
+            else "–"
+        )
+        beyond = f"> {last}" if s.adaptive else "–"
+        median = eps_text(s.median_eps) if s.median_eps else ("0" if s.median_eps == 0 else beyond)
+        rows.append(
+            [
+                "–" if s.rank is None else str(s.rank),
+                _name(results, s.defense),
+                with_interval(s.clean),
+                with_interval(s.gray),
+                with_interval(s.adaptive, "≤ "),
+                percent(s.illusion),
+                fall,
+                median,
+                str(s.adaptive.n if s.adaptive else s.clean.n if s.clean else 0),
+            ]
+        )
+    yield from _grid(head, rows)
+    yield (
+        "Accuracy in percent with its 95 % Wilson interval. Gray box and adaptive are worst cases "
+        "per image. Illusion gap: gray box minus adaptive. Like for like: the largest fall of one "
+        "attack once it knows the defense. Rows share a rank unless McNemar's exact test tells "
+        "them apart (p ≤ 0.05)."
+    )
+    yield ""
+
+
+def _name(results: Results, defense: str) -> str:
+    facts = results.document["defenses"][defense]
+    mark = " **(suspect)**" if facts["suspicion"] else ""
+    return escape(defense) + mark
+
+
+def _by_eps(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    radii = results.document["threat"]["eps"]
+    yield "## By eps"
+    yield ""
+    head = ["defense"]
+    for eps in radii:
+        head += [f"gray box {eps_text(eps)}", f"adaptive {eps_text(eps)}"]
+    rows = []
+    for s in standings:
+        row = [_name(results, s.defense)]
+        for eps in radii:
+            for rung, sign in (("gray_box", ""), ("adaptive", "≤ ")):
+                found = results.row(defense=s.defense, rung=rung, attack="worst", eps=eps)
+                row.append(with_interval(score(found), sign))
+        rows.append(row)
+    yield from _grid(head, rows)
+
+
+def _columns(results: Results, rung: str) -> list[tuple[str, float | None]]:
+    """Return the attacks and radii that have rows in a rung."""
+    found = {
+        (row["attack"], row["eps"]): None
+        for row in results.rows(rung=rung)
+        if row["attack"] != "worst"
+    }
+    order = list(results.document["attacks"])
+    return sorted(found, key=lambda pair: (order.index(pair[0]), pair[1] or 0.0))
+
+
+def _by_attack(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    for rung, title in _RUNGS.items():
+        columns = _columns(results, rung)
+        if not columns:
+            continue
+
+        def accuracy(row: Row) -> str:
+            return percent(row["accuracy"])
+
+        def effort(row: Row) -> str:
+            return f"{row['forwards']:.0f} / {row['backwards']:.0f}"
+
+        yield f"## {title}, by attack"
+        yield ""
+        yield from _attack_grid(results, standings, rung, columns, accuracy)
+        if rung == "gray_box":
+            yield "Made once on the bare classifier. Forwards / backwards per image:"
+            yield ""
+            bare = [standing for standing in standings if standing.defense == "none"]
+            yield from _attack_grid(results, bare, rung, columns, effort)
+        else:
+            yield "Forwards / backwards per image:"
+            yield ""
+            yield from _attack_grid(results, standings, rung, columns, effort)
+
+
+def _attack_grid(
+    results: Results,
+    standings: Sequence[Standing],
+    rung: str,
+    columns: Sequence[tuple[str, float | None]],
+    show: Callable[[Row], str],
+) -> Iterator[str]:
+    head = ["defense"]
+    for attack, eps in columns:
+        counts = {row["n"] for row in results.rows(rung=rung, attack=attack, eps=eps)}
+        facts = results.document["attacks"][attack]
+        limited = f", n = {max(counts)}" if facts["limit"] else ""
+        head.append(f"{escape(attack)} {eps_text(eps)}{limited}")
+    rows = []
+    for s in standings:
+        cells = [results.row(defense=s.defense, rung=rung, attack=a, eps=e) for a, e in columns]
+        rows.append([_name(results, s.defense), *(show(c) if c else "–" for c in cells)])
+    yield from _grid(head, rows)
+
+
+def _cost(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    costs: dict[tuple[str, str], Any] = {
+        (row["defense"], row["scope"]): row for row in results.document["cost"]
+    }
+    yield "## Cost of one image"
+    yield ""
+    head = ["defense", "own parameters", "own GMAC", "pipeline parameters", "pipeline GMAC"]
+    rows = []
+    for s in standings:
+        cells = [costs.get((s.defense, scope)) for scope in ("defense", "pipeline")]
+        numbers: list[str] = []
+        for cost in cells:
+            numbers += [f"{cost['params']:,}", f"{cost['gmac']:.4f}"] if cost else ["–", "–"]
+        rows.append([_name(results, s.defense), *numbers])
+    yield from _grid(head, rows)
+    yield (
+        "GMAC counts convolutions and matrix products as torch dispatches them; element-wise "
+        "work, resizing and JPEG count 0."
+    )
+    yield ""
+
+
+def _notes(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    document = results.document
+    notes = [
+        f"{escape(s.defense)} is not ranked: {escape(why)}."
+        for s in standings
+        if s.rank is None
+        for why in s.reasons
+    ]
+    notes += [
+        f"{escape(name)} is suspect: {escape(facts['suspicion'])}."
+        for name, facts in document["defenses"].items()
+        if facts["suspicion"]
+    ]
+    notes += [
+        f"{_RUNGS[entry['rung']]} does not apply to {escape(entry['defense'])}: "
+        f"{escape(entry['why'])}."
+        for entry in document["not_applicable"]
+    ]
+    notes += [
+        f"{escape(name)} takes no part in worst cases and ranks"
+        + (
+            f": {facts['limit']} images."
+            if facts["limit"]
+            else f": {facts['kind']} or another norm."
+        )
+        for name, facts in document["attacks"].items()
+        if not facts["counted"]
+    ]
+    dependent = {row["attack"] for row in results.accuracy if row.get("batch_dependent")}
+    notes += [
+        f"{escape(name)} is batch-dependent: an image's example depends on the images beside it."
+        for name in document["attacks"]
+        if name in dependent
+    ]
+    if notes:
+        yield "## Notes"
+        yield ""
+        yield from (f"- {note}" for note in notes)

@@ -1,0 +1,39 @@
+"""Progress bars on stderr: what is being done, how much of it, time left."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Bar:
+    """One bar; its length is work, its text says where the work stands."""
+
+    def __init__(self, progress: Progress, total: float) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=total, count="")
+
+    def advance(self, work: float) -> None:
+        """Move on by `work` of the total."""
+        self._progress.advance(self._task, work)
+
+    def show(self, text: str, count: str = "") -> None:
+        """Say what is being done, and how many images or steps of it are."""
+        self._progress.update(self._task, description=text, count=count)
+
+
+@contextmanager
+def progress_bar(total: float) -> Iterator[Bar]:
+    """Show a bar on stderr while the block runs; without a terminal nothing is drawn."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[count]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield Bar(progress, total)

@@ -1,0 +1,168 @@
+"""Who ranks where, by paired tests on the same images. No torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from superdef_bench.results import Results, Row
+from superdef_bench.statistics import Bits, mcnemar, unpack_bits, wilson, worst_case
+
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Score:
+    """An accuracy on the first `n` images of a row.
+
+    Attributes:
+        low: Lower end of the 95 % interval.
+        high: Upper end.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One line of the ranking, at the last eps.
+
+    Attributes:
+        rank: None for a row that is not ranked.
+        adaptive: None where nothing that knows the defense attacked it.
+        like_for_like: Largest fall of one attack from gray box to a rung that knows the defense,
+            with its name.
+        median_eps: Median smallest eps that breaks an image; None for beyond the last.
+        reasons: Why the row is not ranked.
+    """
+
+    defense: str
+    rank: int | None
+    clean: Score | None
+    gray: Score | None
+    adaptive: Score | None
+    like_for_like: tuple[float, str] | None
+    median_eps: float | None
+    gmac: float | None
+    reasons: Sequence[str]
+
+    @property
+    def illusion(self) -> float | None:
+        """Gray-box accuracy minus adaptive accuracy."""
+        if self.gray is None or self.adaptive is None:
+            return None
+        return self.gray.accuracy - self.adaptive.accuracy
+
+
+def verdicts(row: Row) -> Bits:
+    """Return which images a row got right."""
+    return unpack_bits(row["verdicts"], row["n"])
+
+
+def score(row: Row | None, n: int | None = None) -> Score | None:
+    """Return the accuracy of a row on its first `n` images, on all if None."""
+    if row is None:
+        return None
+    bits = verdicts(row)[:n]
+    low, high = wilson(int(bits.sum()), len(bits))
+    return Score(float(bits.mean()), low, high, len(bits))
+
+
+def rank(results: Results) -> list[Standing]:
+    """Return the ranking at the last eps, unranked rows below it.
+
+    Rows are sorted by adaptive accuracy on the images that all ranked rows have. Going down, a
+    row shares the rank of its group's first row unless McNemar's exact test tells the two apart;
+    within a group the median smallest eps, clean accuracy and cost decide the order.
+    """
+    document = results.document
+    last = document["threat"]["eps"][-1]
+    worst = {row["defense"]: row for row in results.rows(rung="adaptive", attack="worst", eps=last)}
+    missing = {name: facts["missing"] for name, facts in document["defenses"].items()}
+    ranked = [name for name in document["defenses"] if name in worst and not missing[name]]
+    n = min((worst[name]["n"] for name in ranked), default=None)
+    bits = {name: verdicts(worst[name])[:n] for name in ranked}
+    order = sorted(ranked, key=lambda name: -int(bits[name].sum()))
+    standings: list[Standing] = []
+    while order:
+        group = [name for name in order if mcnemar(bits[order[0]], bits[name]) > _SIGNIFICANT]
+        # A group is a run from the top: it ends at the first row that differs.
+        size = next((i for i, name in enumerate(order) if name not in group), len(order))
+        place = len(standings) + 1
+        rows = [_standing(results, name, place, n, worst) for name in order[:size]]
+        standings += sorted(rows, key=_within_group)
+        order = order[size:]
+    rest = [name for name in document["defenses"] if name not in ranked]
+    return standings + [_standing(results, name, None, None, worst) for name in rest]
+
+
+def _within_group(standing: Standing) -> tuple[float, float, float, str]:
+    median = float("inf") if standing.median_eps is None else standing.median_eps
+    clean = standing.clean.accuracy if standing.clean else 0.0
+    return -median, -clean, standing.gmac or 0.0, standing.defense
+
+
+def _standing(
+    results: Results, name: str, place: int | None, n: int | None, worst: dict[str, Row]
+) -> Standing:
+    last = results.document["threat"]["eps"][-1]
+    gray = results.row(defense=name, rung="gray_box", attack="worst", eps=last)
+    cost = [c for c in results.document["cost"] if c["defense"] == name]
+    adaptive = worst.get(name)
+    return Standing(
+        defense=name,
+        rank=place,
+        clean=score(results.row(defense=name, rung="", attack="none"), n),
+        gray=score(gray, n),
+        adaptive=score(adaptive, n),
+        like_for_like=like_for_like(results, name, last),
+        median_eps=adaptive["median_eps"] if adaptive else None,
+        gmac=next((c["gmac"] for c in cost if c["scope"] == "pipeline"), None),
+        reasons=results.document["defenses"][name]["missing"],
+    )
+
+
+def like_for_like(results: Results, defense: str, eps: float) -> tuple[float, str] | None:
+    """Return the largest fall of one counted attack from gray box to a gradient rung."""
+    falls = []
+    for name, attack in results.document["attacks"].items():
+        gray = results.row(defense=defense, rung="gray_box", attack=name, eps=eps)
+        known = [
+            row
+            for rung in ("white_box", "bpda")
+            if (row := results.row(defense=defense, rung=rung, attack=name, eps=eps))
+        ]
+        if gray and known and attack["counted"] and attack["kind"] == "budget":
+            right = worst_case([verdicts(row) for row in known])
+            fall = float(verdicts(gray)[: len(right)].mean() - right.mean())
+            falls.append((fall, name))
+    return max(falls, default=None)
+
+
+def is_full(results: Results, standings: Sequence[Standing]) -> bool:
+    """Return whether the suite supports a claim about robustness.
+
+    It does if every ranked row faced, at the last eps and on all ranked images, gray box, a
+    gradient rung and the full AutoAttack.
+    """
+    last = results.document["threat"]["eps"][-1]
+    ranked = [standing for standing in standings if standing.rank is not None]
+    strong = [
+        name
+        for name, attack in results.document["attacks"].items()
+        if attack["arguments"]["plugin"] == "autoattack" and attack["counted"]
+    ]
+
+    def faced(standing: Standing) -> bool:
+        assert standing.adaptive is not None
+        rows: list[dict[str, Any]] = [
+            dict(row)
+            for rung in ("white_box", "bpda")
+            for name in strong
+            for row in results.rows(defense=standing.defense, rung=rung, attack=name, eps=last)
+        ]
+        return standing.gray is not None and any(r["n"] >= standing.adaptive.n for r in rows)
+
+    return bool(ranked) and all(faced(standing) for standing in ranked)

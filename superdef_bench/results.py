@@ -1,0 +1,94 @@
+"""results.json: accuracy and cost rows with their provenance. No torch."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from superdef_bench.errors import DataError
+from superdef_bench.files import write_atomically
+from superdef_bench.statistics import unpack_bits
+
+SCHEMA = 1
+FILE = "results.json"
+
+Row = Mapping[str, Any]
+
+_ROW_KEYS = {"defense", "rung", "attack", "eps", "n", "correct", "verdicts", "ids_sha256"}
+
+
+@dataclass(frozen=True)
+class Results:
+    """One benchmark's results; `document` is the JSON, see docs/results.md."""
+
+    document: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.document["name"])
+
+    @property
+    def accuracy(self) -> list[Row]:
+        return list(self.document["accuracy"])
+
+    def rows(self, **wanted: Any) -> Iterator[Row]:
+        """Yield the accuracy rows whose columns have the wanted values."""
+        for row in self.document["accuracy"]:
+            if all(row[key] == value for key, value in wanted.items()):
+                yield row
+
+    def row(self, **wanted: Any) -> Row | None:
+        """Return the first such row, or None."""
+        return next(self.rows(**wanted), None)
+
+    def save(self, path: Path) -> None:
+        """Write the JSON; sorted and indented, so that a diff reads well."""
+        text = json.dumps(self.document, indent=1, sort_keys=True, allow_nan=False)
+        write_atomically(path, (text + "\n").encode())
+
+
+def load_results(path: Path) -> Results:
+    """Read a results.json, or the one in a run folder.
+
+    Raises:
+        DataError: It is missing, no JSON, of a newer schema, or contradicts itself.
+    """
+    file = path / FILE if path.is_dir() else path
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(
+            f"results {file} cannot be read: {error.strerror}",
+            hint="superdef-bench run CONFIG writes them",
+        ) from error
+    except ValueError as error:
+        raise DataError(
+            f"results {file} are no JSON: {error}", hint="run the config again"
+        ) from error
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if not isinstance(schema, int):
+        raise DataError(f"{file} is no results file: it has no schema", hint="run the config again")
+    if schema > SCHEMA:
+        raise DataError(
+            f"results {file} have schema {schema}, this version reads {SCHEMA}",
+            hint="upgrade superdef-bench",
+        )
+    _check_rows(file, document)
+    return Results(document)
+
+
+def _check_rows(file: Path, document: Mapping[str, Any]) -> None:
+    try:
+        for row in document["accuracy"]:
+            missing = _ROW_KEYS - row.keys()
+            if missing:
+                raise ValueError(f"a row has no {sorted(missing)[0]!r}")
+            count = int(unpack_bits(row["verdicts"], row["n"]).sum())
+            if count != row["correct"]:
+                what = f"{row['defense']} / {row['attack']}"
+                raise ValueError(f"{what}: {count} bits are set, correct says {row['correct']}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"results {file} are damaged: {error}", hint="run the config again"
+        ) from error

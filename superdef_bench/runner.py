@@ -1,0 +1,202 @@
+"""Run a plan shard by shard, keep every record, and write the results."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import pyarrow as pa
+import torch
+from torch import nn
+
+from superdef_bench.aggregate import COLUMNS
+from superdef_bench.bank import Bank
+from superdef_bench.benchmark import Benchmark
+from superdef_bench.checks import gradient_suspicion
+from superdef_bench.document import describe
+from superdef_bench.errors import CellError, InterruptError
+from superdef_bench.executors import run_local
+from superdef_bench.files import write_atomically
+from superdef_bench.plan import Cell, Group, Plan
+from superdef_bench.progress import progress_bar
+from superdef_bench.records import RecordStore, to_table
+from superdef_bench.results import FILE, Results
+from superdef_bench.shard import Row, Shard, Worker
+
+_PROBED = 4
+
+
+@dataclass
+class Outcome:
+    """What a run has found so far.
+
+    Attributes:
+        tables: Records of each cell, shard by shard, by the cell's key.
+        failures: Why a cell failed, by its key.
+        suspicions: Why a defense's gradient is not to be trusted, by its row.
+        reused: Records that were found in the folder.
+        computed: Records that were made.
+    """
+
+    tables: dict[str, list[pa.Table]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    suspicions: dict[str, str] = field(default_factory=dict)
+    reused: int = 0
+    computed: int = 0
+
+
+def run(benchmark: Benchmark, plan: Plan, out: Path, *, command: str) -> tuple[Results, Outcome]:
+    """Run everything that the folder `out` does not hold yet, and write `out/results.json`.
+
+    Raises:
+        InterruptError: Ctrl-C or SIGTERM; the same call goes on where it stopped.
+        DataError: The folder cannot be used.
+    """
+    _fix_numerics()
+    store, worker = RecordStore(out / "records"), Worker(benchmark, Bank(out / "bank"))
+    outcome, start = Outcome(), time.perf_counter()
+    _write_manifest(benchmark, out, command)
+    weights = {id(group): _work(group) for group in plan.groups}
+    with progress_bar(plan.shards * sum(weights.values())) as bar, _stoppable():
+        total = sum(cell.n for cell in plan.cells)
+
+        def work(number: int) -> None:
+            shard = Shard.load(benchmark, number)
+            if not number:
+                outcome.suspicions = _suspicions(benchmark, shard)
+            clean: dict[str, list[Row]] = {}
+            for group in plan.groups:
+                done = outcome.reused + outcome.computed
+                bar.show(group.title, f"{done}/{total} images")
+                _run_group(group, shard, worker, store, clean, outcome, benchmark)
+                bar.advance(weights[id(group)])
+
+        try:
+            for _ in run_local(work, range(plan.shards)):
+                pass
+        except KeyboardInterrupt as error:
+            done = outcome.reused + outcome.computed
+            raise InterruptError(
+                f"stopped after {done} of {total} records, all kept in {out}",
+                hint="the same command goes on from there",
+            ) from error
+    store.compact()
+    results = Results(
+        describe(
+            benchmark,
+            plan,
+            outcome,
+            command=command,
+            folder=out.name if out.is_absolute() else out.as_posix(),
+            seconds=time.perf_counter() - start,
+        )
+    )
+    results.save(out / FILE)
+    return results, outcome
+
+
+def _fix_numerics() -> None:
+    """Full float32 on a GPU, the same kernels every time."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread, where no signal arrives
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _work(group: Group) -> float:
+    """Return how long a group's share of a shard should be on the bar.
+
+    Attacks with thousands of passes mostly end after their first hundreds.
+    """
+    forwards, backwards = group.passes or (20, 20)
+    passes = min(forwards + 2 * backwards, 1000)
+    return group.n * max(group.defense.seconds, 1e-6) * passes
+
+
+def _run_group(
+    group: Group,
+    shard: Shard,
+    worker: Worker,
+    store: RecordStore,
+    clean: dict[str, list[Row]],
+    outcome: Outcome,
+    benchmark: Benchmark,
+) -> None:
+    """Run the cells of a group on a shard; a failure is noted and the cell not tried again."""
+    count = min(len(shard.x), group.n - shard.start)
+    pending = [cell for cell in group.cells if cell.key not in outcome.failures]
+    if count <= 0 or len(pending) < len(group.cells):
+        return
+    row = group.defense.name
+    if group.attack is not None and row not in clean:
+        why = f"defense {row!r} failed on the clean images"
+        outcome.failures.update({cell.key: why for cell in pending})
+        return
+
+    def known(cell: Cell) -> list[Row] | None:
+        keys = shard.keys(cell, count, group, benchmark.config.batch_size)
+        table = store.find(keys)
+        return None if table is None else table.to_pylist()
+
+    try:
+        for cell, rows, fresh in worker.run(group, shard, clean.get(row, []), known):
+            table = store.append(rows) if fresh else to_table(rows)
+            outcome.tables.setdefault(cell.key, []).append(table.select(COLUMNS))
+            outcome.computed += len(rows) * fresh
+            outcome.reused += len(rows) * (not fresh)
+            if group.attack is None:
+                clean[row] = rows
+            pending.remove(cell)
+    except CellError as error:
+        outcome.failures.update({cell.key: error.message for cell in pending})
+
+
+def _suspicions(benchmark: Benchmark, shard: Shard) -> dict[str, str]:
+    """Compare the gradient of every defense that claims one with a finite difference."""
+    found = {}
+    for defense in benchmark.defenses:
+        stages: list[nn.Module] = [*defense.protected.transforms] or [defense.protected]
+        if not defense.differentiable or defense.name == "none":
+            continue
+        for stage in stages:
+            try:
+                reason = gradient_suspicion(stage, shard.x[:_PROBED])
+            except Exception as error:
+                reason = f"its gradient raised {type(error).__name__}: {error}"
+            if reason:
+                found[defense.name] = reason
+    return found
+
+
+def _write_manifest(benchmark: Benchmark, out: Path, command: str) -> None:
+    task = benchmark.task
+    manifest = {
+        "command": command,
+        "dataset": {"name": task.dataset, "sha256": task.sha256},
+        "device": str(benchmark.device),
+        "batch_size": benchmark.config.batch_size,
+    }
+    text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    write_atomically(out / "manifest.json", text.encode())

@@ -1,0 +1,183 @@
+"""What the command line prints, as tables that fit 80 columns."""
+
+import inspect
+import json
+from collections.abc import Sequence
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table
+
+from superdef_bench.benchmark import Benchmark
+from superdef_bench.errors import ConfigError
+from superdef_bench.markdown import eps_text, percent
+from superdef_bench.plan import Group, Plan
+from superdef_bench.plugins import KINDS, Plugin, Registry
+from superdef_bench.progress import progress_bar
+from superdef_bench.ranking import is_full, rank
+from superdef_bench.results import Results
+from superdef_bench.suggest import did_you_mean
+from superdef_bench.testing import check_plugin, needs_arguments
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def print_plan(benchmark: Benchmark, plan: Plan) -> None:
+    """Print the cells, images, passes and time of a plan, by rung and attack."""
+    table = Table(title=f"{benchmark.config.name}: {benchmark.limit} images, at most")
+    for column in ("rung", "attack", "cells", "records", "forwards", "backwards", "time"):
+        table.add_column(column, justify="left" if column in ("rung", "attack") else "right")
+
+    def kind(group: Group) -> tuple[str, str]:
+        return str(group.rung or "clean"), group.attack.name if group.attack else ""
+
+    order = {key: place for place, key in enumerate(dict.fromkeys(map(kind, plan.groups)))}
+    groups = sorted(plan.groups, key=lambda group: order[kind(group)])
+    total = 0.0
+    for (rung, attack), members in groupby(groups, key=kind):
+        part = list(members)
+        cells = [cell for group in part for cell in group.cells]
+        made = [g for g in part if rung != "gray_box" or g.defense.name == "none"]
+        known = all(group.passes for group in part)
+        counts = [sum(g.n * (g.passes or (0, 0))[i] for g in made) for i in (0, 1)]
+        seconds = sum(group.seconds or 0.0 for group in part)
+        total += seconds
+        table.add_row(
+            rung,
+            attack,
+            str(len(cells)),
+            f"{sum(cell.n for cell in cells):,}",
+            *([f"{count:,}" for count in counts] if known else ["?", "?"]),
+            _duration(seconds if known else None),
+        )
+    console = _console()
+    console.print(table)
+    for why in dict.fromkeys((rung, why) for _, rung, why in plan.left_out):
+        rows = [defense for defense, *rest in plan.left_out if tuple(rest) == why]
+        console.print(f"{why[0]} does not apply ({why[1]}): {', '.join(rows)}", markup=False)
+    console.print(
+        f"{sum(cell.n for cell in plan.cells):,} records, {_duration(total)} at most on "
+        f"{benchmark.device}; an attack that knows the defense stops at images it has fooled",
+        markup=False,
+    )
+
+
+def print_ranking(results: Results) -> None:
+    """Print the ranking at the last eps."""
+    standings = rank(results)
+    document = results.document
+    last = eps_text(document["threat"]["eps"][-1])
+    strength = "full suite" if is_full(results, standings) else "quick: not a robustness claim"
+    table = Table(title=f"{results.name}, {document['threat']['norm']} {last}, {strength}")
+    table.add_column("#", justify="right")
+    table.add_column("defense", overflow="fold")
+    for column in ("clean", "gray box", "adaptive", "gap", "n"):
+        table.add_column(column, justify="right")
+    for s in standings:
+        mark = " (suspect)" if document["defenses"][s.defense]["suspicion"] else ""
+        table.add_row(
+            "–" if s.rank is None else str(s.rank),
+            s.defense.replace("[", r"\[") + mark,
+            percent(s.clean.accuracy if s.clean else None),
+            percent(s.gray.accuracy if s.gray else None),
+            f"≤ {percent(s.adaptive.accuracy)}" if s.adaptive else "–",
+            percent(s.illusion),
+            str((s.adaptive or s.clean or s.gray).n) if s.clean else "0",  # type: ignore[union-attr]  # one of them is there
+        )
+    _console().print(table)
+
+
+def print_failures(results: Results) -> None:
+    """Print each failed cell once per reason, on stderr."""
+    console = Console(stderr=True, highlight=False)
+    by_reason: dict[str, list[str]] = {}
+    for entry in results.document["failures"]:
+        cell = f"{entry['defense']} {entry['rung'] or 'clean'} {entry['attack']}"
+        by_reason.setdefault(entry["error"], []).append(cell)
+    for reason, cells in by_reason.items():
+        more = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
+        console.print(f"failed: {cells[0]}{more}: {reason}", markup=False)
+
+
+def print_plugins(registry: Registry, kind: str, *, as_json: bool) -> None:
+    """Print the plugins of a kind, or all."""
+    singular = kind.removesuffix("s")
+    if kind and singular not in KINDS:
+        raise ConfigError(f"unknown kind {kind!r}", hint=did_you_mean(singular, KINDS))
+    plugins = [plugin for plugin in registry if not kind or plugin.kind == singular]
+    if as_json:
+        listed = [
+            {
+                "kind": plugin.kind,
+                "name": plugin.name,
+                "source": plugin.source,
+                "summary": plugin.summary,
+                "arguments": _arguments(plugin),
+            }
+            for plugin in plugins
+        ]
+        print(json.dumps({"plugins": listed, "broken": registry.broken}, indent=1, default=str))
+        return
+    table = Table()
+    table.add_column("kind")
+    table.add_column("name", no_wrap=True)
+    table.add_column("source", overflow="fold")
+    table.add_column("what", overflow="fold")
+    for plugin in plugins:
+        table.add_row(plugin.kind, plugin.name, plugin.source, plugin.summary.replace("[", r"\["))
+    _console().print(table)
+
+
+def _arguments(plugin: Plugin) -> dict[str, object]:
+    parameters = inspect.signature(plugin.factory).parameters
+    return {name: plugin.defaults.get(name, "required") for name in parameters}
+
+
+def print_checks(registry: Registry, names: Sequence[str], *, every: bool) -> bool:
+    """Print the contract checks of plugins; return whether all hold."""
+    if not names and not every:
+        raise ConfigError("nothing to check", hint="name plugins, or give --all")
+    plugins = list(registry) if every else [p for name in names for p in _named(registry, name)]
+    good = True
+    with progress_bar(len(plugins)) as bar:
+        for number, plugin in enumerate(plugins):
+            bar.show(f"checking {plugin.name}", f"{number}/{len(plugins)}")
+            good = _print_check(plugin, every=every) and good
+            bar.advance(1)
+    return good
+
+
+def _print_check(plugin: Plugin, *, every: bool) -> bool:
+    """Print the checks of a plugin; return whether it may pass."""
+    console, name = _console(), f"{plugin.kind}:{plugin.name}"
+    if needs_arguments(plugin):
+        console.print(f"skipped  {name}  needs arguments", markup=False)
+        return every
+    checks = list(check_plugin(plugin))
+    problems = [(check, problem) for check, problem in checks if problem]
+    word = "broken " if problems else "ok     "
+    console.print(f"{word}  {name}  {len(checks)} checks", markup=False)
+    for check, problem in problems:
+        console.print(f"         {check}: {problem}", markup=False)
+    return not problems
+
+
+def _named(registry: Registry, name: str) -> list[Plugin]:
+    kind, colon, rest = name.partition(":")
+    if colon:
+        if kind not in KINDS:
+            raise ConfigError(f"unknown kind {kind!r}", hint=did_you_mean(kind, KINDS))
+        return [registry.get(kind, rest)]
+    found = [plugin for plugin in registry if plugin.name == name]
+    if not found:
+        known = [plugin.name for plugin in registry]
+        raise ConfigError(f"unknown plugin {name!r}", hint=did_you_mean(name, known))
+    return found

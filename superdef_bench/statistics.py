@@ -1,0 +1,71 @@
+"""Intervals, paired tests and verdict bits. No torch."""
+
+import base64
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bits = NDArray[np.bool_]
+
+_Z95 = 1.959963984540054
+
+
+def wilson(correct: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a proportion (Wilson, 1927)."""
+    if n == 0:
+        return 0.0, 1.0
+    share, z2 = correct / n, _Z95**2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    # At the ends rounding may leave the proportion itself outside.
+    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
+
+
+def mcnemar(first: Bits, second: Bits) -> float:
+    """Return the exact two-sided p value that two paired accuracies are equal (McNemar, 1947).
+
+    Args:
+        first: Whether each image is right in one row, `(n,)`.
+        second: Whether the same images are right in the other.
+    """
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    total = only_first + only_second
+    if total == 0:
+        return 1.0
+    logs = [
+        math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
+        for k in range(min(only_first, only_second) + 1)
+    ]
+    tail = sum(math.exp(value - total * math.log(2)) for value in logs)
+    return min(1.0, 2 * tail)
+
+
+def pack_bits(bits: Bits) -> str:
+    """Return bits as base64, first image first, highest bit first."""
+    return base64.b64encode(np.packbits(bits).tobytes()).decode("ascii")
+
+
+def unpack_bits(text: str, n: int) -> Bits:
+    """Return the `n` bits of `pack_bits`.
+
+    Raises:
+        ValueError: The text is no base64, or of another length.
+    """
+    data = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
+    if len(data) != -(-n // 8):
+        raise ValueError(f"{len(data)} bytes of verdicts for {n} images")
+    return np.unpackbits(data, count=n).astype(np.bool_)
+
+
+def worst_case(rows: Sequence[Bits]) -> Bits:
+    """Return which images are right in every row, over the images that all rows have."""
+    n = min(len(row) for row in rows)
+    return np.logical_and.reduce([row[:n] for row in rows])
+
+
+def median_with_infinity(values: NDArray[np.float64]) -> float | None:
+    """Return the median, None where it is infinite."""
+    middle = float(np.median(values)) if len(values) else math.inf
+    return middle if math.isfinite(middle) else None

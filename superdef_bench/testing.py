@@ -1,0 +1,271 @@
+"""The contract of each kind of plugin as checks that plugin authors run too.
+
+`superdef-bench check NAME` prints them; a test calls `assert_contract("defense", "my_defense")`.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from superdef_bench.checks import (
+    check_defended,
+    check_examples,
+    check_logits,
+    gradient_suspicion,
+)
+from superdef_bench.errors import ContractError, SuperdefError
+from superdef_bench.fingerprint import tensors
+from superdef_bench.plugins import Plugin
+from superdef_bench.rng import Random
+from superdef_bench.toy import CLASSES, toy_images, toy_model, toy_task
+from superdef_bench.transform import Protected
+from superdef_bench.types import (
+    NORMS,
+    Attack,
+    AttackContext,
+    Dataset,
+    Defense,
+    Goal,
+    Threat,
+)
+
+Check = tuple[str, str]  # what was checked, and what is wrong; nothing if all is well
+
+_TOLERANCE = 1e-4
+_KINDS = ("budget", "minimal", "corruption")
+_ACCESS = ("gradient", "scores", "labels", "none")
+
+
+def _attempt(name: str, act: Callable[[], object]) -> Check:
+    """Run one check; an exception is its problem."""
+    try:
+        problem = act()
+    except ContractError as error:
+        return name, error.message
+    except Exception as error:
+        return name, f"raised {type(error).__name__}: {error}"
+    return name, str(problem or "")
+
+
+def _apart(first: Tensor, second: Tensor) -> str:
+    if first.shape != second.shape:
+        return f"shapes {tuple(first.shape)} and {tuple(second.shape)}"
+    gap = float((first - second).abs().max())
+    return "" if gap <= _TOLERANCE else f"they differ by {gap:.3g}, the limit is {_TOLERANCE}"
+
+
+def check_defense(defense: Defense) -> Iterator[Check]:
+    """Yield what the contract asks of a defense, tried on a toy classifier."""
+    model, task = toy_model(), toy_task()
+    x, ids = toy_images()
+    before = tensors(model.state_dict())
+    built: list[nn.Module] = []
+    yield _attempt("protects a classifier", lambda: built.append(defense.protect(model, task)))
+    if not built:
+        return
+    same = tensors(model.state_dict()) == before
+    yield "leaves the classifier as it is", "" if same else "its weights changed"
+    inner = built[0].eval().requires_grad_(False)
+    protected = inner
+    if not isinstance(protected, Protected):
+        protected = Protected((), inner, stochastic=defense.stochastic).eval()
+
+    def trace(images: Tensor, keys: Tensor, purpose: Any = "score") -> tuple[Tensor, Tensor]:
+        view = protected.view("exact", seed=0)
+        with torch.no_grad(), view.draws(keys, 1, purpose):
+            defended = view.defend(images)
+            check_defended("it", defended, len(images), x.shape[1])
+            logits = view.classify(defended, len(images))
+        return check_logits("it", logits, len(images), CLASSES), defended
+
+    def shapes() -> str:
+        copy = x.clone()
+        trace(x, ids)
+        return "" if torch.equal(copy, x) else "it changed its input images"
+
+    yield _attempt("keeps batch, channels, classes, [0, 1] and its input", shapes)
+    if defense.stochastic:
+        name = "gives an image the same draw again, and another for another purpose"
+        yield _attempt(name, lambda: _draws(trace, x, ids))
+    else:
+        name = "gives the same answer twice"
+        yield _attempt(name, lambda: _apart(trace(x, ids)[0], trace(x, ids)[0]))
+    single = "treats an image the same alone and in a batch"
+    yield _attempt(single, lambda: _alone(trace, x, ids))
+    if defense.differentiable:
+        stages: list[nn.Module] = [*protected.transforms] or [protected]
+        reasons = (lambda s=stage: gradient_suspicion(s, x) for stage in stages)
+        for act in reasons:
+            yield _attempt("has the gradient it claims", act)
+    if protected.transforms:
+        yield _attempt(
+            "passes a gradient through its surrogate", lambda: _surrogate(protected, x, ids)
+        )
+
+
+def _draws(trace: Callable[..., tuple[Tensor, Tensor]], x: Tensor, ids: Tensor) -> str:
+    first, again = trace(x, ids)[1], trace(x, ids)[1]
+    if not torch.equal(first, again):
+        return "the same draw differs: it draws from elsewhere than `random`"
+    return "two purposes share a draw" if torch.equal(first, trace(x, ids, "attack")[1]) else ""
+
+
+def _alone(trace: Callable[..., tuple[Tensor, Tensor]], x: Tensor, ids: Tensor) -> str:
+    rows = zip(x.split(1), ids.split(1), strict=True)
+    return _apart(trace(x, ids)[0], torch.cat([trace(image, key)[0] for image, key in rows]))
+
+
+def _surrogate(protected: Protected, x: Tensor, ids: Tensor) -> str:
+    view, leaf = protected.view("bpda"), x.clone().requires_grad_()
+    with view.draws(ids, 1, "attack"):
+        logits = view(leaf)
+    gradient = torch.autograd.grad(logits[0, :, 0].sum(), leaf)[0]
+    return "" if bool(gradient.abs().flatten(1).amax(dim=1).gt(0).all()) else "it is zero"
+
+
+def check_attack(attack: Attack) -> Iterator[Check]:
+    """Yield what the contract asks of an attack, tried on a toy classifier."""
+    named = bool(attack.norms) and attack.norms <= set(NORMS)
+    yield "names its norms", "" if named else f"{set(attack.norms)}, known are {NORMS}"
+    yield "names its kind", "" if attack.kind in _KINDS else f"{attack.kind!r} is none of {_KINDS}"
+    right = attack.access in _ACCESS
+    yield "names its access", "" if right else f"{attack.access!r} is none of {_ACCESS}"
+    for norm in sorted(attack.norms):
+        # Far enough to fool the toy classifier by a gradient, too near for noise.
+        eps = {"linf": 0.1, "l2": 3.0}[norm]
+        threat = Threat(norm, None if attack.kind == "minimal" else eps)
+        for goal in ("verdict", "strength"):
+            yield from _Trial(attack, threat, goal).checks()
+
+
+class _Trial:
+    """An attack on the toy classifier under one threat and goal."""
+
+    def __init__(self, attack: Attack, threat: Threat, goal: Goal) -> None:
+        self._attack, self._threat, self._goal = attack, threat, goal
+        self._model = Protected((), toy_model()).eval()
+        self._x, self._ids = toy_images()
+        self._y = self._model(self._x).argmax(dim=1)
+
+    def run(self, rows: slice = slice(None)) -> Tensor:
+        torch.manual_seed(0)
+        ids = self._ids[rows]
+        context = AttackContext.start(ids, Random(0, "check", ids), goal=self._goal)
+        x, copy = self._x[rows].clone(), self._x[rows].clone()
+        model = self._model.view("exact")
+        returned = self._attack(model, x, self._y[rows], self._threat, context)
+        return check_examples("it", x, copy, returned, self._threat)
+
+    def checks(self) -> Iterator[Check]:
+        where = f"({self._threat.norm}, {self._goal})"
+        yield _attempt(f"keeps shape, range, ball and input {where}", self._kept)
+        yield _attempt(f"gives the same twice {where}", lambda: _apart(self.run(), self.run()))
+        if self._attack.access == "gradient":
+            yield _attempt(f"fools the toy classifier {where}", self._fools)
+        if getattr(self._attack, "batch_dependent", None) is False:
+            yield _attempt(f"treats an image the same alone {where}", self._alone)
+
+    def _kept(self) -> None:
+        self.run()
+
+    def _fools(self) -> str:
+        left = int((self._model(self.run()).argmax(dim=1) == self._y).sum())
+        half = len(self._y) // 2
+        return f"{left} of {len(self._y)} images are still right" if left > half else ""
+
+    def _alone(self) -> str:
+        singles = [self.run(slice(row, row + 1)) for row in range(len(self._x))]
+        return _apart(self.run(), torch.cat(singles))
+
+
+def check_model(model: nn.Module) -> Iterator[Check]:
+    """Yield what the contract asks of a classifier, tried on 32x32 RGB images."""
+    x, _ = toy_images()
+    classifier = model.eval()
+
+    def logits(images: Tensor) -> Tensor:
+        with torch.no_grad():
+            out: Tensor = classifier(images)
+        return out
+
+    def shape() -> str:
+        out = logits(x)
+        fits = out.ndim == 2 and len(out) == len(x) and bool(torch.isfinite(out).all())
+        return "" if fits else f"it returned {tuple(out.shape)}"
+
+    yield _attempt("maps images to finite logits (N, K)", shape)
+    yield _attempt("gives the same answer twice", lambda: _apart(logits(x), logits(x)))
+    rows = "treats an image the same alone and in a batch"
+    yield _attempt(rows, lambda: _apart(logits(x), torch.cat([logits(i) for i in x.split(1)])))
+    yield _attempt("has a gradient", lambda: gradient_suspicion(classifier, x))
+
+
+def check_dataset(dataset: Dataset) -> Iterator[Check]:
+    """Yield what the contract asks of a dataset."""
+    count = min(4 * dataset.num_classes, len(dataset.ids))
+
+    def first() -> str:
+        x, y = dataset.load(range(count))
+        if x.ndim != 4 or len(x) != count or x.dtype != torch.float32 or y.dtype != torch.int64:
+            return f"it returned {x.dtype} {tuple(x.shape)} and {y.dtype} {tuple(y.shape)}"
+        low, high = float(x.min()), float(x.max())
+        return "" if low >= 0 and high <= 1 and high > low else f"pixels lie in [{low}, {high}]"
+
+    def subset() -> str:
+        x, y = dataset.load(range(count))
+        again, labels = dataset.load([count - 1, 0])
+        same = torch.equal(again, x[[count - 1, 0]]) and torch.equal(labels, y[[count - 1, 0]])
+        return "" if same else "the same index gave another image"
+
+    def balanced() -> str:
+        sizes = torch.bincount(dataset.load(range(count))[1], minlength=dataset.num_classes)
+        return "" if int(sizes.max() - sizes.min()) <= 1 else f"class sizes {sizes.tolist()}"
+
+    yield _attempt("loads float32 images in [0, 1] and int64 labels", first)
+    yield _attempt("loads the same image for the same index", subset)
+    yield _attempt("has a balanced prefix", balanced)
+    unique = len(set(dataset.ids)) == len(dataset.ids)
+    yield "has unique ids", "" if unique else "an id stands twice"
+    named = len(dataset.class_names) == dataset.num_classes
+    yield "names its classes", "" if named else f"{len(dataset.class_names)} names"
+    yield _attempt("has a sha256", lambda: "" if len(dataset.sha256) == 64 else dataset.sha256)
+
+
+def check_plugin(plugin: Plugin) -> Iterator[Check]:
+    """Yield the checks of a plugin, built with its defaults."""
+    try:
+        built = plugin.build()
+    except SuperdefError as error:
+        yield "builds with its defaults", error.message
+        return
+    yield "builds with its defaults", ""
+    if plugin.kind == "recipe":
+        yield "can train", "" if callable(getattr(built, "train", None)) else "it has no train()"
+        return
+    checks: dict[str, Callable[[Any], Iterator[Check]]] = {
+        "attack": check_attack,
+        "defense": check_defense,
+        "model": check_model,
+        "dataset": check_dataset,
+    }
+    yield from checks[plugin.kind](built)
+
+
+def needs_arguments(plugin: Plugin) -> bool:
+    """Return whether a plugin cannot be built without arguments."""
+    try:
+        plugin.check_arguments({})
+    except SuperdefError:
+        return True
+    return False
+
+
+def assert_contract(plugin: Plugin) -> None:
+    """Raise ContractError with every check that a plugin fails."""
+    problems = [f"{name}: {problem}" for name, problem in check_plugin(plugin) if problem]
+    if problems:
+        raise ContractError(
+            f"{plugin.kind} {plugin.name!r} breaks its contract: {'; '.join(problems)}"
+        )

@@ -1,0 +1,101 @@
+"""What several tests share: the real command line, configs and plugin files on disk."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+import torch
+
+from superdef_bench import api, cli
+
+CONFIG = """
+[run]
+dataset = "signs"
+model = "signs_resnet8"
+limit = 8
+batch_size = 8
+rungs = ["gray_box", "white_box", "bpda"]
+
+[attacks]
+fgsm = {}
+
+[defenses]
+bicubic_x2 = {}
+"""
+
+
+@dataclass
+class Answer:
+    """What a command printed and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> Iterator[None]:
+    torch.set_num_threads(2)
+    yield
+    api._loaded = None
+
+
+@pytest.fixture
+def run_cli(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Answer]:
+    """Return a function that runs the real command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+
+    def run(*words: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["superdef-bench", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        printed = capsys.readouterr()
+        return Answer(int(stop.value.code or 0), printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a config; the default one is small."""
+
+    def write(text: str = CONFIG, name: str = "tiny") -> Path:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(dedent(text))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def plugin_folder(tmp_path: Path) -> Callable[[str], Path]:
+    """Return a function that writes a plugin file into a folder of its own."""
+
+    def write(source: str, name: str = "mine") -> Path:
+        folder = tmp_path / f"plugins_{name}"
+        folder.mkdir()
+        (folder / f"{name}.py").write_text(dedent(source))
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def quiet_environment() -> dict[str, str]:
+    """Return the environment of a child process: no colour, 80 columns."""
+    return {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}

@@ -1,0 +1,152 @@
+"""The built-in defenses against references and their own algebra."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.restoration import denoise_wavelet
+from torch import Tensor
+
+from superdef_bench import ConfigError, InputTransform, Random, load_defense
+from superdef_bench.nn import wavelet_denoise
+from superdef_bench.nn.wavelet import default_levels
+from superdef_bench.toy import toy_images
+
+
+def transform(name: str, x: Tensor, **arguments: object) -> Tensor:
+    defense = load_defense(name, **arguments)
+    assert isinstance(defense, InputTransform)
+    return defense(x, Random(0, "test", torch.arange(len(x))))
+
+
+def noisy(size: int = 32, channels: int = 3) -> Tensor:
+    x, ids = toy_images(4, channels, size)
+    return (x + 0.05 * Random(0, "noise", ids).normal(*x.shape[1:])).clamp(0, 1)
+
+
+@pytest.mark.parametrize("size", [32, 33, 64, 299])
+@pytest.mark.parametrize("sigma", [0.01, 0.04, 0.1])
+def test_wavelet_equals_scikit_image(size: int, sigma: float) -> None:
+    x = noisy(size)
+    ours = wavelet_denoise(x, sigma=sigma).permute(0, 2, 3, 1).numpy()
+    for image, restored in zip(x, ours, strict=True):
+        expected = denoise_wavelet(
+            image.permute(1, 2, 0).double().numpy(),
+            sigma=sigma,
+            mode="soft",
+            method="BayesShrink",
+            convert2ycbcr=True,
+            rescale_sigma=True,
+            channel_axis=-1,
+        )
+        assert np.abs(restored - expected.clip(0, 1)).max() < 1e-4
+
+
+def test_wavelet_equals_scikit_image_on_one_channel() -> None:
+    x = noisy(28, 1)
+    for image, restored in zip(x, wavelet_denoise(x, sigma=0.04), strict=True):
+        expected = denoise_wavelet(
+            image[0].double().numpy(), sigma=0.04, method="BayesShrink", mode="soft"
+        )
+        assert np.abs(restored[0].numpy() - expected.clip(0, 1)).max() < 1e-4
+
+
+def test_wavelet_takes_the_levels_of_the_paper() -> None:
+    levels = [default_levels(size, size, "db1") for size in (32, 224, 299)]
+    assert levels == [2, 4, 5]
+
+
+def test_wavelet_removes_most_noise_when_told_its_true_level() -> None:
+    clean, ids = toy_images(4)
+    disturbed = clean + 0.05 * Random(0, "noise", ids).normal(*clean.shape[1:])
+    left = {
+        sigma: float((wavelet_denoise(disturbed, sigma=sigma) - clean).square().mean())
+        for sigma in (0.01, 0.03, 0.05, 0.07)
+    }
+    assert min(left, key=lambda sigma: left[sigma]) == 0.05
+    assert left[0.05] < 0.7 * float((disturbed - clean).square().mean())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("quality", [30, 75])
+def test_jpeg_is_the_real_codec(channels: int, quality: int) -> None:
+    x = noisy(channels=channels)
+    ours = transform("jpeg", x, quality=quality)
+    for image, restored in zip(x, ours, strict=True):
+        pixels = (image.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(pixels.squeeze()).save(file, "JPEG", quality=quality)
+        expected = np.asarray(Image.open(file)).reshape(pixels.shape)
+        assert np.array_equal((restored.permute(1, 2, 0).numpy() * 255).round(), expected)
+    assert not torch.equal(ours, x)
+
+
+def test_bit_depth_leaves_as_many_levels_as_it_says() -> None:
+    x = torch.linspace(0, 1, 3 * 32 * 32).view(1, 3, 32, 32)
+    for bits in (1, 3, 8):
+        out = transform("bit_depth", x, bits=bits)
+        assert len(out.unique()) == 2**bits
+        torch.testing.assert_close(transform("bit_depth", out, bits=bits), out)
+
+
+def test_median_removes_single_pixels_and_is_the_median() -> None:
+    x = torch.full((1, 3, 16, 16), 0.5)
+    x[0, :, 5, 7] = 1.0
+    assert torch.equal(transform("median", x), torch.full_like(x, 0.5))
+    y = noisy()
+    out = transform("median", y)
+    for row, column in ((4, 4), (10, 20), (30, 1)):
+        window = y[0, 1, row - 1 : row + 2, column - 1 : column + 2]
+        assert float(out[0, 1, row, column]) == float(window.flatten().sort().values[4])
+
+
+def test_gaussian_blur_keeps_flat_images_and_has_the_variance_it_says() -> None:
+    flat = torch.full((1, 3, 16, 16), 0.3)
+    torch.testing.assert_close(transform("gaussian_blur", flat), flat)
+    point = torch.zeros(1, 1, 33, 33)
+    point[0, 0, 16, 16] = 1
+    spread = transform("gaussian_blur", point, sigma=1.5)[0, 0]
+    places = torch.arange(33) - 16.0
+    assert float(spread.sum()) == pytest.approx(1, abs=1e-5)
+    assert float((spread.sum(dim=0) * places**2).sum()) == pytest.approx(1.5**2, rel=0.03)
+
+
+@pytest.mark.parametrize(("name", "exact"), [("nearest_x2", True), ("bicubic_x2", False)])
+def test_enlargement_doubles_the_size(name: str, exact: bool) -> None:
+    x = noisy()
+    out = transform(name, x)
+    assert out.shape == (4, 3, 64, 64)
+    if exact:
+        assert torch.equal(out[..., ::2, ::2], x)
+    back = transform(name, x, output="resize_back")
+    assert back.shape == x.shape
+
+
+def test_random_resize_pad_places_an_enlarged_image_on_black() -> None:
+    x = torch.ones(64, 3, 32, 32)
+    out = transform("random_resize_pad", x)
+    assert out.shape == (64, 3, 35, 35)
+    sides = out[:, 0].amax(dim=2).sum(dim=1)
+    assert set(sides.int().tolist()) == {32, 33, 34}
+    assert set(out.unique().tolist()) == {0.0, 1.0}
+    corners = {tuple(image.nonzero().amin(dim=0).tolist()) for image in out[:, 0]}
+    assert len(corners) > 4
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("jpeg", {"quality": 0}),
+        ("bit_depth", {"bits": 9}),
+        ("gaussian_blur", {"sigma": 0}),
+        ("median", {"size": 4}),
+        ("wavelet", {"sigma": -1}),
+        ("random_resize_pad", {"ratio": 1}),
+        ("bicubic_x2", {"output": "smaller"}),
+    ],
+)
+def test_bad_arguments_are_refused(name: str, argument: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=f"defense '{name}': .*take"):
+        load_defense(name, **argument)

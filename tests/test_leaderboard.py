@@ -1,0 +1,117 @@
+"""Leaderboards as golden files, stale ones, and names that want to be more than names."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superdef_bench.leaderboard import files, publish, stale
+from superdef_bench.markdown import eps_text, escape
+from superdef_bench.plots import stamp
+from superdef_bench.results import Results, load_results
+from tests.conftest import Answer
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("suffix", [".md", ".csv"])
+def test_the_golden_results_give_the_golden_leaderboard(suffix: str) -> None:
+    written = files(load_results(GOLDEN / "example.json"))[suffix].decode()
+    file = GOLDEN / f"example{suffix}"
+    assert written == file.read_text(), f"if that is meant, write it to {file}"
+
+
+def test_the_picture_shows_every_row_and_is_reproducible() -> None:
+    results = load_results(GOLDEN / "example.json")
+    first, second = files(results)[".svg"], files(results)[".svg"]
+    assert first == second
+    assert len(stamp(first)) == 64
+    for name in ("none", "jpeg", "clean", "gray box", "adaptive"):
+        assert name in first.decode()
+
+
+def test_a_stale_leaderboard_is_told_by_exit_code_1(
+    run_cli: Callable[..., Answer], tmp_path: Path
+) -> None:
+    out = tmp_path / "boards"
+    written = run_cli("leaderboard", GOLDEN / "example.json", "-o", out)
+    assert written.out.splitlines() == [
+        str(out / f"example.{s}") for s in ("json", "md", "csv", "svg")
+    ]
+    assert run_cli("leaderboard", out / "example.json", "--check").code == 0
+    for suffix in ("md", "csv", "svg"):
+        file = out / f"example.{suffix}"
+        content = file.read_bytes()
+        file.write_bytes(content.replace(b"9", b"8"))
+        answer = run_cli("leaderboard", out / "example.json", "--check")
+        assert (answer.code, answer.out) == (1, "")
+        assert answer.err.startswith(f"stale: {file}\nhint: ")
+        file.unlink()
+        assert run_cli("leaderboard", out / "example.json", "--check").code == 1
+        file.write_bytes(content)
+
+
+def test_an_edited_number_makes_the_leaderboard_stale(tmp_path: Path) -> None:
+    publish(load_results(GOLDEN / "example.json"), tmp_path)
+    document = json.loads((tmp_path / "example.json").read_text())
+    document["seed"] = 7
+    assert stale(Results(document), tmp_path) == ["example.md"]
+
+
+def damage(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["accuracy"][0].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(schema=99), "have schema 99, this version reads 1"),
+        (lambda d: d.pop("schema"), "has no schema"),
+        (lambda d: d.pop("accuracy"), "are damaged"),
+        (damage(correct=1), "bits are set, correct says 1"),
+        (damage(verdicts="AAAAAAAA"), "6 bytes of verdicts"),
+        (lambda d: d["accuracy"][0].pop("n"), "a row has no 'n'"),
+    ],
+)
+def test_damaged_results_are_refused_with_2(
+    run_cli: Callable[..., Answer],
+    tmp_path: Path,
+    change: Callable[[dict[str, Any]], None],
+    message: str,
+) -> None:
+    document = json.loads((GOLDEN / "example.json").read_text())
+    change(document)
+    (tmp_path / "bad.json").write_text(json.dumps(document))
+    answer = run_cli("leaderboard", "bad.json")
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+
+
+@pytest.mark.parametrize("text", ['{"schema": 1', "<html>", "[]", ""])
+def test_what_is_no_results_file_is_refused(
+    run_cli: Callable[..., Answer], tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "bad.json").write_text(text)
+    answer = run_cli("leaderboard", "bad.json")
+    assert answer.code == 2
+    assert answer.err.startswith("error: ")
+
+
+def test_names_stay_names() -> None:
+    assert escape("a|b") == r"a\|b"
+    assert escape("[x](http://y)") == r"\[x\](http://y)"
+    assert escape("<script>&") == "&lt;script&gt;&amp;"
+    assert escape("`rm` *bold*\n# title") == r"\`rm\` \*bold\* # title"
+    assert escape("mi_fgsm and _under_") == r"mi_fgsm and \_under\_"
+
+
+def test_radii_are_written_as_the_field_does() -> None:
+    assert [eps_text(value) for value in (8 / 255, 0.5, 0.0123, None, 1.0)] == [
+        "8/255",
+        "0.5",
+        "0.0123",
+        "no ball",
+        "255/255",
+    ]

@@ -1,0 +1,172 @@
+"""The classifier recipe on a small real task."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from superdef_bench import DataError, load_dataset
+from superdef_bench.nn import ResNet
+from superdef_bench.training import (
+    Settings,
+    classifier,
+    one_cycle,
+    save_checkpoint,
+    train_classifier,
+)
+from superdef_bench.weights import find_weights, load_weights, save_weights
+from tests.conftest import Answer
+
+SMALL = """
+from superdef_bench import hookimpl, load_dataset
+
+class Small:
+    \"\"\"The first images of signs.\"\"\"
+    def __init__(self, *, split="test"):
+        self.inner = load_dataset("signs", split=split)
+        self.ids = self.inner.ids[:160]
+        self.name, self.split = "small", split
+        self.num_classes, self.class_names = 20, self.inner.class_names
+        self.sha256, self.load = self.inner.sha256, self.inner.load
+
+@hookimpl
+def register_datasets():
+    return {"small": Small}
+"""
+
+SETTINGS = Settings(
+    epochs=2,
+    batch_size=32,
+    lr=0.1,
+    momentum=0.9,
+    weight_decay=5e-4,
+    label_smoothing=0.05,
+    seed=0,
+)
+
+
+class First:
+    """The first images of a split."""
+
+    def __init__(self, split: str, count: int) -> None:
+        inner = load_dataset("signs", split=split)
+        self.name, self.split, self.ids, self.load = "signs", split, inner.ids[:count], inner.load
+        self.num_classes, self.class_names = inner.num_classes, inner.class_names
+        self.sha256 = inner.sha256
+
+
+def fresh() -> ResNet:
+    torch.manual_seed(0)
+    return ResNet(blocks=1, num_classes=20, width=8)
+
+
+def train(
+    model: ResNet, path: Path, settings: Settings = SETTINGS, *, resume: bool = False
+) -> None:
+    images, held_out = First("train", 160), First("validation", 40)
+    train_classifier(model, images, held_out, settings, checkpoint=path, resume=resume)
+
+
+def test_a_resumed_training_is_bit_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fresh()
+    train(whole, tmp_path / "whole.safetensors")
+
+    real = save_checkpoint
+
+    def save_and_stop(*arguments: object) -> None:
+        real(*arguments)  # type: ignore[arg-type]  # passed on as they are
+        raise KeyboardInterrupt
+
+    path = tmp_path / "cut.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr(classifier, "save_checkpoint", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(fresh(), path)
+    resumed = ResNet(blocks=1, num_classes=20, width=8)
+    train(resumed, path, resume=True)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_a_checkpoint_of_other_settings_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    train(fresh(), path)
+    with pytest.raises(DataError, match="written with other settings"):
+        train(fresh(), path, replace(SETTINGS, lr=0.2), resume=True)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match="cannot be read"):
+        train(fresh(), path, resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(DataError, match="the loss of epoch"):
+        train(fresh(), path, replace(SETTINGS, lr=1e30))
+    with pytest.raises(DataError, match="fewer than a batch of 999"):
+        train(fresh(), path, replace(SETTINGS, batch_size=999))
+
+
+def test_the_command_trains_and_writes_weights_with_provenance(
+    run_cli: Callable[..., Answer], plugin_folder: Callable[..., Path]
+) -> None:
+    folder = plugin_folder(SMALL)
+    flags = ["--epochs", "2", "--batch-size=32", "--width", "8", "--seed", "3"]
+    answer = run_cli(
+        *("train", "classifier", "--data", "small", "-o", "out", "--plugins-dir", folder), *flags
+    )
+    assert answer.code == 0, answer.err
+    assert answer.out.split() == ["out/small_resnet8.safetensors", "out/small_resnet8.json"]
+    record = json.loads(Path("out/small_resnet8.json").read_text())
+    assert record["settings"]["seed"] == 3
+    assert record["task"]["dataset"] == "small"
+    assert record["steps"] == 10
+    assert set(record["test"]) >= {"accuracy", "accuracy_x2_nearest", "accuracy_x2_bicubic"}
+    assert len(load_weights(Path("out/small_resnet8.safetensors"))) > 20
+
+
+def test_weights_that_differ_from_their_provenance_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(path, {"a": torch.ones(3)}, {"kind": "toy"})
+    assert torch.equal(load_weights(path)["a"], torch.ones(3))
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="their provenance says"):
+        load_weights(path)
+    path.with_suffix(".json").unlink()
+    with pytest.raises(DataError, match="have no provenance"):
+        load_weights(path)
+    with pytest.raises(DataError, match="cannot be read"):
+        load_weights(tmp_path / "nothing.safetensors")
+
+
+def test_an_artefact_is_found_for_its_own_task_only(tmp_path: Path) -> None:
+    from superdef_bench.toy import toy_task
+
+    task = replace(toy_task(), loader=find_weights)
+    fits = {"dataset": "toy", "class_names": list(task.class_names), "input_shape": [3, 32, 32]}
+    for name, trained in (("ours", fits), ("other", {**fits, "dataset": "else"})):
+        save_weights(
+            tmp_path / f"{name}.safetensors",
+            {"a": torch.zeros(1)},
+            {"kind": "denoiser", "task": trained},
+        )
+    assert find_weights(task, "denoiser", directories=[tmp_path])
+    assert task.load("denoiser", tmp_path / "ours.safetensors")
+    with pytest.raises(DataError, match="was not trained for this task"):
+        task.load("denoiser", tmp_path / "other.safetensors")
+    with pytest.raises(DataError, match="no denoiser for toy with toy: none was trained"):
+        task.load("denoiser")
+
+
+def test_the_schedule_rises_falls_and_has_no_memory() -> None:
+    rates = [one_cycle(step, 100, 1.0) for step in range(100)]
+    assert max(rates) == pytest.approx(1.0, abs=1e-3)
+    assert rates[0] == pytest.approx(0.04)
+    assert rates[-1] < 0.01
+    peak = rates.index(max(rates))
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
