@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from superdef_bench.errors import SuperdefError as SuperdefError
     from superdef_bench.evaluation import evaluate as evaluate
     from superdef_bench.hookspecs import hookimpl as hookimpl
+    from superdef_bench.progress import progress_bar as progress_bar
     from superdef_bench.rng import Random as Random
     from superdef_bench.transform import InputTransform as InputTransform
     from superdef_bench.transform import Protected as Protected
@@ -39,6 +40,7 @@ PUBLIC = {
     "PluginError": "errors",
     "SuperdefError": "errors",
     "hookimpl": "hookspecs",
+    "progress_bar": "progress",
     "Random": "rng",
     "InputTransform": "transform",
     "Protected": "transform",

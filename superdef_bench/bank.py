@@ -28,4 +28,5 @@ class Bank:
     def put(self, key: str, tensors: dict[str, Tensor]) -> None:
         """Store tensors under `key`."""
         packed = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        write_atomically(self._path(key), safetensors.torch.save(packed))
+        # A file that a power cut damages reads as missing and is made again: no need to wait.
+        write_atomically(self._path(key), safetensors.torch.save(packed), durable=False)

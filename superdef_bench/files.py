@@ -7,8 +7,13 @@ from pathlib import Path
 from superdef_bench.errors import DataError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to a temporary file beside `path`, flush it to disk, rename it.
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write `content` to a temporary file beside `path` and rename it.
+
+    Args:
+        path: File to write; its folder is made.
+        content: All of it.
+        durable: Wait for the disk, so that a power cut leaves no empty file.
 
     Raises:
         DataError: The folder cannot be written, or the disk is full.
@@ -20,8 +25,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             temporary.chmod(0o644)
             temporary.replace(path)
         except BaseException:

@@ -23,9 +23,16 @@ class Bar:
         self._progress.update(self._task, description=text, count=count)
 
 
+_shown = False
+
+
 @contextmanager
 def progress_bar(total: float) -> Iterator[Bar]:
-    """Show a bar on stderr while the block runs; without a terminal nothing is drawn."""
+    """Show a bar on stderr while the block runs.
+
+    Nothing is drawn without a terminal, or inside the block of another bar.
+    """
+    global _shown
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
@@ -35,5 +42,10 @@ def progress_bar(total: float) -> Iterator[Bar]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield Bar(progress, total)
+    outer, _shown = _shown, True
+    try:
+        hidden = outer or not console.is_terminal
+        with Progress(*columns, console=console, disable=hidden) as progress:
+            yield Bar(progress, total)
+    finally:
+        _shown = outer

@@ -67,11 +67,6 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise DataError(f"weights {path} are no safetensors: {error}") from error
 
 
-def shipped_weights(name: str) -> dict[str, Tensor]:
-    """Return weights that come with the package."""
-    return load_weights(SHIPPED / f"{name}.safetensors")
-
-
 def find_weights(
     task: Task, kind: str, path: Path | None = None, directories: Sequence[Path] = (SHIPPED,)
 ) -> dict[str, Tensor]:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -35,6 +37,12 @@ class Answer:
     code: int
     out: str
     err: str
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of a run folder as rows."""
+    files = sorted((folder / "records").glob("*.parquet"))
+    return [row for file in files for row in pq.read_table(file).to_pylist()]
 
 
 @pytest.fixture(autouse=True)

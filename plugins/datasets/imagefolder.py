@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from superdef_bench import ConfigError, DataError, hookimpl
+from superdef_bench import ConfigError, DataError, hookimpl, progress_bar
 
 _SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -70,9 +70,12 @@ class ImageFolder:
     def sha256(self) -> str:
         """Hash of every image's place and bytes, and of what is done to it."""
         digest = hashlib.sha256(f"{self._size}/{self._crop}".encode())
-        for place in sorted(self.ids):
-            content = (self._root / place).read_bytes()
-            digest.update(place.encode() + hashlib.sha256(content).digest())
+        with progress_bar(len(self.ids)) as bar:
+            for number, place in enumerate(sorted(self.ids)):
+                content = (self._root / place).read_bytes()
+                digest.update(place.encode() + hashlib.sha256(content).digest())
+                bar.show(f"hashing {self.name}", f"{number + 1}/{len(self.ids)} images")
+                bar.advance(1)
         return digest.hexdigest()
 
     def load(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
