@@ -42,6 +42,13 @@ def test_running_again_reuses_everything_and_changes_nothing(run_cli: Run, confi
         assert Path(f"runs/tiny/tiny.{name}").read_bytes() == content
 
 
+def test_what_a_run_publishes_is_what_its_results_give(run_cli: Run, config: Write) -> None:
+    text = CONFIG.replace("fgsm = {}", "pgd = { steps = 2 }\nfgsm = {}")
+    run_cli("run", config(text.replace("bicubic_x2", "wavelet = {}\njpeg")))
+    assert run_cli("leaderboard", "runs/tiny", "--check").code == 0
+    assert "| defense | pgd 2/255 | pgd 8/255 | fgsm 2/255" in Path("runs/tiny/tiny.md").read_text()
+
+
 def test_another_config_reuses_the_cells_that_match(run_cli: Run, config: Write) -> None:
     run_cli("run", config(), "-o", "out")
     more = config(CONFIG.replace("fgsm = {}", "fgsm = {}\nmi_fgsm = { steps = 2 }"), "more")

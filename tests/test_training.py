@@ -1,5 +1,6 @@
 """The classifier recipe on a small real task."""
 
+import inspect
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ import torch
 
 from superdef_bench import DataError, load_dataset
 from superdef_bench.nn import ResNet
+from superdef_bench.plugins import load_plugins
 from superdef_bench.training import (
     Settings,
     classifier,
@@ -17,7 +19,13 @@ from superdef_bench.training import (
     save_checkpoint,
     train_classifier,
 )
-from superdef_bench.weights import find_weights, load_weights, save_weights
+from superdef_bench.weights import (
+    SHIPPED,
+    find_weights,
+    load_weights,
+    read_provenance,
+    save_weights,
+)
 from tests.conftest import Answer
 
 SMALL = """
@@ -125,6 +133,22 @@ def test_the_command_trains_and_writes_weights_with_provenance(
     assert record["steps"] == 10
     assert set(record["test"]) >= {"accuracy", "accuracy_x2_nearest", "accuracy_x2_bicubic"}
     assert len(load_weights(Path("out/small_resnet8.safetensors"))) > 20
+
+
+def test_the_plain_command_trains_the_weights_that_ship(repository: Path) -> None:
+    record = read_provenance(SHIPPED / "signs_resnet8.safetensors")
+    recipe = load_plugins().get("recipe", "classifier").build()
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(recipe.train).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    used = {**record["settings"], **record["architecture"]}
+    assert defaults == {name: used[name] for name in defaults}
+    test = record["test"]
+    shown = [test["accuracy"], *(test[f"accuracy_x2_{mode}"] for mode in classifier.MODES)]
+    row = "".join(f" {100 * accuracy:.1f} % |" for accuracy in shown)
+    assert f"| `signs_resnet8` |{row}" in (repository / "docs/signs.md").read_text()
 
 
 def test_weights_that_differ_from_their_provenance_are_refused(tmp_path: Path) -> None:

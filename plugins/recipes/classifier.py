@@ -27,14 +27,14 @@ class ClassifierRecipe:
         out: Path,
         device: str,
         resume: bool,
-        epochs: int = 30,
+        epochs: int = 60,
         batch_size: int = 128,
         lr: float = 0.2,
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
         label_smoothing: float = 0.05,
         blocks: int = 1,
-        width: int = 24,
+        width: int = 16,
         seed: int = 0,
     ) -> Sequence[Path]:
         """Train on the splits `train` and `validation` of the dataset plugin `data`.

@@ -16,7 +16,7 @@ from superdef_bench.training.schedule import one_cycle
 from superdef_bench.transform import resize
 from superdef_bench.types import Dataset
 
-_MODES = ("nearest", "bilinear", "bicubic")
+MODES = ("nearest", "bilinear", "bicubic")
 _LOAD = 1000
 
 
@@ -88,7 +88,7 @@ def _epoch(
             group["lr"] = one_cycle(step, total, settings.lr)
         x, y = images[batch].to(device).float() / 255, labels[batch].to(device)
         half = size // 2
-        mode = _MODES[int(torch.randint(len(_MODES), (), generator=generator))]
+        mode = MODES[int(torch.randint(len(MODES), (), generator=generator))]
         losses = [
             functional.cross_entropy(model(x), y, label_smoothing=settings.label_smoothing)
             for x, y in ((x[:half], y[:half]), (enlarge(x[half:], mode), y[half:]))
@@ -156,5 +156,5 @@ def measure(model: nn.Module, data: tuple[Tensor, Tensor]) -> dict[str, float]:
     model.eval()
     return {
         "accuracy": accuracy(model, *data),
-        **{f"accuracy_x2_{mode}": accuracy(model, *data, mode=mode) for mode in _MODES},
+        **{f"accuracy_x2_{mode}": accuracy(model, *data, mode=mode) for mode in MODES},
     }

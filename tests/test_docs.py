@@ -1,0 +1,93 @@
+"""The documents say what the code does."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from superdef_bench.cli import app
+from superdef_bench.config import load_config
+from superdef_bench.records import SCHEMA
+from tests.conftest import Answer
+
+_ROOT = Path(__file__).parent.parent
+_PAGES = [_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_shows_the_published_ranking() -> None:
+    readme = (_ROOT / "README.md").read_text()
+    board = (_ROOT / "leaderboards/signs-linf.md").read_text()
+    published = board.split("## Ranking")[1].split("\n\n")[1]
+    shown = readme.split("<!-- ranking of leaderboards/signs-linf.md -->\n")[1]
+    assert shown.split("<!-- end -->")[0].strip() == published
+
+
+def test_the_published_results_are_those_of_their_configs() -> None:
+    for path in sorted((_ROOT / "leaderboards").glob("*.json")):
+        document = json.loads(path.read_text())
+        config = load_config(_ROOT / "configs" / f"{path.stem}.toml")
+        assert document["dataset"]["images"] == config.limit
+        assert list(document["attacks"]) == [attack.name for attack in config.attacks]
+        shown = [name.split(" (")[0] for name in document["defenses"]]
+        assert shown == [defense.name for defense in config.defenses]
+
+
+def test_links_lead_somewhere() -> None:
+    for page in _PAGES:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_commands_have_the_verbs_and_options_that_the_documents_use() -> None:
+    verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
+    seen = 0
+    for page in _PAGES:
+        for line in "\n".join(blocks(page, "sh")).splitlines():
+            words = line.split("#")[0].split()
+            if not words or words[0] != "superdef-bench":
+                continue
+            options = {name for p in verbs[words[1]].params for name in p.opts}
+            used = {word.split("=")[0] for word in words if word.startswith("-")}
+            assert used <= options, f"{page.name}: {line}"
+            seen += 1
+    assert seen > 8
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/plugins.md"])
+def test_the_plugins_of_the_documents_keep_their_contract(
+    page: str, run_cli: Callable[..., Answer], tmp_path: Path
+) -> None:
+    (tmp_path / "my_plugins").mkdir()
+    written = [code for code in blocks(_ROOT / page, "python") if code.startswith("# my_plugins/")]
+    assert written
+    for code in written:
+        (tmp_path / code.split("\n")[0].removeprefix("# ")).write_text(code)
+    names = re.findall(r'return \{"(\w+)": \w+\}', "".join(written))
+    assert len(names) == len(written)
+    answer = run_cli("check", *names, "--plugins-dir", "my_plugins")
+    assert answer.code == 0, answer.out
+
+
+def test_the_example_config_is_valid(tmp_path: Path) -> None:
+    (text,) = blocks(_ROOT / "docs/config.md", "toml")
+    (tmp_path / "example.toml").write_text(text)
+    config = load_config(tmp_path / "example.toml")
+    assert len(config.attacks) == 4
+    assert config.defenses[-1].chain
+
+
+def test_the_schema_page_names_every_column() -> None:
+    page = (_ROOT / "docs/results.md").read_text()
+    document = json.loads((_ROOT / "tests/golden/example.json").read_text())
+    rows = {key for row in document["accuracy"] for key in row} - {"cell"}
+    facts = {key for defense in document["defenses"].values() for key in defense}
+    for name in {*SCHEMA.names, *document, *rows, *facts, *document["cost"][0]}:
+        assert re.search(rf"`{name}`", page), name
