@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from superdef_bench.fingerprint import fingerprint
 from superdef_bench.statistics import (
     Bits,
-    median_with_infinity,
     pack_bits,
+    pack_floats,
     wilson,
     worst_case,
 )
@@ -45,7 +45,7 @@ class CellRecords:
         cell: Columns that all its rows share.
         kind: Of the attack: `budget`, `minimal` or `corruption`; `clean` without one.
         counted: Whether it takes part in worst cases.
-        eps: Radii at which a cell without a ball is read.
+        eps: Radii of the attack; a cell without a ball is read at each.
     """
 
     cell: Mapping[str, Any]
@@ -60,6 +60,11 @@ class CellRecords:
         if self.kind == "minimal" and eps is not None:
             broken = broken & (self.distance <= eps * (1 + 1e-5) + 1e-6)
         return ~broken
+
+    @property
+    def radii(self) -> Sequence[float]:
+        """Radii at which the cell gives a verdict."""
+        return self.eps if self.kind == "minimal" else [self.cell["eps"]]
 
     @property
     def distance(self) -> NDArray[np.float64]:
@@ -111,37 +116,37 @@ def accuracy_row(right: Bits, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def worst_rows(cells: Sequence[CellRecords], eps: Sequence[float]) -> Iterator[dict[str, Any]]:
-    """Yield the worst cases of one defense: gray box and adaptive, at each eps.
+def worst_rows(cells: Sequence[CellRecords]) -> Iterator[dict[str, Any]]:
+    """Yield the worst cases of one defense: gray box and adaptive, at each eps attacked.
 
     Gray box takes budget attacks; adaptive takes every rung, and minimal attacks within eps where
-    the attacker knows the defense.
+    the attacker knows the defense. There is nothing to know of `none`: its two are the same.
     """
     clean = next(cell for cell in cells if cell.kind == "clean")
     counted = [cell for cell in cells if cell.counted]
     gray = [c for c in counted if c.cell["rung"] == Rung.GRAY_BOX and c.kind == "budget"]
     known = [c for c in counted if c.cell["rung"] != Rung.GRAY_BOX]
     names = clean.table["image_id"].to_pylist()
-    for radius in eps:
-        at_gray = [c.right(radius) for c in gray if c.cell["eps"] == radius]
-        at_known = [
-            c.right(radius) for c in known if c.kind == "minimal" or c.cell["eps"] == radius
-        ]
+    for radius in sorted({eps for cell in [*gray, *known] for eps in cell.radii}):
+        at_gray = [c.right(radius) for c in gray if radius in c.radii]
+        at_known = [c.right(radius) for c in known if radius in c.radii]
+        everything = worst_case([*at_gray, *at_known])
         shared = {**clean.cell, "goal": "", "attack": WORST, "eps": radius, "source": ""}
+        undefended = clean.cell["defense"] == "none" and at_known
         if at_gray:
-            yield {**accuracy_row(worst_case(at_gray), names), **shared, "rung": str(Rung.GRAY_BOX)}
+            right = everything if undefended else worst_case(at_gray)
+            yield {**accuracy_row(right, names), **shared, "rung": str(Rung.GRAY_BOX)}
         if at_known:
-            right = worst_case([*at_gray, *at_known])
-            median = median_with_infinity(_smallest_eps(clean, [*gray, *known], len(right)))
-            row = {**accuracy_row(right, names), **shared, "rung": ADAPTIVE}
-            yield {**row, "median_eps": median}
+            smallest = _smallest_eps(clean, [*gray, *known], len(everything))
+            row = {**accuracy_row(everything, names), **shared, "rung": ADAPTIVE}
+            yield {**row, "smallest_eps": pack_floats(smallest)}
 
 
 def _smallest_eps(clean: CellRecords, cells: Sequence[CellRecords], n: int) -> NDArray[np.float64]:
     """Return the smallest eps that breaks each image: 0 if wrong when clean, inf if none does."""
     smallest = np.full(n, np.inf)
     for cell in cells:
-        broken = ~cell.right(None)[:n]
+        broken = ~cell.right(max(cell.eps))[:n]
         at = cell.distance[:n] if cell.kind == "minimal" else np.full(n, cell.cell["eps"])
         smallest = np.where(broken, np.minimum(smallest, at), smallest)
     return np.where(clean.right(None)[:n], smallest, 0.0)

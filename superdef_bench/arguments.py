@@ -1,13 +1,84 @@
-"""Command-line flags for the keyword arguments of a function."""
+"""Keyword arguments that a config or the command line gives to a plugin, checked."""
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any, get_type_hints
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from superdef_bench.errors import ConfigError
 from superdef_bench.suggest import did_you_mean
 
 _RESERVED = {"task", "data", "out", "device", "resume"}
+
+
+def check_keywords(function: Callable[..., Any], given: Mapping[str, Any], owner: str) -> None:
+    """Raise ConfigError unless `function` takes the arguments `given`.
+
+    Args:
+        function: A class or function; annotations of plain types, their unions and literals are
+            held to, all others are left to it.
+        given: Names and values.
+        owner: Who takes them, for messages.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    named = [p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    known = [p.name for p in named]
+    hints = _hints(function)
+    for name, value in given.items():
+        if name in known:
+            _check_type(f"{name!r} of {owner}", value, hints.get(name, Any))
+        elif not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            raise ConfigError(f"{owner} takes no argument {name!r}", hint=did_you_mean(name, known))
+    for parameter in named:
+        if parameter.default is parameter.empty and parameter.name not in given:
+            plugin = owner.split("'")[1]
+            raise ConfigError(
+                f"{owner} needs the argument {parameter.name!r}",
+                hint=f'write {{ plugin = "{plugin}", {parameter.name} = ... }} in a config',
+            )
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function.__init__ if isinstance(function, type) else function)  # type: ignore[misc]  # a class has one
+    except (NameError, TypeError):  # names that only a checker sees
+        return {}
+
+
+def _check_type(what: str, value: object, hint: Any) -> None:
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if not any(_fits(value, option) for option in options):
+        shown = " or ".join(_shown(option) for option in options if option is not type(None))
+        raise ConfigError(f"{what} is {value!r}", hint=f"it takes {shown}")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint is float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return math.isfinite(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return hint not in (str, bool) or isinstance(value, hint)
+
+
+def _shown(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return ", ".join(map(repr, get_args(hint)))
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return names.get(hint, str(hint))
+
+
+def settings(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the flags of a recipe's `train`, without dashes, and their defaults."""
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name not in _RESERVED and parameter.default is not parameter.empty
+    }
 
 
 def parse_flags(function: Callable[..., Any], words: Sequence[str], owner: str) -> dict[str, Any]:
@@ -21,12 +92,7 @@ def parse_flags(function: Callable[..., Any], words: Sequence[str], owner: str) 
     Raises:
         ConfigError: A flag is unknown, lacks its value, or has one of the wrong type.
     """
-    types = get_type_hints(function)
-    known = [
-        name
-        for name, parameter in inspect.signature(function).parameters.items()
-        if name not in _RESERVED and parameter.default is not parameter.empty
-    ]
+    types, known = get_type_hints(function), list(settings(function))
     flags = [f"--{name.replace('_', '-')}" for name in known]
     found: dict[str, Any] = {}
     queue = list(words)
@@ -51,5 +117,5 @@ def _convert(flag: str, text: str, kind: type) -> Any:
         if kind in (int, float, str):
             return kind(text)
     except ValueError as error:
-        raise ConfigError(f"flag {flag} is {text!r}", hint=f"give it a {kind.__name__}") from error
-    raise ConfigError(f"flag {flag} is {text!r}", hint=f"give it a {kind.__name__}")
+        raise ConfigError(f"flag {flag} is {text!r}", hint=f"it takes {_shown(kind)}") from error
+    raise ConfigError(f"flag {flag} is {text!r}", hint=f"it takes {_shown(kind)}")

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from superdef_bench.config import Config, parse_eps
 from superdef_bench.errors import ConfigError
+from superdef_bench.fields import parse_eps
 from superdef_bench.transform import Protected
 from superdef_bench.types import Attack, Dataset, Norm, Rung, Task, Threat
+
+if TYPE_CHECKING:
+    from superdef_bench.config import Config
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class BuiltDefense:
 class Benchmark:
     """A config, built."""
 
-    config: Config
+    config: "Config"
     dataset: Dataset
     task: Task
     bare: Protected
@@ -109,6 +112,7 @@ def choose_device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(
-            f"device {name!r} cannot be used: {str(error).splitlines()[0]}", hint="--device cpu"
+            f"device {name!r} cannot be used: {type(error).__name__}",
+            hint="take auto, cpu, or cuda where torch sees a GPU",
         ) from error
     return device

@@ -4,11 +4,12 @@ import time
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from superdef_bench.benchmark import Benchmark, BuiltAttack, BuiltDefense
+from superdef_bench.checks import check_attack_facts, check_defense_facts
 from superdef_bench.config import AttackChoice, Choice, Config, DefenseChoice
-from superdef_bench.errors import ConfigError, ContractError
+from superdef_bench.errors import ConfigError, ContractError, PluginError, SuperdefError
 from superdef_bench.fingerprint import fingerprint, sources, tensors
 from superdef_bench.plugins import Plugin, Registry
 from superdef_bench.progress import progress_bar
@@ -32,10 +33,12 @@ def build(config: Config, registry: Registry, device: torch.device) -> Benchmark
     plugins = {id(choice): registry.get(kind, choice.plugin) for kind, choice in _choices(config)}
     for _, choice in _choices(config):
         plugins[id(choice)].check_arguments(choice.arguments)
-    attacks = tuple(_attack(config, c, plugins[id(c)]) for c in config.attacks)
-    built = {id(c): _build(plugins[id(c)], c) for c in _stages(config)}
-    dataset = _build(plugins[id(config.dataset)], config.dataset)
-    model = _build(plugins[id(config.model)], config.model)
+    built = {id(c): plugins[id(c)].build(**c.arguments) for _, c in _choices(config)}
+    dataset: Dataset = built[id(config.dataset)]
+    model: nn.Module = built[id(config.model)]
+    attacks = tuple(
+        _attack(config, c, plugins[id(c)], built[id(c)], dataset) for c in config.attacks
+    )
     model = model.eval().requires_grad_(False).to(device)  # no attack needs a weight's gradient
     task = _task(config, dataset, model, plugins[id(config.model)])
     bare = Protected((), model, seed=config.seed).eval()
@@ -51,11 +54,12 @@ def build(config: Config, registry: Registry, device: torch.device) -> Benchmark
 
 
 def _choices(config: Config) -> list[tuple[Any, Choice]]:
+    """Return what is built, with its kind, what can be refused at once first."""
     return [
-        ("dataset", config.dataset),
-        ("model", config.model),
         *(("attack", choice) for choice in config.attacks),
         *(("defense", choice) for choice in _stages(config)),
+        ("dataset", config.dataset),
+        ("model", config.model),
     ]
 
 
@@ -63,16 +67,14 @@ def _stages(config: Config) -> list[Choice]:
     return [stage for choice in config.defenses for stage in (choice.chain or (choice,))]
 
 
-def _build(plugin: Plugin, choice: Choice) -> Any:
-    return plugin.build(**choice.arguments)
-
-
 def _resolved(plugin: Plugin, choice: Choice) -> dict[str, Any]:
     return {"plugin": plugin.name, **plugin.defaults, **choice.arguments}
 
 
-def _attack(config: Config, choice: AttackChoice, plugin: Plugin) -> BuiltAttack:
-    attack: Attack = plugin.build(**choice.arguments)
+def _attack(
+    config: Config, choice: AttackChoice, plugin: Plugin, attack: Attack, dataset: Dataset
+) -> BuiltAttack:
+    check_attack_facts(plugin.title, attack)
     norm = choice.norm or config.norm
     if norm not in attack.norms:
         raise ConfigError(
@@ -80,13 +82,15 @@ def _attack(config: Config, choice: AttackChoice, plugin: Plugin) -> BuiltAttack
             hint=did_you_mean(norm, attack.norms),
         )
     own = choice.norm not in (None, config.norm)
-    short = choice.limit is not None and choice.limit < config.limit
+    short = choice.limit is not None and choice.limit < min(config.limit, len(dataset.ids))
     resolved = _resolved(plugin, choice)
+    qualifier = getattr(attack, "qualifier", lambda num_classes: "")(dataset.num_classes)
     return BuiltAttack(
-        name=choice.name,
+        name=f"{choice.name} ({qualifier})" if qualifier else choice.name,
         attack=attack,
         arguments=resolved,
-        fingerprint=fingerprint("attack", resolved, sources(plugin.file)),
+        # The name is in the key because the attack's random numbers are drawn by it.
+        fingerprint=fingerprint("attack", choice.name, resolved, sources(plugin.file)),
         norm=norm,
         eps=choice.eps or config.eps,
         rungs=tuple(r for r in config.rungs if r in (choice.rungs or config.rungs)),
@@ -146,13 +150,22 @@ def _defense(
 ) -> BuiltDefense:
     before = tensors(bare.classifier.state_dict())
     module: nn.Module = bare.classifier
-    for _, _, defense in reversed(parts):
+    for plugin, _, defense in reversed(parts):
+        check_defense_facts(plugin.title, defense)
         if choice.chain and not isinstance(defense, InputTransform):
             raise ConfigError(
                 f"defense {choice.name!r} chains {type(defense).__name__}, which is no transform",
                 hint="a chain takes input transforms",
             )
-        module = defense.protect(module, task)
+        try:
+            module = defense.protect(module, task)
+        except SuperdefError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{plugin.title} cannot protect {task.model!r}: {type(error).__name__}: {error}",
+                hint=f"it comes from {plugin.source}",
+            ) from error
     if tensors(bare.classifier.state_dict()) != before:
         raise ContractError(
             f"defense {choice.name!r} changed the classifier it was given",
@@ -174,7 +187,7 @@ def _defense(
             resolved,
             [sources(plugin.file) for plugin, _, _ in parts],
             tensors(protected.state_dict()),
-            choice.name if stochastic else "",
+            choice.name,
         ),
         differentiable=all(defense.differentiable for _, _, defense in parts),
         replaces=any(getattr(defense, "replaces", False) for _, _, defense in parts),
@@ -198,10 +211,15 @@ def _try(
         suffix = " (resize_back)"
     with torch.no_grad():
         try:
-            defended = protected.defend(images)
+            defended, again = protected.defend(images), protected.defend(images)
         except Exception:
             return suffix, 0.0
         resized = defended.shape[-2:] != images.shape[-2:]
+        if not protected.stochastic and not _same(defended, again):
+            raise ContractError(
+                f"defense {choice.name!r} gives another answer each time",
+                hint="set stochastic = True and draw from `random`",
+            )
         try:
             protected.classifier(defended)
             start = time.perf_counter()
@@ -218,3 +236,7 @@ def _try(
                 hint='set output = "resize_back"',
             ) from error
     return " (native)" if resized else suffix, seconds
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and torch.allclose(first, second, atol=1e-4, equal_nan=True)

@@ -6,7 +6,15 @@ from torch import Tensor, nn
 from superdef_bench.errors import ContractError
 from superdef_bench.rng import Random
 from superdef_bench.transform import InputTransform
-from superdef_bench.types import Threat, distance
+from superdef_bench.types import (
+    ATTACK_ACCESS,
+    ATTACK_KINDS,
+    NORMS,
+    Attack,
+    Defense,
+    Threat,
+    distance,
+)
 
 _ROUNDING = 1e-6
 
@@ -14,6 +22,32 @@ _ROUNDING = 1e-6
 # which an honest function may bend.
 _PROBE_LIMITS = {2e-5: 0.1, 1e-2: 0.9}
 _PROBE_DIRECTIONS = 3
+
+
+def check_attack_facts(owner: str, attack: Attack) -> None:
+    """Raise ContractError unless an attack says what it is: norms, kind and access."""
+    norms = getattr(attack, "norms", None)
+    if not isinstance(norms, frozenset | set) or not norms or not norms <= set(NORMS):
+        raise ContractError(
+            f"{owner} has norms {norms!r}", hint=f"a frozenset of {', '.join(NORMS)}"
+        )
+    for name, known in (("kind", ATTACK_KINDS), ("access", ATTACK_ACCESS)):
+        value = getattr(attack, name, None)
+        if value not in known:
+            raise ContractError(f"{owner} has {name} {value!r}", hint=f"one of {', '.join(known)}")
+
+
+def check_defense_facts(owner: str, defense: Defense) -> None:
+    """Raise ContractError unless a defense says what it is and can be called."""
+    for name in ("differentiable", "stochastic"):
+        if not isinstance(getattr(defense, name, None), bool):
+            raise ContractError(f"{owner} does not say whether it is {name}", hint="True or False")
+    if isinstance(defense, nn.Module) and "_modules" not in vars(defense):
+        raise ContractError(
+            f"{owner} is not set up", hint="call super().__init__() first in __init__"
+        )
+    if isinstance(defense, InputTransform) and not hasattr(type(defense), "transform"):
+        raise ContractError(f"{owner} has no transform", hint="write transform(self, x)")
 
 
 def check_range(owner: str, what: str, images: Tensor) -> None:

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from superdef_bench.aggregate import CellRecords, worst_rows
 from superdef_bench.benchmark import Benchmark, BuiltAttack, BuiltDefense
-from superdef_bench.config import parse_eps
 from superdef_bench.cost import cost_rows
+from superdef_bench.fields import parse_eps
 from superdef_bench.plan import Cell, Group, Plan
 from superdef_bench.provenance import machine, versions
 from superdef_bench.results import SCHEMA
@@ -37,7 +37,7 @@ def describe(
         for cell in cells:
             accuracy += cell.rows()
         if any(cell.kind == "clean" for cell in cells):
-            accuracy += worst_rows(cells, eps)
+            accuracy += worst_rows(cells)
     return {
         "schema": SCHEMA,
         "name": config.name,
@@ -117,17 +117,16 @@ def _records(
                 eps=[parse_eps(text) for text in attack.eps] if attack else [],
                 table=pa.concat_tables(tables),
             )
-            yield records
             if attack and defense.name == "none":
-                yield from _stand_ins(benchmark, records, attack)
+                yield from _undefended(records, attack)
+            else:
+                yield records
 
 
-def _stand_ins(
-    benchmark: Benchmark, records: CellRecords, attack: BuiltAttack
-) -> Iterator[CellRecords]:
-    """Yield the undefended records under each other rung: there is no defense to know of."""
-    for rung in benchmark.config.rungs:
-        if not rung.replays and rung in attack.rungs and attack.attack.access == "gradient":
+def _undefended(records: CellRecords, attack: BuiltAttack) -> Iterator[CellRecords]:
+    """Yield the undefended records under each rung of the attack: there is nothing to know of."""
+    for rung in attack.rungs:
+        if rung.replays or attack.attack.access == "gradient":
             yield replace(records, cell={**records.cell, "rung": str(rung)})
 
 
@@ -172,22 +171,36 @@ def _missing(
     """Yield what keeps a defense out of the ranking."""
     if defense.stochastic:
         yield "stochastic: not scored over draws"
-    groups = [group for group in plan.groups if group.defense is defense]
-    for group in groups:
-        required = group.attack is None or (
-            group.attack.counted and group.attack.attack.kind == "budget"
-        )
-        for cell in group.cells if required else ():
+    for group in plan.groups:
+        if group.defense is not defense or not _required(group):
+            continue
+        for cell in group.cells:
             if cell.key in outcome.failures:
                 yield f"{_title(group, cell)}: {outcome.failures[cell.key]}"
+    knowing = [a for a in benchmark.attacks if _knows(a)]
+    if not knowing:
+        yield "no counted attack that knows the defense was asked for"
     if defense.name == "none":
         return
-    asked = [rung for rung in benchmark.config.rungs if not rung.replays]
-    trusted = [rung for rung in asked if not defense.applies(rung)]
+    trusted = [rung for rung in benchmark.config.rungs if not defense.applies(rung)]
     if outcome.suspicions.get(defense.name):
         trusted = [rung for rung in trusted if rung is not Rung.WHITE_BOX]
-    if not trusted:
-        yield "no gradient rung: nothing that knows the defense attacked it"
+    for attack in knowing:
+        if not any(rung in trusted and not rung.replays for rung in attack.rungs):
+            yield f"{attack.name}: no gradient rung that applies and can be trusted"
+
+
+def _required(group: Group) -> bool:
+    """Return whether a group must be complete for a rank: clean, or in a worst case."""
+    if group.attack is None:
+        return True
+    replayed = group.rung is Rung.GRAY_BOX and group.attack.attack.kind == "minimal"
+    return group.attack.counted and (not replayed or group.defense.name == "none")
+
+
+def _knows(attack: BuiltAttack) -> bool:
+    asked = any(not rung.replays for rung in attack.rungs)
+    return attack.counted and asked and attack.attack.access == "gradient"
 
 
 def _title(group: Group, cell: Cell) -> str:

@@ -85,7 +85,11 @@ def _distributions() -> Mapping[str, list[str]]:
 
 def _imports(content: bytes) -> Iterator[str]:
     """Yield the modules a source imports; `from package import name` yields both readings."""
-    for node in ast.walk(ast.parse(content)):
+    tree = ast.parse(content)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []  # nothing runs through a name for checkers
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

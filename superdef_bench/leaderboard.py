@@ -13,7 +13,7 @@ from superdef_bench.results import Results
 _COLUMNS = (
     *("dataset", "model", "defense", "rung", "source", "attack", "goal", "topk", "norm", "eps"),
     *("subset", "settings", "n", "correct", "accuracy", "ci_low", "ci_high", "draws"),
-    *("forwards", "backwards", "psnr", "ssim", "batch_dependent", "median_eps"),
+    *("forwards", "backwards", "psnr", "ssim", "batch_dependent"),
 )
 
 

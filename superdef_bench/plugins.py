@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import pluggy
 
 from superdef_bench import hookspecs
+from superdef_bench.arguments import check_keywords
 from superdef_bench.errors import ConfigError, PluginError, SuperdefError
 from superdef_bench.fingerprint import fingerprint
 from superdef_bench.suggest import did_you_mean
@@ -54,24 +55,14 @@ class Plugin:
         parameters = inspect.signature(self.factory).parameters.values()
         return {p.name: p.default for p in parameters if p.default is not p.empty}
 
+    @property
+    def title(self) -> str:
+        """Kind and name, as messages call it."""
+        return f"{self.kind} {self.name!r}"
+
     def check_arguments(self, arguments: Mapping[str, Any]) -> None:
         """Raise ConfigError for an argument that the factory does not take, or lacks."""
-        parameters = inspect.signature(self.factory).parameters.values()
-        named = [p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        known = [p.name for p in named]
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            for name in arguments:
-                if name not in known:
-                    raise ConfigError(
-                        f"{self.kind} {self.name!r} takes no argument {name!r}",
-                        hint=did_you_mean(name, known),
-                    )
-        for parameter in named:
-            if parameter.default is parameter.empty and parameter.name not in arguments:
-                raise ConfigError(
-                    f"{self.kind} {self.name!r} needs the argument {parameter.name!r}",
-                    hint=f'write {{ plugin = "{self.name}", {parameter.name} = ... }}',
-                )
+        check_keywords(self.factory, arguments, self.title)
 
     def build(self, **arguments: Any) -> Any:
         """Call the factory.
@@ -85,11 +76,11 @@ class Plugin:
             return self.factory(**arguments)
         except SuperdefError:
             raise
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"{self.kind} {self.name!r}: {error}") from error
+        except ValueError as error:
+            raise ConfigError(f"{self.title}: {error}") from error
         except Exception as error:
             raise PluginError(
-                f"{self.kind} {self.name!r} could not be built: {type(error).__name__}: {error}",
+                f"{self.title} could not be built: {type(error).__name__}: {error}",
                 hint=f"it comes from {self.source}",
             ) from error
 
@@ -109,7 +100,8 @@ class Registry:
         """
         known = self.plugins[kind]
         if name not in known:
-            hint = did_you_mean(name, known, more=f"superdef-bench list {kind}")
+            more = f"superdef-bench list {kind}; plugins of your own: --plugins-dir"
+            hint = did_you_mean(name, known, more=more)
             raise ConfigError(f"unknown {kind} {name!r}", hint=hint)
         return known[name]
 
@@ -178,9 +170,10 @@ def _directories(directories: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     named = [*map(Path, filter(None, variable.split(os.pathsep))), *directories]
     for directory in dict.fromkeys(path.expanduser().resolve() for path in named):
         if not directory.is_dir():
+            what = "is a file" if directory.exists() else "does not exist"
             raise ConfigError(
-                f"plugins folder {directory} does not exist",
-                hint=f"see --plugins-dir and the variable {DIRECTORIES_VARIABLE}",
+                f"plugins folder {directory} {what}",
+                hint=f"--plugins-dir and {DIRECTORIES_VARIABLE} take folders of plugins",
             )
         yield directory, str(directory)
 
@@ -217,8 +210,10 @@ def load_plugins(directories: Sequence[Path] = ()) -> Registry:
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
+        name = str(error).split("hook ")[-1].split("'")[1]
+        file: Any = getattr(error.plugin, "__file__", error.plugin)
         raise PluginError(
-            f"plugin {error.plugin}: {error}", hint=f"the hooks are {', '.join(_hooks())}"
+            f"plugin {file}: there is no hook {name!r}", hint=did_you_mean(name, _hooks())
         ) from error
     for kind, hook in zip(KINDS, _hooks(), strict=True):
         for implementation in getattr(manager.hook, hook).get_hookimpls():
@@ -237,6 +232,12 @@ def _register(manager: pluggy.PluginManager, module: ModuleType, name: str, path
         manager.register(module, name=name)
     except (pluggy.PluginValidationError, ValueError) as error:
         raise PluginError(f"plugin {path}: {error}", hint="hooks take no arguments") from error
+    if not manager.get_hookcallers(module):
+        raise PluginError(
+            f"plugin {path} registers nothing",
+            hint="mark its register_... function with @hookimpl; a file that is no plugin "
+            "has a name that starts with _",
+        )
 
 
 def _mapping(implementation: Any, file: Path) -> Mapping[str, Callable[..., Any]]:

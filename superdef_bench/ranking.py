@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from superdef_bench.results import Results, Row
-from superdef_bench.statistics import Bits, mcnemar, unpack_bits, wilson, worst_case
+from superdef_bench.statistics import (
+    Bits,
+    mcnemar,
+    median_with_infinity,
+    unpack_bits,
+    unpack_floats,
+    wilson,
+    worst_case,
+)
 
 _SIGNIFICANT = 0.05
 
@@ -34,7 +42,8 @@ class Standing:
         adaptive: None where nothing that knows the defense attacked it.
         like_for_like: Largest fall of one attack from gray box to a rung that knows the defense,
             with its name.
-        median_eps: Median smallest eps that breaks an image; None for beyond the last.
+        median_eps: Smallest eps by which at least half of the images are broken; None for beyond
+            the last.
         reasons: Why the row is not ranked.
     """
 
@@ -117,15 +126,26 @@ def _standing(
         clean=score(results.row(defense=name, rung="", attack="none"), n),
         gray=score(gray, n),
         adaptive=score(adaptive, n),
-        like_for_like=like_for_like(results, name, last),
-        median_eps=adaptive["median_eps"] if adaptive else None,
+        like_for_like=like_for_like(results, name, last, n),
+        median_eps=median_with_infinity(unpack_floats(adaptive["smallest_eps"])[:n])
+        if adaptive
+        else None,
         gmac=next((c["gmac"] for c in cost if c["scope"] == "pipeline"), None),
         reasons=results.document["defenses"][name]["missing"],
     )
 
 
-def like_for_like(results: Results, defense: str, eps: float) -> tuple[float, str] | None:
-    """Return the largest fall of one counted attack from gray box to a gradient rung."""
+def like_for_like(
+    results: Results, defense: str, eps: float, n: int | None = None
+) -> tuple[float, str] | None:
+    """Return the largest fall of one counted attack from gray box to a gradient rung.
+
+    Args:
+        results: Results.
+        defense: Name of a row.
+        eps: Radius.
+        n: First images to take; all where None.
+    """
     falls = []
     for name, attack in results.document["attacks"].items():
         gray = results.row(defense=defense, rung="gray_box", attack=name, eps=eps)
@@ -135,7 +155,7 @@ def like_for_like(results: Results, defense: str, eps: float) -> tuple[float, st
             if (row := results.row(defense=defense, rung=rung, attack=name, eps=eps))
         ]
         if gray and known and attack["counted"] and attack["kind"] == "budget":
-            right = worst_case([verdicts(row) for row in known])
+            right = worst_case([verdicts(row)[:n] for row in known])
             fall = float(verdicts(gray)[: len(right)].mean() - right.mean())
             falls.append((fall, name))
     return max(falls, default=None)

@@ -76,13 +76,19 @@ class RecordStore:
             return None
         return self._table.take(pa.array(rows, pa.int64()))
 
-    def append(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-        """Write rows to a file of their own and return them as a table."""
-        table = to_table(rows)
+    def append(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Write the rows that are new to a file of their own; return all, known ones as stored.
+
+        A row that was stored keeps its numbers, so that a later run finds the same ones.
+        """
+        known = {row["key"]: self._rows[row["key"]] for row in rows if row["key"] in self._rows}
+        places = pa.array(known.values(), pa.int64())
+        stored = dict(zip(known, self._table.take(places).to_pylist(), strict=True))
+        table = to_table(row for row in rows if row["key"] not in known)
         if len(table):
             name = fingerprint(table["key"].to_pylist())[:32]
             _write(self._folder / f"{name}.parquet", table)
-        return table
+        return [stored.get(row["key"], dict(row)) for row in rows]
 
     def compact(self) -> None:
         """Merge all files into one; the old ones go once the new one is on disk."""

@@ -161,9 +161,9 @@ def _run_group(
         return None if table is None else table.to_pylist()
 
     try:
-        for cell, rows, fresh in worker.run(group, shard, clean.get(row, []), known):
-            table = store.append(rows) if fresh else to_table(rows)
-            outcome.tables.setdefault(cell.key, []).append(table.select(COLUMNS))
+        for cell, found, fresh in worker.run(group, shard, clean.get(row, []), known):
+            rows = store.append(found) if fresh else found
+            outcome.tables.setdefault(cell.key, []).append(to_table(rows).select(COLUMNS))
             outcome.computed += len(rows) * fresh
             outcome.reused += len(rows) * (not fresh)
             if group.attack is None:

@@ -61,11 +61,19 @@ class Shard:
 
     def keys(self, cell: Cell, count: int, group: Group, batch_size: int) -> list[str]:
         """Return the keys of a cell's records for the first `count` images."""
-        attack = group.attack
-        # An attack that may look at the whole batch gives numbers that belong to this batch.
-        together = attack is not None and attack.batch_dependent is not False
-        batch = fingerprint(list(self.names[:count]), batch_size) if together else ""
-        return [fingerprint(cell.key, digest, batch) for digest in self.digests[:count]]
+        attack, batch = group.attack, ""
+        if attack is not None and attack.batch_dependent is not False:
+            # An attack that may look at the whole batch gives numbers that belong to this batch.
+            together = self.attacked(group) if cell.goal == "strength" else count
+            batch = fingerprint(list(self.names[:together]), batch_size)
+        images = zip(self.names[:count], self.digests[:count], strict=True)
+        return [fingerprint(cell.key, name, digest, batch) for name, digest in images]
+
+    def attacked(self, group: Group) -> int:
+        """Return how many images of the shard get examples that are replayed."""
+        assert group.attack is not None
+        limit = group.attack.limit
+        return len(self.x) if limit is None else max(0, min(len(self.x), limit - self.start))
 
 
 class Worker:
@@ -157,10 +165,10 @@ class Worker:
     def _replayed(self, group: Group, cell: Cell, shard: Shard) -> Examples:
         """Return examples on the bare classifier, made once for all defenses."""
         assert group.attack is not None
-        limit = group.attack.limit or self._benchmark.limit
-        count = min(len(shard.x), limit - shard.start)
+        count = shard.attacked(group)
         key = fingerprint(
             example_key(self._benchmark, group.attack, cell.threat),
+            list(shard.names[:count]),
             shard.digests[:count],
             self._size,
         )

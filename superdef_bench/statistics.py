@@ -66,6 +66,16 @@ def worst_case(rows: Sequence[Bits]) -> Bits:
 
 
 def median_with_infinity(values: NDArray[np.float64]) -> float | None:
-    """Return the median, None where it is infinite."""
-    middle = float(np.median(values)) if len(values) else math.inf
+    """Return the smallest value that at least half of all reach, None where it is infinite."""
+    middle = float(np.sort(values)[(len(values) - 1) // 2]) if len(values) else math.inf
     return middle if math.isfinite(middle) else None
+
+
+def pack_floats(values: NDArray[np.float64]) -> str:
+    """Return numbers as base64 of little-endian float64, first image first."""
+    return base64.b64encode(values.astype("<f8").tobytes()).decode("ascii")
+
+
+def unpack_floats(text: str) -> NDArray[np.float64]:
+    """Return the numbers of `pack_floats`."""
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f8").astype(np.float64)

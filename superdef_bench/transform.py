@@ -35,8 +35,8 @@ class InputTransform(nn.Module):
 
     Where the gradient is missing or useless set `differentiable = False`; attacks that know
     the defense then go back through `surrogate(x)` (BPDA; Athalye et al., ICML 2018), by
-    default the identity, resized where the size changes. A stochastic surrogate gets `random`
-    with the draw of the forward pass.
+    default the identity. What it returns is resized (bicubic) where its size is not that of the
+    transform. A stochastic surrogate gets `random` with the draw of the forward pass.
 
     Attributes:
         differentiable: Whether autograd through `transform` gives its true gradient.

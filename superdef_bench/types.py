@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,9 @@ Goal = Literal["verdict", "strength"]
 AttackKind = Literal["budget", "minimal", "corruption"]
 Access = Literal["gradient", "scores", "labels", "none"]
 
-NORMS: tuple[Norm, ...] = ("linf", "l2")
+NORMS: tuple[Norm, ...] = get_args(Norm)
+ATTACK_KINDS: tuple[AttackKind, ...] = get_args(AttackKind)
+ATTACK_ACCESS: tuple[Access, ...] = get_args(Access)
 
 
 class Rung(StrEnum):
@@ -170,8 +172,9 @@ class Task:
 class Attack(Protocol):
     """Turns images into adversarial images, given a classifier.
 
-    May also offer `passes(threat) -> (forwards, backwards)`, the most it needs per image, and
-    `batch_dependent = True` where an image's result depends on the rest of its batch.
+    May also offer `passes(threat) -> (forwards, backwards)`, the most it needs per image,
+    `batch_dependent = True` where an image's result depends on the rest of its batch, and
+    `qualifier(num_classes)`, which the row's name carries in brackets.
     """
 
     norms: frozenset[Norm]

@@ -154,7 +154,7 @@ def test_a_hidden_gradient_stop_makes_the_row_suspect(
     assert "median **(suspect)**" not in text
     # White box alone is then no gradient rung that counts.
     run_cli("run", config(), "-d", "faulty", "--rung", "white_box", "--plugins-dir", folder)
-    assert "faulty is not ranked: no gradient rung" in Path("runs/tiny/tiny.md").read_text()
+    assert "faulty is not ranked: fgsm: no gradient rung" in Path("runs/tiny/tiny.md").read_text()
 
 
 def test_a_plugin_that_draws_globally_is_seeded_and_marked(

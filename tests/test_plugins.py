@@ -104,7 +104,9 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     [
         ({"strenght": 1}, "takes no argument 'strenght'", "did you mean 'strength'"),
         ({"strength": -1}, "strength must not be negative", ""),
-        ({"strength": "much"}, "not supported between", ""),
+        ({"strength": "much"}, "'strength' of defense 'mine' is 'much'", "it takes a number"),
+        ({"strength": float("nan")}, "is nan", "it takes a number"),
+        ({"strength": True}, "is True", "it takes a number"),
     ],
 )
 def test_arguments_are_checked(

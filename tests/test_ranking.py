@@ -8,7 +8,7 @@ import pytest
 from superdef_bench.aggregate import accuracy_row
 from superdef_bench.ranking import is_full, like_for_like, rank
 from superdef_bench.results import Results
-from superdef_bench.statistics import Bits
+from superdef_bench.statistics import Bits, pack_floats
 
 EPS = [2 / 255, 8 / 255]
 NAMES = [f"image {number}" for number in range(400)]
@@ -47,7 +47,9 @@ class Document:
         self.defenses[name] = {"missing": list(missing), "suspicion": ""}
         self.row(name, "", "none", bits(clean, n), eps=None)
         self.row(name, "gray_box", "worst", bits(gray, n))
-        self.row(name, "adaptive", "worst", bits(adaptive, n), median_eps=median_eps)
+        smallest = np.full(n, np.inf if median_eps is None else median_eps)
+        packed = pack_floats(smallest)
+        self.row(name, "adaptive", "worst", bits(adaptive, n), smallest_eps=packed)
         self.costs.append({"defense": name, "scope": "pipeline", "gmac": gmac})
         return self
 

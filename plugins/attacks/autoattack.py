@@ -19,13 +19,17 @@ class AutoAttack:
     Norms: linf, l2. Runs the reference code to its end: each attack gets the images that the
     ones before left standing; an image that is wrong from the start gets APGD-CE alone. One run
     per shard, so a result depends on the images beside it. With K < 10 classes the targeted
-    attacks take K - 1 targets.
+    attacks take K - 1 targets, and the row's name says so.
     """
 
     norms: frozenset[Norm] = frozenset({"linf", "l2"})
     kind = "budget"
     access = "gradient"
     batch_dependent = True
+
+    def qualifier(self, num_classes: int) -> str:
+        """Return how the run differs from the standard one; nothing from ten classes on."""
+        return f"{num_classes - 1} targets" if num_classes <= _TARGETS else ""
 
     def passes(self, threat: Threat) -> tuple[int, int]:
         """Return the most forwards and backwards that one image needs."""

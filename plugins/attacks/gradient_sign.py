@@ -69,6 +69,8 @@ class Pgd(_Ascent):
         random_starts: bool = True,
     ) -> None:
         _check_counts(steps=steps, restarts=restarts)
+        if relative_step is not None and relative_step <= 0:
+            raise ValueError(f"relative_step is {relative_step}, take a number above 0")
         self.steps, self.restarts, self.random_starts = steps, restarts, random_starts
         self.relative_step = 2.5 / steps if relative_step is None else relative_step
 

@@ -1,5 +1,6 @@
 """Wavelet denoising."""
 
+import pywt
 from torch import Tensor
 
 from superdef_bench import InputTransform, hookimpl
@@ -20,6 +21,10 @@ class WaveletDenoise(InputTransform):
         super().__init__()
         if sigma <= 0:
             raise ValueError(f"sigma is {sigma}, take a number above 0")
+        if wavelet not in pywt.wavelist(kind="discrete") or not pywt.Wavelet(wavelet).orthogonal:
+            raise ValueError(f"wavelet is {wavelet!r}, take an orthogonal one such as db1 or sym4")
+        if levels < 0:
+            raise ValueError(f"levels is {levels}, take 0 or more")
         self.sigma, self.wavelet, self.levels = sigma, wavelet, levels or None
 
     def transform(self, x: Tensor) -> Tensor:
