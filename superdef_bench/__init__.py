@@ -58,3 +58,7 @@ def __getattr__(name: str) -> Any:
     if name not in PUBLIC:
         raise AttributeError(f"module 'superdef_bench' has no attribute {name!r}")
     return getattr(importlib.import_module(f"superdef_bench.{PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *PUBLIC]

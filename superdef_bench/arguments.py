@@ -62,7 +62,9 @@ def _fits(value: object, hint: Any) -> bool:
         return math.isfinite(value)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return hint not in (str, bool) or isinstance(value, hint)
+    if hint in (str, bool, type(None)):
+        return isinstance(value, hint)
+    return True
 
 
 def _shown(hint: Any) -> str:

@@ -1,5 +1,6 @@
 """The command line: parse, call, print."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from superdef_bench import __version__
-from superdef_bench.errors import InterruptError, SuperdefError
+from superdef_bench.errors import ConfigError, InterruptError, SuperdefError
 
 if TYPE_CHECKING:
     from superdef_bench.plugins import Registry
@@ -120,8 +121,9 @@ def _command() -> str:
     """Return the command as typed, without the folders of this machine."""
     words = ["superdef-bench"]
     for word in sys.argv[1:]:
-        words.append(Path(word).name if Path(word).is_absolute() else word)
-    return " ".join(words)
+        option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+        words.append(option + equals + (Path(value).name if Path(value).is_absolute() else value))
+    return shlex.join(words)
 
 
 @app.command("list")
@@ -168,9 +170,16 @@ def leaderboard_command(
     from superdef_bench.results import load_results
 
     old: list[str] = []
+    published: dict[Path, Path] = {}
     for path in results:
         loaded = load_results(path)
         folder = out or (path if path.is_dir() else path.parent)
+        first = published.setdefault(folder / loaded.name, path)
+        if first != path:
+            raise ConfigError(
+                f"{first} and {path} are both named {loaded.name!r}",
+                hint="publish them into folders of their own",
+            )
         if check:
             old += [str(folder / name) for name in stale(loaded, folder)]
         else:

@@ -15,9 +15,11 @@ def evaluate(
     attacks: Sequence[str] = (),
     rungs: Sequence[str] = (),
     limit: int | None = None,
+    batch_size: int | None = None,
     seed: int | None = None,
     device: str = "auto",
-    out: Path | None = None,
+    plugins_dir: Sequence[str | Path] = (),
+    out: str | Path | None = None,
 ) -> "pd.DataFrame":
     """Run a benchmark as `superdef-bench run` does and return its accuracy rows.
 
@@ -27,8 +29,10 @@ def evaluate(
         attacks: Only these; all of the config's where empty.
         rungs: Only these; all of the config's where empty.
         limit: Images.
+        batch_size: Images at once.
         seed: Seed of all randomness.
         device: `auto`, `cpu` or `cuda`.
+        plugins_dir: Folders with plugins of your own.
         out: Run folder; by default `runs/<config>`. What it holds is not run again.
 
     Returns:
@@ -40,7 +44,7 @@ def evaluate(
     """
     import pandas as pd
 
-    from superdef_bench.api import plugins
+    from superdef_bench.api import plugins, use_plugins
     from superdef_bench.benchmark import choose_device
     from superdef_bench.build import build
     from superdef_bench.config import find_config, load_config
@@ -49,9 +53,15 @@ def evaluate(
 
     path = find_config(str(config))
     chosen = load_config(path).select(
-        defenses=defenses, attacks=attacks, rungs=rungs, limit=limit, seed=seed
+        defenses=defenses,
+        attacks=attacks,
+        rungs=rungs,
+        limit=limit,
+        batch_size=batch_size,
+        seed=seed,
     )
-    benchmark = build(chosen, plugins(), choose_device(device))
-    folder = out or Path("runs") / path.stem
+    registry = use_plugins([Path(folder) for folder in plugins_dir]) if plugins_dir else plugins()
+    benchmark = build(chosen, registry, choose_device(device))
+    folder = Path(out) if out else Path("runs") / path.stem
     results, _ = run(benchmark, make_plan(benchmark), folder, command=f"evaluate({path.name!r})")
     return pd.DataFrame(results.accuracy)

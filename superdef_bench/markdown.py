@@ -1,6 +1,7 @@
 """A leaderboard as Markdown. No torch."""
 
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -68,7 +69,7 @@ def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     yield "<!-- generated, do not edit; regenerate with the commands below -->"
     yield ""
     if is_full(results, standings):
-        yield "Suite: **full**."
+        yield f"Suite: **full**, on {min(ranked)} images."
     else:
         yield "Suite: **quick: not a robustness claim**."
     yield "Every robust accuracy is an upper bound that a fixed suite found (≤)."
@@ -91,10 +92,10 @@ def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     yield ""
     yield "```sh"
     yield provenance["command"]
-    yield f"superdef-bench leaderboard {provenance['folder']} -o leaderboards"
+    yield f"superdef-bench leaderboard {shlex.quote(provenance['folder'])} -o leaderboards"
     yield "```"
     yield ""
-    yield f"![Clean, gray-box and adaptive accuracy]({results.name}.svg)"
+    yield f"![Clean, gray-box and adaptive accuracy](<{results.name}.svg>)"
     yield ""
 
 
@@ -139,8 +140,8 @@ def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     yield (
         "Accuracy in percent with its 95 % Wilson interval. Gray box and adaptive are worst cases "
         "per image. Illusion gap: gray box minus adaptive. Like for like: the largest fall of one "
-        "attack once it knows the defense. Rows share a rank unless McNemar's exact test tells "
-        "them apart (p ≤ 0.05)."
+        "attack when it knows the defense. Median eps: smallest that breaks half of all images. "
+        "Rows share a rank unless McNemar's exact test tells them apart (p ≤ 0.05)."
     )
     yield ""
 
@@ -251,10 +252,10 @@ def _cost(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
 def _notes(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     document = results.document
     notes = [
-        f"{escape(s.defense)} is not ranked: {escape(why)}."
+        f"{escape(s.defense)} is not ranked: {escape(s.reasons[0])}"
+        + (f", and {len(s.reasons) - 1} more." if len(s.reasons) > 1 else ".")
         for s in standings
-        if s.rank is None
-        for why in s.reasons
+        if s.rank is None and s.reasons
     ]
     notes += [
         f"{escape(name)} is suspect: {escape(facts['suspicion'])}."
@@ -275,6 +276,11 @@ def _notes(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         )
         for name, facts in document["attacks"].items()
         if not facts["counted"]
+    ]
+    notes += [
+        f"{escape(name)} asks for {facts['access']}: no rung that knows the defense takes it yet."
+        for name, facts in document["attacks"].items()
+        if facts["access"] in ("scores", "labels")
     ]
     dependent = {row["attack"] for row in results.accuracy if row.get("batch_dependent")}
     notes += [

@@ -15,6 +15,10 @@ FILE = "results.json"
 
 Row = Mapping[str, Any]
 
+_KEYS = {
+    *("name", "provenance", "config", "dataset", "model", "threat", "rungs", "seed", "attacks"),
+    *("defenses", "accuracy", "cost", "failures", "not_applicable"),
+}
 _ROW_KEYS = {"defense", "rung", "attack", "eps", "n", "correct", "verdicts", "ids_sha256"}
 
 
@@ -80,6 +84,9 @@ def load_results(path: Path) -> Results:
 
 def _check_rows(file: Path, document: Mapping[str, Any]) -> None:
     try:
+        absent = _KEYS - document.keys()
+        if absent:
+            raise ValueError(f"there is no {sorted(absent)[0]!r}")
         for row in document["accuracy"]:
             missing = _ROW_KEYS - row.keys()
             if missing:

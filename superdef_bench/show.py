@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from rich.console import Console
+from rich.markup import escape as markup
 from rich.table import Table
 
+from superdef_bench.arguments import settings
 from superdef_bench.benchmark import Benchmark
 from superdef_bench.errors import ConfigError
 from superdef_bench.markdown import eps_text, percent
@@ -32,7 +34,8 @@ def _duration(seconds: float | None) -> str:
 
 def print_plan(benchmark: Benchmark, plan: Plan) -> None:
     """Print the cells, images, passes and time of a plan, by rung and attack."""
-    table = Table(title=f"{benchmark.config.name}: {benchmark.limit} images, at most")
+    title = f"{benchmark.config.name}: {benchmark.limit} images, at most"
+    table = Table(title=markup(title))
     for column in ("rung", "attack", "cells", "records", "forwards", "backwards", "time"):
         table.add_column(column, justify="left" if column in ("rung", "attack") else "right")
 
@@ -52,7 +55,7 @@ def print_plan(benchmark: Benchmark, plan: Plan) -> None:
         total += seconds
         table.add_row(
             rung,
-            attack,
+            markup(attack),
             str(len(cells)),
             f"{sum(cell.n for cell in cells):,}",
             *([f"{count:,}" for count in counts] if known else ["?", "?"]),
@@ -76,7 +79,8 @@ def print_ranking(results: Results) -> None:
     document = results.document
     last = eps_text(document["threat"]["eps"][-1])
     strength = "full suite" if is_full(results, standings) else "quick: not a robustness claim"
-    table = Table(title=f"{results.name}, {document['threat']['norm']} {last}, {strength}")
+    title = f"{results.name}, {document['threat']['norm']} {last}, {strength}"
+    table = Table(title=markup(title))
     table.add_column("#", justify="right")
     table.add_column("defense", overflow="fold")
     for column in ("clean", "gray box", "adaptive", "gap", "n"):
@@ -85,7 +89,7 @@ def print_ranking(results: Results) -> None:
         mark = " (suspect)" if document["defenses"][s.defense]["suspicion"] else ""
         table.add_row(
             "–" if s.rank is None else str(s.rank),
-            s.defense.replace("[", r"\[") + mark,
+            markup(s.defense) + mark,
             percent(s.clean.accuracy if s.clean else None),
             percent(s.gray.accuracy if s.gray else None),
             f"≤ {percent(s.adaptive.accuracy)}" if s.adaptive else "–",
@@ -104,7 +108,8 @@ def print_failures(results: Results) -> None:
         by_reason.setdefault(entry["error"], []).append(cell)
     for reason, cells in by_reason.items():
         more = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
-        console.print(f"failed: {cells[0]}{more}: {reason}", markup=False)
+        line = " ".join(f"failed: {cells[0]}{more}: {reason}".split())
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def print_plugins(registry: Registry, kind: str, *, as_json: bool) -> None:
@@ -132,11 +137,13 @@ def print_plugins(registry: Registry, kind: str, *, as_json: bool) -> None:
     table.add_column("source", overflow="fold")
     table.add_column("what", overflow="fold")
     for plugin in plugins:
-        table.add_row(plugin.kind, plugin.name, plugin.source, plugin.summary.replace("[", r"\["))
+        table.add_row(plugin.kind, plugin.name, markup(plugin.source), markup(plugin.summary))
     _console().print(table)
 
 
 def _arguments(plugin: Plugin) -> dict[str, object]:
+    if plugin.kind == "recipe":
+        return settings(plugin.build().train)
     parameters = inspect.signature(plugin.factory).parameters
     return {name: plugin.defaults.get(name, "required") for name in parameters}
 
@@ -159,8 +166,10 @@ def _print_check(plugin: Plugin, *, every: bool) -> bool:
     """Print the checks of a plugin; return whether it may pass."""
     console, name = _console(), f"{plugin.kind}:{plugin.name}"
     if needs_arguments(plugin):
+        if not every:
+            plugin.check_arguments({})
         console.print(f"skipped  {name}  needs arguments", markup=False)
-        return every
+        return True
     checks = list(check_plugin(plugin))
     problems = [(check, problem) for check, problem in checks if problem]
     word = "broken " if problems else "ok     "

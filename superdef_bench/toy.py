@@ -27,11 +27,17 @@ def toy_model(channels: int = 3) -> nn.Module:
 
 
 def toy_images(count: int = 6, channels: int = 3, size: int = 32) -> tuple[Tensor, Tensor]:
-    """Return smooth random images `(count, channels, size, size)` and their ids."""
+    """Return smooth random images `(count, channels, size, size)` and their ids.
+
+    Each reaches 0 and 1, and each has a brightness of its own: a transform that leaves the range
+    or mixes images shows.
+    """
     generator = torch.Generator().manual_seed(1)
     coarse = torch.rand(count, channels, 8, 8, generator=generator)
     images = nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")
-    return images.contiguous(), torch.arange(1, count + 1)
+    low, high = (edge(dim=(1, 2, 3), keepdim=True) for edge in (images.amin, images.amax))
+    gamma = torch.linspace(0.5, 2.0, count).view(-1, 1, 1, 1)
+    return ((images - low) / (high - low)).pow(gamma), torch.arange(1, count + 1)
 
 
 def toy_task(channels: int = 3, size: int = 32) -> Task:

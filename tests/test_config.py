@@ -103,6 +103,20 @@ def change(**sections: dict[str, Any]) -> dict[str, Any]:
         (change(threat={"eps": "-2/255"}), "eps '-2/255' is not above 0", "8/255"),
         (change(threat={"eps": []}), "empty list", "eps ="),
         (change(threat={"eps": ["8/255", "2/255"]}), "do not rise", "last"),
+        (change(threat={"eps": "1e999"}), "eps '1e999' is no number", "8/255"),
+        (change(threat={"eps": 8}, attacks={"pgd": {}}), "eps '8' is above 1", '"8/255"?'),
+        (change(run={**RUN, "seed": -1}), "seed is -1", "whole number"),
+        (change(defenses={"jpeg": 75}), "defense 'jpeg' is 75", "jpeg = { argument = 75 }"),
+        (
+            change(defenses={"both": {"chain": ["jpeg"], "plugin": "jpeg"}}),
+            "defense 'both' has 'plugin' beside its chain",
+            "links",
+        ),
+        (
+            change(defenses={"none": {"plugin": "jpeg"}}),
+            "the row 'none' is the undefended classifier",
+            "another name",
+        ),
         (change(attacks={"pgd": {"norm": "l3"}}), "unknown norm 'l3' in attack 'pgd'", "l2"),
         (change(attacks={"pgd": {"norm": "l2"}}), "norm l2 but no eps", "eps"),
         (change(attacks={"pgd": {"limit": -1}}), "limit is -1", "whole number"),
@@ -133,6 +147,16 @@ def test_mistakes_are_found_before_anything_is_built(
         ("fgsm = {}", "pgd = { steps = 0 }", "attack 'pgd': steps is 0, take 1 or more"),
         ("bicubic_x2", "bicubic_x3", "unknown defense 'bicubic_x3'\nhint: did you mean 'bicubic"),
         ("bicubic_x2 = {}", "jpeg = { quality = 300 }", "quality is 300, take 1 to 95"),
+        ("bicubic_x2 = {}", 'jpeg = { quality = "high" }', "'high'\nhint: it takes a whole number"),
+        ("fgsm = {}", "pgd = { steps = 2.5 }", "'steps' of attack 'pgd' is 2.5"),
+        ("fgsm = {}", "pgd = { relative_step = nan }", "'relative_step' of attack 'pgd' is nan"),
+        ("fgsm = {}", "pgd = { relative_step = -1.0 }", "take a number above 0"),
+        (
+            "bicubic_x2 = {}",
+            'wavelet = { wavelet = "bogus" }',
+            "take an orthogonal one such as db1",
+        ),
+        ('"signs"\n', '{ plugin = "signs", name = 10 }\n', "'name' of dataset 'signs' is 10"),
         ("bicubic_x2 = {}", 'a = { chain = ["none", "jpeg"] }', "NoDefense, which is no transform"),
         ("[run]", "[run", "is no TOML: "),
         ("limit = 8", "limit = 8\nunknown = 1", "unknown key 'unknown' in [run]"),
@@ -163,6 +187,7 @@ def test_the_command_line_answers_in_two_lines_and_with_2(
         (["-a", "pdg"], "unknown attack 'pdg'\nhint: did you mean 'pgd'?"),
         (["--rung", "whitebox"], "unknown rung 'whitebox'"),
         (["--limit", "0"], "limit is 0"),
+        (["--seed", "-1"], "seed is -1"),
         (["--device", "tpu9"], "device 'tpu9' cannot be used"),
         (["--plugins-dir", "nowhere"], "does not exist"),
     ],
@@ -181,6 +206,8 @@ def test_a_missing_config_and_a_shipped_one(
     answer = run_cli("run", "nothing.toml")
     assert answer.code == 2
     assert "config nothing.toml cannot be read: No such file" in answer.err
+    assert "known: cifar10-jpeg-linf, quickstart, signs-linf" in answer.err
+    assert "did you mean 'quickstart'?" in run_cli("run", "quikstart").err
     assert find_config("quickstart") == repository / "configs" / "quickstart.toml"
 
 

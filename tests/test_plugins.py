@@ -82,7 +82,11 @@ def test_a_name_claimed_twice_names_both_owners(plugin_folder: Callable[..., Pat
     [
         ("import nothing_of_that_name", "mine.py could not be loaded: ModuleNotFoundError"),
         ("def broken(:", "mine.py could not be loaded: SyntaxError"),
-        (DEFENSE.replace("register_defenses", "register_defences"), "register_defences"),
+        (
+            DEFENSE.replace("register_defenses", "register_defences"),
+            "mine.py: there is no hook 'register_defences'\nhint: did you mean 'register_defenses'",
+        ),
+        (DEFENSE.replace("@hookimpl", ""), "mine.py registers nothing\nhint: mark its register_"),
         (DEFENSE.replace("register_defenses()", "register_defenses(extra)"), "extra"),
         (DEFENSE.replace('{"mine": Mine}', "[Mine]"), "must return a mapping"),
     ],
@@ -90,13 +94,17 @@ def test_a_name_claimed_twice_names_both_owners(plugin_folder: Callable[..., Pat
 def test_a_broken_file_is_an_error_with_its_path(
     plugin_folder: Callable[..., Path], source: str, message: str
 ) -> None:
-    with pytest.raises(PluginError, match=message):
+    with pytest.raises(PluginError) as error:
         load_plugins([plugin_folder(source)])
+    assert message in str(error.value)
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         load_plugins([tmp_path / "nowhere"])
+    (tmp_path / "file.py").touch()
+    with pytest.raises(ConfigError, match="is a file"):
+        load_plugins([tmp_path / "file.py"])
 
 
 @pytest.mark.parametrize(

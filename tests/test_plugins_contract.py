@@ -1,13 +1,23 @@
 """Every built-in plugin keeps its contract, and a plugin that breaks it is caught."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from superdef_bench import AttackContext, InputTransform, Norm, Protected, Task, Threat, load_attack
+from superdef_bench import (
+    AttackContext,
+    ContractError,
+    InputTransform,
+    Norm,
+    Protected,
+    Task,
+    Threat,
+    load_attack,
+)
+from superdef_bench.checks import check_attack_facts, check_defense_facts
 from superdef_bench.plugins import Plugin, load_plugins
 from superdef_bench.testing import (
     Check,
@@ -124,8 +134,10 @@ class Faulty(InputTransform):
                 return x.mul_(0.5)
             case "another shape":
                 return smooth[:, :1]
+            case "darkens by the batch":
+                return smooth * (0.5 + 0.5 * smooth.mean())
             case "looks at the batch":
-                return smooth - 0.1 * smooth.mean(dim=0) + 0.05
+                return (smooth - 0.1 * smooth.mean(dim=0) + 0.05).clamp(0, 1)
             case "hidden randomness" | "stochastic that draws globally":
                 return (smooth + 0.01 * torch.randn_like(smooth)).clamp(0, 1)
             case "raises":
@@ -144,6 +156,7 @@ class Faulty(InputTransform):
         ("in place", "changed its input images"),
         ("another shape", "images (6, 1, 32, 32), the contract is (6, 3, H, W)"),
         ("looks at the batch", "treats an image the same alone and in a batch: they differ"),
+        ("darkens by the batch", "treats an image the same alone and in a batch: they differ"),
         ("hidden randomness", "gives the same answer twice: they differ"),
         ("stochastic that draws globally", "it draws from elsewhere than `random`"),
         ("raises", "raised RuntimeError: out of order"),
@@ -152,6 +165,33 @@ class Faulty(InputTransform):
 def test_a_broken_defense_is_caught(fault: str, expected: str) -> None:
     assert problems(check_defense(Faulty(""))) == ""
     assert expected in problems(check_defense(Faulty(fault)))
+
+
+class Silent(InputTransform):
+    """Forgets to set itself up."""
+
+    def __init__(self) -> None:
+        pass
+
+
+class Wordless(InputTransform):
+    """Forgets its transform."""
+
+
+def test_a_plugin_that_does_not_say_what_it_is_is_caught() -> None:
+    assert "call super().__init__() first" in str(hint_of(check_defense_facts, Silent()))
+    assert "write transform(self, x)" in str(hint_of(check_defense_facts, Wordless()))
+    for name, value in (("norms", "linf"), ("kind", "budgt"), ("access", "gradients")):
+        attack = Broken("")
+        setattr(attack, name, value)
+        assert f"{name} {value!r}" in str(hint_of(check_attack_facts, attack))
+        assert f"it has {name} {value!r}" in problems(check_attack(attack))
+
+
+def hint_of(check: Callable[[str, Any], None], plugin: object) -> ContractError:
+    with pytest.raises(ContractError) as error:
+        check("it", plugin)
+    return error.value
 
 
 def test_a_defense_that_changes_the_classifier_is_caught() -> None:

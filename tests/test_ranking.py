@@ -110,6 +110,17 @@ def test_ranks_use_the_images_that_all_ranked_rows_have() -> None:
     assert (first.adaptive.n, first.adaptive.accuracy) == (64, 63 / 64)
 
 
+def test_the_median_eps_is_that_of_the_shared_images() -> None:
+    document = Document().defense("short", 3, n=4, median_eps=0.02).defense("long", 3, n=8)
+    half = pack_floats(np.array([0.01, 0.01, 0.01, np.inf, np.inf, np.inf, np.inf, np.inf]))
+    document.rows[-1]["smallest_eps"] = half
+    shown = {standing.defense: standing for standing in rank(document.results())}
+    assert shown["long"].adaptive is not None
+    assert shown["long"].adaptive.n == 4
+    assert shown["long"].median_eps == 0.01
+    assert [standing.defense for standing in rank(document.results())] == ["short", "long"]
+
+
 def test_gaps_are_gray_minus_adaptive_and_like_for_like_per_attack() -> None:
     document = Document().defense("a", 100, gray=300)
     document.row("a", "gray_box", "pgd", bits(320))

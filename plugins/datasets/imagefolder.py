@@ -44,7 +44,7 @@ class ImageFolder:
         if not self._root.is_dir():
             raise DataError(
                 f"image folder {self._root} does not exist",
-                hint="docs/datasets.md says where the data of each config comes from",
+                hint="a relative path starts at the current folder; see docs/datasets.md",
             )
         folders = sorted(f for f in self._root.iterdir() if f.is_dir() and f.name[0] != ".")
         found = {folder.name: self._files(folder) for folder in folders}
@@ -54,7 +54,7 @@ class ImageFolder:
         if len(found) < 2:
             raise DataError(
                 f"image folder {self._root} has {len(found)} classes, a classifier needs two",
-                hint="put the images of each class into a folder of its own",
+                hint="each class has a folder of its own; below train/ or test/ set split",
             )
         self.class_names = list(found)
         self.num_classes = len(found)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from superdef_bench import Task, hookimpl, load_dataset
+from superdef_bench import ConfigError, Task, hookimpl, load_dataset
 from superdef_bench.nn import ResNet
 from superdef_bench.training import Settings, measure, read_all, train_classifier
 from superdef_bench.weights import save_weights
@@ -58,6 +58,17 @@ class ClassifierRecipe:
         Returns:
             The weights (safetensors) and their provenance (JSON).
         """
+        if blocks < 1 or width < 1:
+            raise ConfigError(f"blocks is {blocks}, width is {width}", hint="take 1 or more")
+        settings = Settings(
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            label_smoothing=label_smoothing,
+            seed=seed,
+        )
         train, validation, test = (
             load_dataset(data, split=split) for split in ("train", "validation", "test")
         )
@@ -68,15 +79,6 @@ class ClassifierRecipe:
         # Twice as fast on a CPU, but torch 2.11 crashes in weight gradients of under 16 channels.
         layout = torch.channels_last if width >= 16 else torch.contiguous_format
         model = model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch lists no (device, memory_format)
-        settings = Settings(
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            label_smoothing=label_smoothing,
-            seed=seed,
-        )
         name = f"{data}_resnet{6 * blocks + 2}"
         metrics = train_classifier(
             model,

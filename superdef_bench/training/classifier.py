@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from superdef_bench.errors import DataError
+from superdef_bench.errors import ConfigError, DataError
 from superdef_bench.progress import Bar, progress_bar
 from superdef_bench.training.checkpoint import load_checkpoint, save_checkpoint
 from superdef_bench.training.schedule import one_cycle
@@ -22,7 +22,11 @@ _LOAD = 1000
 
 @dataclass(frozen=True)
 class Settings:
-    """Hyper-parameters of the classifier recipe."""
+    """Hyper-parameters of the classifier recipe.
+
+    Raises:
+        ConfigError: One is out of its range.
+    """
 
     epochs: int
     batch_size: int
@@ -31,6 +35,21 @@ class Settings:
     weight_decay: float
     label_smoothing: float
     seed: int
+
+    def __post_init__(self) -> None:
+        limits = {
+            "epochs": 1,
+            "batch_size": 2,
+            "lr": 0,
+            "momentum": 0,
+            "weight_decay": 0,
+            "seed": 0,
+        }
+        for name, least in limits.items():
+            if not getattr(self, name) >= least:
+                raise ConfigError(f"{name} is {getattr(self, name)}", hint=f"take {least} or more")
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(f"label_smoothing is {self.label_smoothing}", hint="take 0 to 1")
 
 
 def read_all(dataset: Dataset) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """Traffic signs drawn by code: a benchmark that needs no download.
 
-Twenty classes of 32x32 photographs; each image is a pure function of (split, index).
+Twenty classes of 32x32 pictures; each image is a pure function of (split, index).
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 class Signs:
-    """Photographs of twenty traffic signs under random pose, light, blur, noise and occlusion.
+    """Drawings of twenty traffic signs under random pose, light, blur, noise and occlusion.
 
     Args:
         split: `train` (20,000 images), `validation` (2,000) or `test` (4,000).
