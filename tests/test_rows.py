@@ -49,6 +49,17 @@ def counts(results: Results, **wanted: Any) -> set[int]:
     return {row["n"] for row in results.rows(**wanted)}
 
 
+def plain_images(root: Path, each: int) -> str:
+    """Write five classes of equal images and return a config that runs a small model on them."""
+    for number in range(5):
+        folder = root / "data" / f"class_{number}"
+        folder.mkdir(parents=True)
+        for place in range(each):
+            Image.new("RGB", (32, 32), (50 * number, 0, 90)).save(folder / f"{place}.png")
+    data = '{ plugin = "imagefolder", path = "data" }'
+    return CONFIG.replace('"signs"', data).replace("signs_resnet8", "two")
+
+
 def csv(folder: str) -> str:
     (file,) = Path(folder).glob("*.csv")
     return file.read_text()
@@ -88,15 +99,7 @@ def test_a_renamed_attack_draws_its_own_numbers_and_reuses_no_others(
 def test_equal_images_keep_their_own_records(
     run_cli: Run, config: Write, plugin_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    for number in range(5):
-        folder = tmp_path / "data" / f"class_{number}"
-        folder.mkdir(parents=True)
-        for place in range(4):
-            Image.new("RGB", (32, 32), (50 * number, 0, 90)).save(folder / f"{place}.png")
-    text = CONFIG.replace('"signs"', '{ plugin = "imagefolder", path = "data" }').replace(
-        "signs_resnet8", "two"
-    )
-    path = config(text.replace("fgsm = {}", "pgd = { steps = 1 }"))
+    path = config(plain_images(tmp_path, 4).replace("fgsm = {}", "pgd = { steps = 1 }"))
     words = ("run", path, "--limit", 20, "--plugins-dir", plugin_folder(TWO))
     run_cli(*words)
     before = csv("runs/tiny")
@@ -177,13 +180,6 @@ def test_a_row_that_nothing_knowing_attacked_is_not_ranked(
 def test_few_classes_show_in_the_name_of_autoattack(
     run_cli: Run, config: Write, plugin_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    for number in range(5):
-        folder = tmp_path / "data" / f"class_{number}"
-        folder.mkdir(parents=True)
-        Image.new("RGB", (32, 32), (50 * number, 0, 90)).save(folder / "0.png")
-    text = CONFIG.replace('"signs"', '{ plugin = "imagefolder", path = "data" }').replace(
-        "signs_resnet8", "two"
-    )
-    path = config(text.replace("fgsm", "autoattack"))
+    path = config(plain_images(tmp_path, 1).replace("fgsm", "autoattack"))
     answer = run_cli("run", path, "--plan", "--plugins-dir", plugin_folder(TWO))
     assert "autoattack (4" in answer.out, answer.err
