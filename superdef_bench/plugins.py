@@ -102,6 +102,8 @@ class Registry:
         if name not in known:
             more = f"superdef-bench list {kind}; plugins of your own: --plugins-dir"
             hint = did_you_mean(name, known, more=more)
+            if kind in ("attack", "defense"):
+                hint += f'; a row of any name: {name} = {{ plugin = "...", ... }}'
             raise ConfigError(f"unknown {kind} {name!r}", hint=hint)
         return known[name]
 

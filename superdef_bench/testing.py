@@ -42,7 +42,7 @@ def _attempt(name: str, act: Callable[[], object]) -> Check:
     try:
         problem = act()
     except ContractError as error:
-        return name, error.message
+        return name, error.message + (f" ({error.hint})" if error.hint else "")
     except Exception as error:
         return name, f"raised {type(error).__name__}: {error}"
     return name, str(problem or "")
