@@ -19,12 +19,13 @@ def escape(text: object) -> str:
 
 
 def eps_text(eps: float | None) -> str:
-    """Return a radius as the field writes it: 8/255, or 0.5."""
+    """Return a radius as the field writes it: 8/255, small ones to a tenth of it, or 0.5."""
     if eps is None:
         return "no ball"
     levels = eps * 255
-    whole = abs(levels - round(levels)) < 1e-6 and round(levels) > 0
-    return f"{round(levels)}/255" if whole else f"{eps:.3g}"
+    if levels >= 64 or (levels > 16 and abs(levels - round(levels)) > 1e-6):
+        return f"{eps:.3g}"
+    return f"{levels:.1f}".removesuffix(".0") + "/255"
 
 
 def percent(value: float | None) -> str:
@@ -122,7 +123,7 @@ def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
             else "–"
         )
         beyond = f"> {last}" if s.adaptive else "–"
-        median = eps_text(s.median_eps) if s.median_eps else ("0" if s.median_eps == 0 else beyond)
+        median = beyond if s.median_eps is None else eps_text(s.median_eps)
         rows.append(
             [
                 "–" if s.rank is None else str(s.rank),

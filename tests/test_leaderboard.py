@@ -108,10 +108,6 @@ def test_names_stay_names() -> None:
 
 
 def test_radii_are_written_as_the_field_does() -> None:
-    assert [eps_text(value) for value in (8 / 255, 0.5, 0.0123, None, 1.0)] == [
-        "8/255",
-        "0.5",
-        "0.0123",
-        "no ball",
-        "255/255",
-    ]
+    radii = (8 / 255, 0.0183, 0.0, 0.1, 0.5, 3.0, None)
+    shown = ["8/255", "4.7/255", "0/255", "0.1", "0.5", "3", "no ball"]
+    assert [eps_text(value) for value in radii] == shown
