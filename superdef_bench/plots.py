@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from superdef_bench.markdown import eps_text
 from superdef_bench.ranking import Standing
 from superdef_bench.results import Results
 
@@ -27,7 +28,9 @@ def draw_bars(results: Results, standings: Sequence[Standing]) -> bytes:
     from matplotlib.figure import Figure
 
     shown = json.dumps([asdict(standing) for standing in standings], sort_keys=True)
-    digest = hashlib.sha256(f"{results.name}{shown}".encode()).hexdigest()
+    threat = results.document["threat"]
+    title = f"{results.name}, {threat['norm']} {eps_text(threat['eps'][-1])}"
+    digest = hashlib.sha256(f"{title}{shown}".encode()).hexdigest()
     style: Any = {"svg.hashsalt": "superdef-bench", "svg.fonttype": "none", "font.size": 9}
     with mpl.rc_context(style):
         figure = Figure(figsize=(7.5, 1.0 + 0.52 * len(standings)), layout="constrained")
@@ -45,7 +48,7 @@ def draw_bars(results: Results, standings: Sequence[Standing]) -> bytes:
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
         axes.set_xlabel("accuracy (%)")
-        axes.set_title(results.name)
+        axes.set_title(title)
         axes.spines[["top", "right"]].set_visible(False)
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
@@ -58,4 +61,4 @@ def draw_bars(results: Results, standings: Sequence[Standing]) -> bytes:
 def _label(standing: Standing) -> str:
     # A dollar sign would start a formula.
     name = standing.defense.replace("$", r"\$")
-    return f"{standing.rank}. {name}" if standing.rank is not None else f"({name})"
+    return f"{standing.rank}. {name}" if standing.rank is not None else f"– {name}"
