@@ -148,5 +148,5 @@ def test_random_resize_pad_places_an_enlarged_image_on_black() -> None:
     ],
 )
 def test_bad_arguments_are_refused(name: str, argument: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match=f"defense '{name}': .*take"):
+    with pytest.raises(ConfigError, match=rf"(?s)defense '{name}'.*take"):
         load_defense(name, **argument)
