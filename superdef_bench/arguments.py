@@ -32,10 +32,9 @@ def check_keywords(function: Callable[..., Any], given: Mapping[str, Any], owner
             raise ConfigError(f"{owner} takes no argument {name!r}", hint=did_you_mean(name, known))
     for parameter in named:
         if parameter.default is parameter.empty and parameter.name not in given:
-            plugin = owner.split("'")[1]
             raise ConfigError(
                 f"{owner} needs the argument {parameter.name!r}",
-                hint=f'write {{ plugin = "{plugin}", {parameter.name} = ... }} in a config',
+                hint=f'in a config: {{ plugin = "...", {parameter.name} = ... }}',
             )
 
 
