@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from superdef_bench.errors import SuperdefError as SuperdefError
     from superdef_bench.evaluation import evaluate as evaluate
     from superdef_bench.hookspecs import hookimpl as hookimpl
+    from superdef_bench.pictures import read_picture as read_picture
+    from superdef_bench.places import data_directory as data_directory
     from superdef_bench.progress import progress_bar as progress_bar
     from superdef_bench.rng import Random as Random
     from superdef_bench.transform import InputTransform as InputTransform
@@ -40,6 +42,8 @@ PUBLIC = {
     "PluginError": "errors",
     "SuperdefError": "errors",
     "hookimpl": "hookspecs",
+    "read_picture": "pictures",
+    "data_directory": "places",
     "progress_bar": "progress",
     "Random": "rng",
     "InputTransform": "transform",

@@ -13,6 +13,7 @@ from superdef_bench.statistics import (
     Bits,
     pack_bits,
     pack_floats,
+    unpack_bits,
     wilson,
     worst_case,
 )
@@ -116,6 +117,23 @@ def accuracy_row(right: Bits, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def add_conditional(rows: Sequence[dict[str, Any]], bare: Bits) -> None:
+    """Add to each row its accuracy on the images that the undefended classifier gets right.
+
+    Mustafa et al. (IEEE TIP 2020) report it as destruction rate.
+
+    Args:
+        rows: Accuracy rows; all cover a prefix of the images.
+        bare: Whether the undefended classifier is right, `(n,)`.
+    """
+    for row in rows:
+        n = min(row["n"], len(bare))
+        base = bare[:n]
+        count, right = int(base.sum()), unpack_bits(row["verdicts"], row["n"])[:n] & base
+        row["conditional_n"] = count
+        row["conditional_accuracy"] = round(int(right.sum()) / count, 6) if count else None
+
+
 def worst_rows(cells: Sequence[CellRecords]) -> Iterator[dict[str, Any]]:
     """Yield the worst cases of one defense: gray box and adaptive, at each eps attacked.
 
@@ -132,6 +150,7 @@ def worst_rows(cells: Sequence[CellRecords]) -> Iterator[dict[str, Any]]:
         at_known = [c.right(radius) for c in known if radius in c.radii]
         everything = worst_case([*at_gray, *at_known])
         shared = {**clean.cell, "goal": "", "attack": WORST, "eps": radius, "source": ""}
+        shared["target"] = counted[0].cell["target"]
         undefended = clean.cell["defense"] == "none" and at_known
         if at_gray:
             right = everything if undefended else worst_case(at_gray)

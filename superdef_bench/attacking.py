@@ -14,6 +14,7 @@ from superdef_bench.benchmark import BuiltAttack
 from superdef_bench.checks import check_examples
 from superdef_bench.errors import CellError, SuperdefError
 from superdef_bench.fingerprint import fingerprint
+from superdef_bench.images import Images
 from superdef_bench.rng import Random
 from superdef_bench.transform import Protected
 from superdef_bench.types import AttackContext, Goal, Threat
@@ -53,24 +54,22 @@ class Examples:
 def make_examples(
     attack: BuiltAttack,
     model: Protected,
-    x: Tensor,
-    y: Tensor,
-    ids: Tensor,
+    images: Images,
     threat: Threat,
     goal: Goal,
     *,
+    topk: int,
     seed: int,
     batch_size: int,
 ) -> Examples:
-    """Attack images `(N, C, H, W)` with labels and ids `(N,)`, `batch_size` at once.
+    """Attack images, `batch_size` at once.
 
     Raises:
         CellError: The attack raised or broke its contract.
     """
-    size = len(x) if attack.batch_dependent else batch_size
+    size = len(images) if attack.batch_dependent else batch_size
     parts = [
-        _attack(attack, model, *batch, threat, goal, seed)
-        for batch in zip(x.split(size), y.split(size), ids.split(size), strict=True)
+        _attack(attack, model, batch, threat, goal, topk, seed) for batch in images.split(size)
     ]
     return Examples(
         images=torch.cat([part.images for part in parts]),
@@ -85,22 +84,22 @@ def make_examples(
 def _attack(
     attack: BuiltAttack,
     model: Protected,
-    x: Tensor,
-    y: Tensor,
-    ids: Tensor,
+    images: Images,
     threat: Threat,
     goal: Goal,
+    topk: int,
     seed: int,
 ) -> Examples:
-    owner = f"attack {attack.name!r}"
+    owner, x, ids = f"attack {attack.name!r}", images.x, images.ids
     model = model.view(model.gradient)  # its draws start afresh for every batch
     before = x.clone()
-    context = AttackContext.start(ids, Random(seed, f"attack/{attack.name}", ids), goal=goal)
+    random_numbers = Random(seed, f"attack/{attack.name}", ids)
+    context = AttackContext.start(ids, random_numbers, goal=goal, target=images.target, topk=topk)
     start = time.perf_counter()
     with _seeded(fingerprint(seed, attack.name, ids.tolist())) as generators:
         try:
-            returned = attack.attack(model, x, y, threat, context)
-            images = check_examples(owner, x, before, returned, threat)
+            returned = attack.attack(model, x, images.y, threat, context)
+            adversarial = check_examples(owner, x, before, returned, threat)
         except SuperdefError as error:
             raise CellError(error.message, hint=error.hint) from error
         except Exception as error:
@@ -109,7 +108,7 @@ def _attack(
     count = len(x)
     forwards, backwards = model.passes.forwards, model.passes.backwards
     return Examples(
-        images=images,
+        images=adversarial,
         first_step=context.first_step.cpu(),
         forwards=torch.full((count,), forwards / count, dtype=torch.float64),
         backwards=torch.full((count,), backwards / count, dtype=torch.float64),

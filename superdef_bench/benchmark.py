@@ -40,8 +40,8 @@ class BuiltAttack:
 
     @property
     def threats(self) -> tuple[tuple[str, Threat], ...]:
-        """Each eps as written, with its threat; one without a ball for a minimal attack."""
-        if self.attack.kind == "minimal":
+        """Each eps as written, with its threat; one without a ball where the attack has none."""
+        if self.attack.kind != "budget":
             return (("", Threat(self.norm, None)),)
         return tuple((text, Threat(self.norm, parse_eps(text))) for text in self.eps)
 

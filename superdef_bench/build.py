@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from superdef_bench.benchmark import Benchmark, BuiltAttack, BuiltDefense
 from superdef_bench.checks import check_attack_facts, check_defense_facts
-from superdef_bench.config import AttackChoice, Choice, Config, DefenseChoice
+from superdef_bench.choices import AttackChoice, Choice, DefenseChoice
+from superdef_bench.config import Config
 from superdef_bench.errors import ConfigError, ContractError, PluginError, SuperdefError
 from superdef_bench.fingerprint import fingerprint, sources, tensors
 from superdef_bench.plugins import Plugin, Registry
 from superdef_bench.progress import progress_bar
-from superdef_bench.suggest import did_you_mean
 from superdef_bench.transform import InputTransform, Protected
 from superdef_bench.types import Attack, Dataset, Defense, Task
 from superdef_bench.weights import find_weights
@@ -35,6 +35,7 @@ def build(config: Config, registry: Registry, device: torch.device) -> Benchmark
         plugins[id(choice)].check_arguments(choice.arguments)
     built = {id(c): plugins[id(c)].build(**c.arguments) for _, c in _choices(config)}
     dataset: Dataset = built[id(config.dataset)]
+    _check_topk(config, dataset.num_classes)
     model: nn.Module = built[id(config.model)]
     attacks = tuple(
         _attack(config, c, plugins[id(c)], built[id(c)], dataset) for c in config.attacks
@@ -77,10 +78,12 @@ def _attack(
     check_attack_facts(plugin.title, attack)
     norm = choice.norm or config.norm
     if norm not in attack.norms:
+        other = sorted(attack.norms)[0]
         raise ConfigError(
             f"attack {choice.name!r} has no norm {norm!r}",
-            hint=did_you_mean(norm, attack.norms),
+            hint=f'give it a ball of its own: {choice.name} = {{ norm = "{other}", eps = "0.5" }}',
         )
+    _check_goal(config, choice.name, attack, dataset.num_classes)
     own = choice.norm not in (None, config.norm)
     short = choice.limit is not None and choice.limit < min(config.limit, len(dataset.ids))
     resolved = _resolved(plugin, choice)
@@ -97,6 +100,25 @@ def _attack(
         limit=choice.limit,
         counted=not own and not short and attack.kind != "corruption",
     )
+
+
+def _check_goal(config: Config, name: str, attack: Attack, num_classes: int) -> None:
+    least = getattr(attack, "least_classes", 2)
+    if num_classes < least:
+        raise ConfigError(
+            f"attack {name!r} needs {least} classes or more, the dataset has {num_classes}",
+            hint="take another loss, or pgd",
+        )
+    wanted = (
+        ("target", config.target != "none", "targeted"),
+        ("topk", config.topk > 1, "top_k"),
+    )
+    for key, asked, attribute in wanted:
+        if asked and attack.kind != "corruption" and not getattr(attack, attribute, False):
+            raise ConfigError(
+                f"attack {name!r} has no form for [threat] {key} = {getattr(config, key)!r}",
+                hint=f"take it out; an attack that has one says {attribute} = True",
+            )
 
 
 def _task(config: Config, dataset: Dataset, model: nn.Module, plugin: Plugin) -> Task:
@@ -118,6 +140,14 @@ def _task(config: Config, dataset: Dataset, model: nn.Module, plugin: Plugin) ->
         model_fingerprint=key,
         loader=find_weights,
     )
+
+
+def _check_topk(config: Config, num_classes: int) -> None:
+    if config.topk >= num_classes:
+        raise ConfigError(
+            f"topk is {config.topk}, the dataset has {num_classes} classes",
+            hint=f"take 1 to {num_classes - 1}",
+        )
 
 
 def _check_model(bare: Protected, dataset: Dataset, task: Task, device: torch.device) -> None:

@@ -1,5 +1,6 @@
 """The command line: parse, call, print."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import typer
 
 from superdef_bench import __version__
 from superdef_bench.errors import ConfigError, InterruptError, SuperdefError
+from superdef_bench.places import DATA_VARIABLE
 
 if TYPE_CHECKING:
     from superdef_bench.plugins import Registry
@@ -25,6 +27,10 @@ app = typer.Typer(
 _Directories = Annotated[
     list[Path] | None,
     typer.Option("--plugins-dir", help="Also load the plugins of this folder.", metavar="PATH"),
+]
+_DataDirectory = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder of downloads; by default data.", metavar="PATH"),
 ]
 _Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
@@ -43,6 +49,11 @@ def _registry(directories: list[Path] | None) -> "Registry":
     from superdef_bench.api import use_plugins
 
     return use_plugins(directories or [])
+
+
+def _keep_data_in(folder: Path | None) -> None:
+    if folder is not None:
+        os.environ[DATA_VARIABLE] = str(folder)
 
 
 def _version(value: bool) -> None:
@@ -67,7 +78,7 @@ def run_command(
         list[str] | None, typer.Option("-d", "--defense", help="Only this defense; repeatable.")
     ] = None,
     attack: Annotated[
-        list[str] | None, typer.Option("-a", "--attack", help="Only this attack; repeatable.")
+        list[str] | None, typer.Option("-a", "--attack", help="Only this attack or preset; repeatable.")
     ] = None,
     rung: Annotated[
         list[str] | None, typer.Option("--rung", help="Only this rung; repeatable.")
@@ -76,6 +87,10 @@ def run_command(
     batch_size: Annotated[int | None, typer.Option(help="Images at once.")] = None,
     device: _Device = "auto",
     seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
+    eightbit: Annotated[
+        bool, typer.Option("--eightbit", help="Score attacked images rounded to 8 bits.")
+    ] = False,
+    data_dir: _DataDirectory = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would run, and stop.")] = False,
     plugins_dir: _Directories = None,
     out: Annotated[
@@ -91,6 +106,7 @@ def run_command(
     from superdef_bench.runner import run
     from superdef_bench.show import print_failures, print_plan, print_ranking
 
+    _keep_data_in(data_dir)
     registry = _registry(plugins_dir)
     path = find_config(config)
     wanted = load_config(path).select(
@@ -100,6 +116,7 @@ def run_command(
         limit=limit,
         batch_size=batch_size,
         seed=seed,
+        eightbit=eightbit,
     )
     benchmark = build(wanted, registry, choose_device(device))
     planned = make_plan(benchmark)
@@ -198,6 +215,7 @@ def train_command(
     recipe: Annotated[str, typer.Argument(help="Recipe; see: superdef-bench list recipe.")],
     data: Annotated[str, typer.Option(help="Dataset plugin to train on.")] = "signs",
     device: _Device = "auto",
+    data_dir: _DataDirectory = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     plugins_dir: _Directories = None,
     out: Annotated[
@@ -208,6 +226,7 @@ def train_command(
     from superdef_bench.arguments import parse_flags
     from superdef_bench.benchmark import choose_device
 
+    _keep_data_in(data_dir)
     plugin = _registry(plugins_dir).get("recipe", recipe)
     train: Any = plugin.build().train
     settings = parse_flags(train, context.args, f"recipe {recipe!r}")
@@ -215,3 +234,52 @@ def train_command(
     where = str(choose_device(device))
     for path in train(None, data=data, out=folder, device=where, resume=resume, **settings):
         print(path)
+
+
+@app.command("new")
+def new_command(
+    kind: Annotated[str, typer.Argument(help="attack, defense, model, dataset or recipe.")],
+    name: Annotated[str, typer.Argument(help="Name of the plugin, such as my_defense.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder for plugins.", metavar="DIR")
+    ] = Path("my_plugins"),
+) -> None:
+    """Start a plugin from a template that works, and print what to do next."""
+    from superdef_bench.scaffold import write_plugin
+
+    path, commands = write_plugin(kind, name, out)
+    print(path, *commands, sep="\n")
+
+
+@app.command("apply", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def apply_command(
+    defense: Annotated[str, typer.Argument(help="Input transform.")],
+    image: Annotated[list[str], typer.Argument(help="Image files, or folders of them.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder for the results, as PNG.", metavar="DIR")
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    device: _Device = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of a random defense.")] = 0,
+    plugins_dir: _Directories = None,
+) -> None:
+    """Run one defense on images; its own arguments are flags, such as --quality 30."""
+    from superdef_bench.apply import Applied, apply, build_transform, plan_files
+    from superdef_bench.arguments import split_flags
+    from superdef_bench.benchmark import choose_device
+
+    plugin = _registry(plugins_dir).get("defense", defense)
+    arguments, files = split_flags(plugin.factory, image, plugin.title)
+    where = choose_device(device)
+    transform = build_transform(plugin, arguments, where)
+    planned = plan_files([Path(file) for file in files], out, force=force)
+    done: list[Applied] = []
+    try:
+        for applied in apply(plugin.title, transform, planned, device=where, seed=seed):
+            done.append(applied)
+    finally:  # not inside the loop: a progress bar takes what is printed while it shows
+        for one in done:
+            size = " -> ".join(f"{width}x{height}" for width, height in (one.before, one.after))
+            print(f"{one.path}  {size}  {1000 * one.seconds:.1f} ms")
+    seconds = sum(applied.seconds for applied in done)
+    print(f"{len(done)} image{'s' * (len(done) != 1)} in {1000 * seconds:.1f} ms")

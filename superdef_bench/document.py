@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from superdef_bench.aggregate import CellRecords, worst_rows
+from superdef_bench.aggregate import CellRecords, add_conditional, worst_rows
 from superdef_bench.benchmark import Benchmark, BuiltAttack, BuiltDefense
 from superdef_bench.cost import cost_rows
 from superdef_bench.fields import parse_eps
 from superdef_bench.plan import Cell, Group, Plan
 from superdef_bench.provenance import machine, versions
 from superdef_bench.results import SCHEMA
+from superdef_bench.statistics import unpack_bits
 from superdef_bench.types import Rung
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ def describe(
             accuracy += cell.rows()
         if any(cell.kind == "clean" for cell in cells):
             accuracy += worst_rows(cells)
+    bare = [row for row in accuracy if row["defense"] == "none" and not row["rung"]]
+    if bare:
+        add_conditional(accuracy, unpack_bits(bare[0]["verdicts"], bare[0]["n"]))
     return {
         "schema": SCHEMA,
         "name": config.name,
@@ -60,7 +64,13 @@ def describe(
             "shape": list(task.input_shape),
         },
         "model": {"name": task.model, "fingerprint": task.model_fingerprint},
-        "threat": {"norm": config.norm, "eps": eps},
+        "threat": {
+            "norm": config.norm,
+            "eps": eps,
+            "topk": config.topk,
+            "target": config.target,
+            "eightbit": config.eightbit,
+        },
         "rungs": [str(rung) for rung in config.rungs],
         "seed": config.seed,
         "attacks": {attack.name: _attack(attack) for attack in benchmark.attacks},
@@ -90,7 +100,8 @@ def _columns(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
         "source": cell.source,
         "attack": cell.attack,
         "goal": cell.goal,
-        "topk": 1,
+        "topk": benchmark.config.topk,
+        "target": benchmark.config.target if cell.rung else "none",
         "norm": cell.threat.norm,
         "eps": cell.threat.eps,
         "settings": cell.settings,

@@ -17,6 +17,7 @@ def evaluate(
     limit: int | None = None,
     batch_size: int | None = None,
     seed: int | None = None,
+    eightbit: bool = False,
     device: str = "auto",
     plugins_dir: Sequence[str | Path] = (),
     out: str | Path | None = None,
@@ -31,6 +32,7 @@ def evaluate(
         limit: Images.
         batch_size: Images at once.
         seed: Seed of all randomness.
+        eightbit: Score attacked images after rounding them to 8 bits.
         device: `auto`, `cpu` or `cuda`.
         plugins_dir: Folders with plugins of your own.
         out: Run folder; by default `runs/<config>`. What it holds is not run again.
@@ -59,6 +61,7 @@ def evaluate(
         limit=limit,
         batch_size=batch_size,
         seed=seed,
+        eightbit=eightbit,
     )
     registry = use_plugins([Path(folder) for folder in plugins_dir]) if plugins_dir else plugins()
     benchmark = build(chosen, registry, choose_device(device))

@@ -6,7 +6,7 @@ from typing import Any
 
 from superdef_bench.errors import ConfigError
 from superdef_bench.suggest import did_you_mean
-from superdef_bench.types import NORMS, Norm, Rung
+from superdef_bench.types import NORMS, TARGETS, Norm, Rung, Target
 
 
 def parse_eps(text: object) -> float:
@@ -55,6 +55,21 @@ def norm_of(value: object, where: str) -> Norm:
         raise ConfigError(
             f"unknown norm {value!r} in {where}", hint=did_you_mean(str(value), NORMS)
         )
+    return value
+
+
+def target_of(value: object) -> Target:
+    if value not in TARGETS:
+        raise ConfigError(
+            f"unknown target {value!r} in [threat]", hint=did_you_mean(str(value), TARGETS)
+        )
+    return value
+
+
+def truth_of(table: Mapping[str, Any], key: str) -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise ConfigError(f"{key} is {value!r}", hint="take true or false")
     return value
 
 

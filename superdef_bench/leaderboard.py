@@ -11,8 +11,9 @@ from superdef_bench.ranking import rank
 from superdef_bench.results import Results
 
 _COLUMNS = (
-    *("dataset", "model", "defense", "rung", "source", "attack", "goal", "topk", "norm", "eps"),
-    *("subset", "settings", "n", "correct", "accuracy", "ci_low", "ci_high", "draws"),
+    *("dataset", "model", "defense", "rung", "source", "attack", "goal", "topk", "target"),
+    *("norm", "eps", "subset", "settings", "n", "correct", "accuracy", "ci_low", "ci_high"),
+    *("conditional_n", "conditional_accuracy", "draws"),
     *("forwards", "backwards", "psnr", "ssim", "batch_dependent"),
 )
 

@@ -1,41 +1,20 @@
 """A leaderboard as Markdown. No torch."""
 
-import re
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from superdef_bench.ranking import Score, Standing, is_full, score
+from superdef_bench.formats import (
+    RUNG_TITLES,
+    eps_text,
+    escape,
+    grid,
+    percent,
+    with_interval,
+)
+from superdef_bench.notes import notes_section
+from superdef_bench.ranking import Standing, is_full, score
 from superdef_bench.results import Results, Row
-
-_RUNGS = {"gray_box": "Gray box", "white_box": "White box", "bpda": "BPDA"}
-
-
-def escape(text: object) -> str:
-    """Return text that Markdown shows as it is, inside a table."""
-    safe = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    safe = re.sub(r"([\\`*\[\]|]|(?<!\w)_|_(?!\w))", r"\\\1", safe)
-    return " ".join(safe.split())
-
-
-def eps_text(eps: float | None) -> str:
-    """Return a radius as the field writes it: 8/255, small ones to a tenth of it, or 0.5."""
-    if eps is None:
-        return "no ball"
-    levels = eps * 255
-    if levels >= 64 or (levels > 16 and abs(levels - round(levels)) > 1e-6):
-        return f"{eps:.3g}"
-    return f"{levels:.1f}".removesuffix(".0") + "/255"
-
-
-def percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
-
-
-def with_interval(value: Score | None, prefix: str = "") -> str:
-    if value is None:
-        return "–"
-    return f"{prefix}{percent(value.accuracy)} ({100 * value.low:.0f}–{100 * value.high:.0f})"
 
 
 def leaderboard(results: Results, standings: Sequence[Standing]) -> str:
@@ -44,18 +23,12 @@ def leaderboard(results: Results, standings: Sequence[Standing]) -> str:
         *_header(results, standings),
         *_ranking(results, standings),
         *_by_eps(results, standings),
+        *_conditional(results, standings),
         *_by_attack(results, standings),
         *_cost(results, standings),
-        *_notes(results, standings),
+        *notes_section(results, standings),
     ]
     return "\n".join(parts).rstrip() + "\n"
-
-
-def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a Markdown table, the first column left and the others right."""
-    align = [":--", *["--:"] * (len(head) - 1)]
-    lines = [head, align, *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines] + [""]
 
 
 def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
@@ -82,7 +55,7 @@ def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     )
     yield f"- classifier {escape(document['model']['name'])}"
     yield (
-        f"- threat {threat['norm']}, eps {eps}; seed {document['seed']}; "
+        f"- threat {threat['norm']}, eps {eps}{_goal(threat)}; seed {document['seed']}; "
         f"ranked on n = {min(ranked, default=0)} images"
     )
     yield f"- {versions}"
@@ -98,6 +71,16 @@ def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     yield ""
     yield f"![Clean, gray-box and adaptive accuracy](<{results.name}.svg>)"
     yield ""
+
+
+def _goal(threat: Mapping[str, Any]) -> str:
+    """Return what differs from an untargeted top-1 benchmark scored as the attack left it."""
+    parts = [
+        f"top-{threat['topk']}" if threat["topk"] > 1 else "",
+        f"target: {threat['target'].replace('_', ' ')}" if threat["target"] != "none" else "",
+        "scored after rounding to 8 bits" if threat["eightbit"] else "",
+    ]
+    return "".join(f"; {part}" for part in parts if part)
 
 
 def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
@@ -137,7 +120,7 @@ def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
                 str(s.adaptive.n if s.adaptive else s.clean.n if s.clean else 0),
             ]
         )
-    yield from _grid(head, rows)
+    yield from grid(head, rows)
     yield (
         "Accuracy in percent with its 95 % Wilson interval. Gray box and adaptive are worst cases "
         "per image. Illusion gap: gray box minus adaptive. Like for like: the largest fall of one "
@@ -168,7 +151,35 @@ def _by_eps(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
                 found = results.row(defense=s.defense, rung=rung, attack="worst", eps=eps)
                 row.append(with_interval(score(found), sign))
         rows.append(row)
-    yield from _grid(head, rows)
+    yield from grid(head, rows)
+
+
+def _conditional(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    radii = results.document["threat"]["eps"]
+    yield "## Of the images that the undefended classifier gets right"
+    yield ""
+    head = ["defense", "clean"]
+    for eps in radii:
+        head += [f"gray box {eps_text(eps)}", f"adaptive {eps_text(eps)}"]
+    rows = []
+    for s in standings:
+        wanted: list[dict[str, Any]] = [{"rung": "", "attack": "none"}]
+        for eps in radii:
+            wanted += [
+                {"rung": rung, "attack": "worst", "eps": eps} for rung in ("gray_box", "adaptive")
+            ]
+        found = [results.row(defense=s.defense, **columns) for columns in wanted]
+        numbers = [percent(row["conditional_accuracy"]) if row else "–" for row in found]
+        signs = ["", *(["", "≤ "] * len(radii))]
+        cells = [n if n == "–" else sign + n for sign, n in zip(signs, numbers, strict=True)]
+        rows.append([_name(results, s.defense), *cells])
+    yield from grid(head, rows)
+    yield (
+        "Conditional accuracy in percent, as papers on purification print it (destruction rate; "
+        "Mustafa et al., IEEE TIP 2020). It hides what a defense costs on clean images; ranks use "
+        "the accuracy above."
+    )
+    yield ""
 
 
 def _columns(results: Results, rung: str) -> list[tuple[str, float | None]]:
@@ -183,13 +194,13 @@ def _columns(results: Results, rung: str) -> list[tuple[str, float | None]]:
 
 
 def _by_attack(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
-    for rung, title in _RUNGS.items():
+    for rung, title in RUNG_TITLES.items():
         columns = _columns(results, rung)
         if not columns:
             continue
 
         def accuracy(row: Row) -> str:
-            return percent(row["accuracy"])
+            return f"{percent(row['accuracy'])} ({percent(row['conditional_accuracy'])})"
 
         def effort(row: Row) -> str:
             return f"{row['forwards']:.0f} / {row['backwards']:.0f}"
@@ -197,6 +208,8 @@ def _by_attack(results: Results, standings: Sequence[Standing]) -> Iterator[str]
         yield f"## {title}, by attack"
         yield ""
         yield from _attack_grid(results, standings, rung, columns, accuracy)
+        yield "In brackets: of the images that the undefended classifier gets right."
+        yield ""
         if rung == "gray_box":
             yield "Made once on the bare classifier. Forwards / backwards per image:"
             yield ""
@@ -225,7 +238,7 @@ def _attack_grid(
     for s in standings:
         cells = [results.row(defense=s.defense, rung=rung, attack=a, eps=e) for a, e in columns]
         rows.append([_name(results, s.defense), *(show(c) if c else "–" for c in cells)])
-    yield from _grid(head, rows)
+    yield from grid(head, rows)
 
 
 def _cost(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
@@ -242,54 +255,9 @@ def _cost(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         for cost in cells:
             numbers += [f"{cost['params']:,}", f"{cost['gmac']:.4f}"] if cost else ["–", "–"]
         rows.append([_name(results, s.defense), *numbers])
-    yield from _grid(head, rows)
+    yield from grid(head, rows)
     yield (
         "GMAC counts convolutions and matrix products as torch dispatches them; element-wise "
         "work, resizing and JPEG count 0."
     )
     yield ""
-
-
-def _notes(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
-    document = results.document
-    notes = [
-        f"{escape(s.defense)} is not ranked: {escape(s.reasons[0])}"
-        + (f", and {len(s.reasons) - 1} more." if len(s.reasons) > 1 else ".")
-        for s in standings
-        if s.rank is None and s.reasons
-    ]
-    notes += [
-        f"{escape(name)} is suspect: {escape(facts['suspicion'])}."
-        for name, facts in document["defenses"].items()
-        if facts["suspicion"]
-    ]
-    notes += [
-        f"{_RUNGS[entry['rung']]} does not apply to {escape(entry['defense'])}: "
-        f"{escape(entry['why'])}."
-        for entry in document["not_applicable"]
-    ]
-    notes += [
-        f"{escape(name)} takes no part in worst cases and ranks"
-        + (
-            f": {facts['limit']} images."
-            if facts["limit"]
-            else f": {facts['kind']} or another norm."
-        )
-        for name, facts in document["attacks"].items()
-        if not facts["counted"]
-    ]
-    notes += [
-        f"{escape(name)} asks for {facts['access']}: no rung that knows the defense takes it yet."
-        for name, facts in document["attacks"].items()
-        if facts["access"] in ("scores", "labels")
-    ]
-    dependent = {row["attack"] for row in results.accuracy if row.get("batch_dependent")}
-    notes += [
-        f"{escape(name)} is batch-dependent: an image's example depends on the images beside it."
-        for name in document["attacks"]
-        if name in dependent
-    ]
-    if notes:
-        yield "## Notes"
-        yield ""
-        yield from (f"- {note}" for note in notes)

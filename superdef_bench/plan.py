@@ -84,9 +84,14 @@ def example_key(benchmark: Benchmark, attack: BuiltAttack, threat: Threat) -> st
         attack.fingerprint,
         benchmark.task.model_fingerprint,
         threat,
+        _goal(benchmark),
         benchmark.config.seed,
         sources(_HARNESS),
     )
+
+
+def _goal(benchmark: Benchmark) -> tuple[int, str]:
+    return benchmark.config.topk, benchmark.config.target
 
 
 def make_plan(benchmark: Benchmark) -> Plan:
@@ -130,10 +135,11 @@ def _clean(benchmark: Benchmark, defense: BuiltDefense) -> Group:
             "clean",
             benchmark.task.model_fingerprint,
             defense.fingerprint,
+            benchmark.config.topk,
             seed,
             sources(_HARNESS),
         ),
-        settings=fingerprint(defense.arguments, seed),
+        settings=fingerprint(defense.arguments, benchmark.config.topk, seed),
     )
     return Group(defense, None, None, (cell,), (1, 0), n * defense.seconds)
 
@@ -168,12 +174,14 @@ def _cell(
     config, task = benchmark.config, benchmark.task
     eps, threat = attack.threats[number]
     if rung.replays:
-        key = fingerprint("replay", example_key(benchmark, attack, threat), defense.fingerprint)
+        examples = example_key(benchmark, attack, threat)
+        key = fingerprint("replay", examples, defense.fingerprint, config.eightbit)
     else:
         # An image broken at a smaller eps keeps its example: the smaller ones are in the key.
         reached = [t for _, t in attack.threats[: number + 1]]
         parts = (attack.fingerprint, task.model_fingerprint, defense.fingerprint)
-        key = fingerprint("verdict", rung, *parts, reached, config.seed, sources(_HARNESS))
+        scored = (reached, _goal(benchmark), config.eightbit, config.seed)
+        key = fingerprint("verdict", rung, *parts, *scored, sources(_HARNESS))
     return Cell(
         defense=defense.name,
         rung=str(rung),
@@ -185,6 +193,7 @@ def _cell(
         n=n,
         key=key,
         settings=fingerprint(
-            attack.arguments, defense.arguments, threat, rung.goal, 1, config.seed
+            *(attack.arguments, defense.arguments, threat, rung.goal, 1),
+            *(_goal(benchmark), config.eightbit, config.seed),
         ),
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from superdef_bench.markdown import eps_text
+from superdef_bench.formats import eps_text
 from superdef_bench.ranking import Standing
 from superdef_bench.results import Results
 

@@ -19,6 +19,7 @@ SCHEMA = pa.schema(
         ("dataset", pa.string()),
         ("image_id", pa.string()),
         ("label", pa.int32()),
+        ("target", pa.int32()),  # label to reach; null: any wrong one
         ("model", pa.string()),
         ("defense", pa.string()),
         ("rung", pa.string()),  # empty: clean

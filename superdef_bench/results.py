@@ -10,7 +10,7 @@ from superdef_bench.errors import DataError
 from superdef_bench.files import write_atomically
 from superdef_bench.statistics import unpack_bits
 
-SCHEMA = 1
+SCHEMA = 2
 FILE = "results.json"
 
 Row = Mapping[str, Any]
@@ -19,7 +19,10 @@ _KEYS = {
     *("name", "provenance", "config", "dataset", "model", "threat", "rungs", "seed", "attacks"),
     *("defenses", "accuracy", "cost", "failures", "not_applicable"),
 }
-_ROW_KEYS = {"defense", "rung", "attack", "eps", "n", "correct", "verdicts", "ids_sha256"}
+_ROW_KEYS = {
+    *("defense", "rung", "attack", "eps", "n", "correct", "verdicts", "ids_sha256"),
+    *("conditional_n", "conditional_accuracy"),
+}
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,11 @@ def load_results(path: Path) -> Results:
         raise DataError(
             f"results {file} have schema {schema}, this version reads {SCHEMA}",
             hint="upgrade superdef-bench",
+        )
+    if schema < SCHEMA:
+        raise DataError(
+            f"results {file} have schema {schema}, this version reads {SCHEMA}",
+            hint="run the config again",
         )
     _check_rows(file, document)
     return Results(document)

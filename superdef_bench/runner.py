@@ -25,7 +25,8 @@ from superdef_bench.plan import Cell, Group, Plan
 from superdef_bench.progress import progress_bar
 from superdef_bench.records import RecordStore, to_table
 from superdef_bench.results import FILE, Results
-from superdef_bench.shard import Row, Shard, Worker
+from superdef_bench.rows import Row
+from superdef_bench.shard import Shard, Worker
 
 _PROBED = 4
 
@@ -145,7 +146,7 @@ def _run_group(
     benchmark: Benchmark,
 ) -> None:
     """Run the cells of a group on a shard; a failure is noted and the cell not tried again."""
-    count = min(len(shard.x), group.n - shard.start)
+    count = min(len(shard.images), group.n - shard.start)
     pending = [cell for cell in group.cells if cell.key not in outcome.failures]
     if count <= 0 or len(pending) < len(group.cells):
         return
@@ -182,7 +183,7 @@ def _suspicions(benchmark: Benchmark, shard: Shard) -> dict[str, str]:
             continue
         for stage in stages:
             try:
-                reason = gradient_suspicion(stage, shard.x[:_PROBED])
+                reason = gradient_suspicion(stage, shard.images.x[:_PROBED])
             except Exception as error:
                 reason = f"its gradient raised {type(error).__name__}: {error}"
             if reason:

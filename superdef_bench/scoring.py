@@ -9,8 +9,10 @@ from torch import Tensor
 from superdef_bench.benchmark import BuiltDefense
 from superdef_bench.checks import check_defended, check_logits
 from superdef_bench.errors import CellError, ContractError
+from superdef_bench.images import Images
 from superdef_bench.quality import psnr, ssim
 from superdef_bench.transform import resize
+from superdef_bench.types import fooled
 
 
 @dataclass
@@ -20,7 +22,7 @@ class Scores:
     Attributes:
         prediction: Class, -1 where it failed, `(N,)`.
         rank: Classes with a higher logit than the label; K where it failed, `(N,)`.
-        broken: Whether the label is not the prediction, `(N,)`.
+        broken: Whether it is wrong or reaches its target, `(N,)`.
         psnr: Of the image that the classifier saw against the clean one, in dB, `(N,)`.
         ssim: Likewise.
         errors: Why an image failed, None where it did not.
@@ -36,15 +38,14 @@ class Scores:
 
 def score(
     defense: BuiltDefense,
-    images: Tensor,
-    clean: Tensor,
-    y: Tensor,
-    ids: Tensor,
+    attacked: Tensor,
+    images: Images,
     num_classes: int,
     *,
+    topk: int,
     batch_size: int,
 ) -> Scores:
-    """Classify images `(N, C, H, W)` with the whole defense, on a fresh draw.
+    """Classify `attacked`, `(N, C, H, W)`, with the whole defense, on a fresh draw.
 
     A batch that raises is run again image by image; images that still raise, or give NaN, count
     as broken.
@@ -53,13 +54,13 @@ def score(
         CellError: The defense returned what its contract forbids.
     """
     parts = []
-    for batch in _batches(images, clean, y, ids, batch_size):
+    for batch in _batches(attacked, images, batch_size):
         try:
-            parts.append(_score(defense, *batch, num_classes))
+            parts.append(_score(defense, *batch, num_classes, topk))
         except ContractError as error:
             raise CellError(error.message, hint=error.hint) from error
         except Exception:
-            parts += [_score_one(defense, *row, num_classes) for row in _batches(*batch, 1)]
+            parts += [_score_one(defense, *row, num_classes, topk) for row in _batches(*batch, 1)]
     return Scores(
         prediction=torch.cat([p.prediction for p in parts]),
         rank=torch.cat([p.rank for p in parts]),
@@ -70,18 +71,15 @@ def score(
     )
 
 
-def _batches(
-    images: Tensor, clean: Tensor, y: Tensor, ids: Tensor, size: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    pieces = (images.split(size), clean.split(size), y.split(size), ids.split(size))
-    return zip(*pieces, strict=True)
+def _batches(attacked: Tensor, images: Images, size: int) -> Iterator[tuple[Tensor, Images]]:
+    return zip(attacked.split(size), images.split(size), strict=True)
 
 
 def _score_one(
-    defense: BuiltDefense, image: Tensor, clean: Tensor, y: Tensor, ids: Tensor, num_classes: int
+    defense: BuiltDefense, attacked: Tensor, image: Images, num_classes: int, topk: int
 ) -> Scores:
     try:
-        return _score(defense, image, clean, y, ids, num_classes)
+        return _score(defense, attacked, image, num_classes, topk)
     except ContractError as error:
         raise CellError(error.message, hint=error.hint) from error
     except Exception as error:
@@ -98,25 +96,27 @@ def _score_one(
 
 @torch.no_grad()
 def _score(
-    defense: BuiltDefense, images: Tensor, clean: Tensor, y: Tensor, ids: Tensor, num_classes: int
+    defense: BuiltDefense, attacked: Tensor, images: Images, num_classes: int, topk: int
 ) -> Scores:
-    owner = f"defense {defense.name!r}"
-    view, before = defense.protected.view("exact"), images.clone()
-    with view.draws(ids, 1, "score"):
-        defended = view.defend(images)
-        check_defended(owner, defended, *images.shape[:2])
-        logits = check_logits(owner, view.classify(defended, len(images)), len(images), num_classes)
-    if not torch.equal(images, before):
+    owner, count = f"defense {defense.name!r}", len(attacked)
+    view, before = defense.protected.view("exact"), attacked.clone()
+    with view.draws(images.ids, 1, "score"):
+        defended = view.defend(attacked)
+        check_defended(owner, defended, *attacked.shape[:2])
+        logits = check_logits(owner, view.classify(defended, count), count, num_classes)
+    if not torch.equal(attacked, before):
         raise ContractError(f"{owner} changed its input images", hint="clone them first")
     failed = ~torch.isfinite(logits).all(dim=1)
     prediction = logits.argmax(dim=1)
-    label = logits.gather(1, y[:, None])
+    label = logits.gather(1, images.y[:, None])
+    clean = images.x
     same_size = resize(defended, (clean.shape[-2], clean.shape[-1])).clamp(0.0, 1.0)
+    broken = fooled(logits, images.y, target=images.target, topk=topk)
     errors = ["logits are NaN or infinite" if f else None for f in failed.tolist()]
     return Scores(
         prediction=torch.where(failed, -1, prediction).cpu(),
         rank=torch.where(failed, num_classes, (logits > label).sum(dim=1)).cpu(),
-        broken=(failed | (prediction != y)).cpu(),
+        broken=(failed | broken).cpu(),
         psnr=psnr(same_size, clean).cpu(),
         ssim=ssim(same_size, clean).cpu(),
         errors=errors,

@@ -2,8 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -13,12 +12,13 @@ from superdef_bench.bank import Bank
 from superdef_bench.benchmark import Benchmark
 from superdef_bench.errors import CellError, ContractError
 from superdef_bench.fingerprint import fingerprint
+from superdef_bench.images import Images
 from superdef_bench.plan import SHARD, Cell, Group, example_key
 from superdef_bench.rng import image_id
-from superdef_bench.scoring import Scores, score
-from superdef_bench.types import Goal, Threat, distance
-
-Row = dict[str, Any]
+from superdef_bench.rows import Row, effort, identity, verdict
+from superdef_bench.scoring import score
+from superdef_bench.targets import choose_targets
+from superdef_bench.types import NORMS, Goal, Threat, distance
 
 
 @dataclass
@@ -26,14 +26,13 @@ class Shard:
     """A run of images in the dataset's order.
 
     Attributes:
+        images: The images, with their targets.
         names: Image ids as strings.
         digests: Hash of each image and its label.
     """
 
     start: int
-    x: Tensor
-    y: Tensor
-    ids: Tensor
+    images: Images
     names: Sequence[str]
     digests: Sequence[str]
     examples: dict[str, Examples] = field(default_factory=dict)
@@ -57,7 +56,8 @@ class Shard:
             for image, label in zip(x, y, strict=True)
         ]
         ids = torch.tensor([image_id(name) for name in names], device=device)
-        return cls(start, x.to(device), y.to(device), ids, names, digests)
+        images = Images(x.to(device), y.to(device), ids)
+        return cls(start, choose_targets(benchmark, images), names, digests)
 
     def keys(self, cell: Cell, count: int, group: Group, batch_size: int) -> list[str]:
         """Return the keys of a cell's records for the first `count` images."""
@@ -73,7 +73,9 @@ class Shard:
         """Return how many images of the shard get examples that are replayed."""
         assert group.attack is not None
         limit = group.attack.limit
-        return len(self.x) if limit is None else max(0, min(len(self.x), limit - self.start))
+        return (
+            len(self.images) if limit is None else max(0, min(len(self.images), limit - self.start))
+        )
 
 
 class Worker:
@@ -103,7 +105,7 @@ class Worker:
             CellError: The attack or the defense raised or broke its contract, or the defense
                 failed on every image so far.
         """
-        count = min(len(shard.x), group.n - shard.start)
+        count = min(len(shard.images), group.n - shard.start)
         before = clean[:count]
         for cell in group.cells:
             rows = known(cell)
@@ -133,7 +135,7 @@ class Worker:
         alive = torch.tensor(
             [i for i, row in enumerate(before) if not row["success"]], dtype=torch.long
         )
-        rows = [{**row, **_identity(cell, key)} for row, key in zip(before, keys, strict=True)]
+        rows = [{**row, **identity(cell, key)} for row, key in zip(before, keys, strict=True)]
         if len(alive):
             examples = self._attack(group, cell.threat, "verdict", shard, alive)
             attacked = self._rows(group, cell, shard, alive, examples, keys, clean)
@@ -145,7 +147,7 @@ class Worker:
         self, group: Group, threat: Threat, goal: Goal, shard: Shard, places: Tensor
     ) -> Examples:
         assert group.attack is not None
-        places = places.to(shard.x.device)
+        config = self._benchmark.config
         if goal == "strength":
             view = self._benchmark.bare.view("exact")
         else:
@@ -153,12 +155,11 @@ class Worker:
         return make_examples(
             group.attack,
             view,
-            shard.x[places],
-            shard.y[places],
-            shard.ids[places],
+            shard.images.take(places.to(shard.images.x.device)),
             threat,
             goal,
-            seed=self._benchmark.config.seed,
+            topk=config.topk,
+            seed=config.seed,
             batch_size=self._size,
         )
 
@@ -175,7 +176,7 @@ class Worker:
         if key not in shard.examples:
             stored = self._bank.get(key)
             if stored:
-                shard.examples[key] = Examples.unpack(stored, shard.x.device)
+                shard.examples[key] = Examples.unpack(stored, shard.images.x.device)
             else:
                 made = self._attack(group, cell.threat, "strength", shard, torch.arange(count))
                 shard.examples[key] = made
@@ -192,34 +193,46 @@ class Worker:
         keys: Sequence[str],
         clean: Sequence[Row],
     ) -> list[Row]:
-        """Score the images at `places` and return their records."""
-        where = places.to(shard.x.device)
-        x, y = shard.x[where], shard.y[where]
-        images = x if examples is None else examples.images[: len(places)]
+        """Score the images at `places` and return their records.
+
+        A targeted example counts only where the defense is right on the clean image: what is
+        wrong from the start stays broken.
+        """
+        config, task = self._benchmark.config, self._benchmark.task
+        images = shard.images.take(places.to(shard.images.x.device))
+        attacked = images.x if examples is None else examples.images[: len(places)]
+        if examples is None:
+            images = replace(images, target=None)
+        elif config.eightbit:
+            attacked = (attacked * 255).round() / 255
         scores = score(
             group.defense,
+            attacked,
             images,
-            x,
-            y,
-            shard.ids[where],
-            self._benchmark.task.num_classes,
+            task.num_classes,
+            topk=config.topk,
             batch_size=self._size,
         )
-        linf, l2 = (distance(x, images, norm).tolist() for norm in ("linf", "l2"))
-        return [
-            {
-                **self._constants(cell, shard, place),
-                **_identity(cell, keys[place]),
-                **_verdict(scores, number),
-                **_effort(examples, number),
-                "clean_prediction": clean[place]["prediction"]
-                if clean
-                else int(scores.prediction[number]),
-                "linf": linf[number],
-                "l2": l2[number],
-            }
-            for number, place in enumerate(places.tolist())
-        ]
+        apart = {norm: distance(images.x, attacked, norm).tolist() for norm in NORMS}
+        # Rounding may carry an example over the border of its ball.
+        inside = [far <= cell.threat.limit for far in apart[cell.threat.norm]]
+        rows: list[Row] = []
+        for number, place in enumerate(places.tolist()):
+            wrong = images.target is not None and clean[place]["success"]
+            broken = wrong or (bool(scores.broken[number]) and inside[number])
+            prediction = int(scores.prediction[number])
+            rows.append(
+                {
+                    **self._constants(cell, shard, place),
+                    **identity(cell, keys[place]),
+                    **verdict(scores, number, broken=broken),
+                    **effort(examples, number),
+                    "clean_prediction": clean[place]["prediction"] if clean else prediction,
+                    "linf": apart["linf"][number],
+                    "l2": apart["l2"][number],
+                }
+            )
+        return rows
 
     def _constants(self, cell: Cell, shard: Shard, place: int) -> Row:
         task = self._benchmark.task
@@ -227,11 +240,12 @@ class Worker:
             "position": shard.start + place,
             "dataset": task.dataset,
             "image_id": shard.names[place],
-            "label": int(shard.y[place]),
+            "label": int(shard.images.y[place]),
+            "target": None if shard.images.target is None else int(shard.images.target[place]),
             "model": task.model,
             "defense": cell.defense,
             "seed": self._benchmark.config.seed,
-            "topk": 1,
+            "topk": self._benchmark.config.topk,
             "draws": 1,
         }
 
@@ -241,46 +255,3 @@ class Worker:
             self._works.add(cell.key)
         elif cell.key not in self._works:
             raise CellError(f"defense {cell.defense!r} failed on every image: {rows[0]['error']}")
-
-
-def _identity(cell: Cell, key: str) -> Row:
-    return {
-        "key": key,
-        "cell": cell.key,
-        "rung": cell.rung,
-        "source": cell.source,
-        "attack": cell.attack,
-        "goal": cell.goal,
-        "norm": cell.threat.norm,
-        "eps": cell.threat.eps,
-        "settings": cell.settings,
-        # What a kept example cost was counted where it was made.
-        "forwards": 0.0,
-        "backwards": 0.0,
-        "seconds": 0.0,
-    }
-
-
-def _verdict(scores: Scores, number: int) -> Row:
-    broken = bool(scores.broken[number])
-    return {
-        "bits": str(int(broken)),
-        "prediction": int(scores.prediction[number]),
-        "label_rank": int(scores.rank[number]),
-        "success": broken,
-        "psnr": float(scores.psnr[number]),
-        "ssim": float(scores.ssim[number]),
-        "error": scores.errors[number],
-    }
-
-
-def _effort(examples: Examples | None, number: int) -> Row:
-    if examples is None:
-        return {"first_step": -1, "batch_dependent": False}
-    return {
-        "forwards": float(examples.forwards[number]),
-        "backwards": float(examples.backwards[number]),
-        "seconds": float(examples.seconds[number]),
-        "first_step": int(examples.first_step[number]),
-        "batch_dependent": examples.batch_dependent,
-    }

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from superdef_bench.arguments import settings
 from superdef_bench.benchmark import Benchmark
-from superdef_bench.errors import ConfigError
-from superdef_bench.markdown import eps_text, percent
+from superdef_bench.errors import ConfigError, DataError
+from superdef_bench.formats import eps_text, percent
 from superdef_bench.plan import Group, Plan
 from superdef_bench.plugins import KINDS, Plugin, Registry
 from superdef_bench.progress import progress_bar
@@ -170,7 +170,12 @@ def _print_check(plugin: Plugin, *, every: bool) -> bool:
             plugin.check_arguments({})
         console.print(f"skipped  {name}  needs arguments", markup=False)
         return True
-    checks = list(check_plugin(plugin))
+    try:
+        checks = list(check_plugin(plugin, download=not every))
+    except DataError as error:
+        why = error.message.splitlines()[0]
+        console.print(f"skipped  {name}  {why}", markup=False, soft_wrap=True)
+        return True
     problems = [(check, problem) for check, problem in checks if problem]
     word = "broken " if problems else "ok     "
     console.print(f"{word}  {name}  {len(checks)} checks", markup=False)

@@ -17,7 +17,7 @@ from superdef_bench.checks import (
     check_logits,
     gradient_suspicion,
 )
-from superdef_bench.errors import ContractError, SuperdefError
+from superdef_bench.errors import ContractError, DataError, SuperdefError
 from superdef_bench.fingerprint import tensors
 from superdef_bench.plugins import Plugin
 from superdef_bench.rng import Random
@@ -140,7 +140,7 @@ def check_attack(attack: Attack) -> Iterator[Check]:
     for norm in sorted(attack.norms):
         # Far enough to fool the toy classifier by a gradient, too near for noise.
         eps = {"linf": 0.1, "l2": 3.0}[norm]
-        threat = Threat(norm, None if attack.kind == "minimal" else eps)
+        threat = Threat(norm, eps if attack.kind == "budget" else None)
         for goal in ("verdict", "strength"):
             yield from _Trial(attack, threat, goal).checks()
 
@@ -238,11 +238,22 @@ def check_dataset(dataset: Dataset) -> Iterator[Check]:
     yield _attempt("has a sha256", lambda: "" if len(dataset.sha256) == 64 else dataset.sha256)
 
 
-def check_plugin(plugin: Plugin) -> Iterator[Check]:
-    """Yield the checks of a plugin, built with its defaults."""
+def check_plugin(plugin: Plugin, *, download: bool = True) -> Iterator[Check]:
+    """Yield the checks of a plugin, built with its defaults.
+
+    Args:
+        plugin: What is checked.
+        download: Whether it may download; if not, its argument `download` is false.
+
+    Raises:
+        DataError: `download` is false, and the plugin's data is not there.
+    """
+    offline = not download and "download" in plugin.defaults
     try:
-        built = plugin.build()
+        built = plugin.build(**({"download": False} if offline else {}))
     except SuperdefError as error:
+        if isinstance(error, DataError) and not download:
+            raise
         yield "builds with its defaults", error.message
         return
     yield "builds with its defaults", ""
@@ -267,9 +278,10 @@ def needs_arguments(plugin: Plugin) -> bool:
     return False
 
 
-def assert_contract(plugin: Plugin) -> None:
-    """Raise ContractError with every check that a plugin fails."""
-    problems = [f"{name}: {problem}" for name, problem in check_plugin(plugin) if problem]
+def assert_contract(plugin: Plugin, *, download: bool = True) -> None:
+    """Raise ContractError with every check that a plugin fails; `download` as in `check_plugin`."""
+    checks = check_plugin(plugin, download=download)
+    problems = [f"{name}: {problem}" for name, problem in checks if problem]
     if problems:
         raise ContractError(
             f"{plugin.kind} {plugin.name!r} breaks its contract: {'; '.join(problems)}"

@@ -14,10 +14,12 @@ from superdef_bench.rng import Random
 
 Norm = Literal["linf", "l2"]
 Goal = Literal["verdict", "strength"]
+Target = Literal["none", "random", "next", "least_likely"]
 AttackKind = Literal["budget", "minimal", "corruption"]
 Access = Literal["gradient", "scores", "labels", "none"]
 
 NORMS: tuple[Norm, ...] = get_args(Norm)
+TARGETS: tuple[Target, ...] = get_args(Target)
 ATTACK_KINDS: tuple[AttackKind, ...] = get_args(AttackKind)
 ATTACK_ACCESS: tuple[Access, ...] = get_args(Access)
 
@@ -63,6 +65,29 @@ def distance(x: Tensor, x_adv: Tensor, norm: Norm) -> Tensor:
     order = float("inf") if norm == "linf" else 2
     difference = (x_adv.double() - x.double()).flatten(1)
     return torch.linalg.vector_norm(difference, ord=order, dim=1)
+
+
+def fooled(logits: Tensor, y: Tensor, *, target: Tensor | None = None, topk: int = 1) -> Tensor:
+    """Return which rows of `logits` `(..., N, K)` are wrong, or reach their target.
+
+    Args:
+        logits: `(..., N, K)`.
+        y: Labels `(N,)`; wrong is a row whose label is not among its `topk` highest logits.
+        target: Labels to reach `(N,)`; reached by a row whose `topk` highest logits have it.
+        topk: Logits that count; a tie is decided as argmax does, the first of the highest wins.
+
+    Returns:
+        Bool `(..., N)`.
+    """
+    wanted = y if target is None else target
+    if topk == 1:
+        return (logits.argmax(dim=-1) != wanted) ^ (target is not None)
+    label = wanted.expand(logits.shape[:-1])[..., None]
+    value = logits.gather(-1, label)
+    places = torch.arange(logits.shape[-1], device=logits.device)
+    above = (logits > value) | ((logits == value) & (places < label))
+    inside = above.sum(dim=-1) < topk
+    return ~inside if target is None else inside
 
 
 @dataclass(frozen=True)
@@ -111,15 +136,7 @@ class AttackContext:
 
     def fooled(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return which rows of `logits` `(..., N, K)` reach the goal, bool `(..., N)`."""
-        wanted = y if self.target is None else self.target
-        if self.topk == 1:
-            return (logits.argmax(dim=-1) != wanted) ^ (self.target is not None)
-        label = wanted.expand(logits.shape[:-1])[..., None]
-        rank = (logits > logits.gather(-1, label)).sum(dim=-1)
-        # A tie is decided as argmax does: the first of the highest logits wins.
-        places = torch.arange(logits.shape[-1], device=logits.device)
-        rank = rank + ((logits == logits.gather(-1, label)) & (places < label)).sum(dim=-1)
-        return rank >= self.topk if self.target is None else rank < self.topk
+        return fooled(logits, y, target=self.target, topk=self.topk)
 
     def record(self, step: int, index: Tensor, fooled: Tensor) -> None:
         """Note that the images `index` are `fooled` `(len(index),)` after `step` steps.
@@ -173,8 +190,10 @@ class Attack(Protocol):
     """Turns images into adversarial images, given a classifier.
 
     May also offer `passes(threat) -> (forwards, backwards)`, the most it needs per image,
-    `batch_dependent = True` where an image's result depends on the rest of its batch, and
-    `qualifier(num_classes)`, which the row's name carries in brackets.
+    `batch_dependent = True` where an image's result depends on the rest of its batch,
+    `targeted = True` and `top_k = True` where it follows the target and the k of its context,
+    `least_classes`, the fewest it needs, and `qualifier(num_classes)`, which the row's name
+    carries in brackets.
     """
 
     norms: frozenset[Norm]

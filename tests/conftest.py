@@ -47,7 +47,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def _two_threads() -> Iterator[None]:
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     yield
     api._loaded = None
 

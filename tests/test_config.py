@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from superdef_bench.config import AttackChoice, find_config, load_config, parse
+from superdef_bench.choices import AttackChoice
+from superdef_bench.config import find_config, load_config, parse
 from superdef_bench.errors import ConfigError
 from superdef_bench.fields import parse_eps
 from superdef_bench.types import Rung

@@ -8,12 +8,35 @@ import pytest
 # Lower layers first; a module imports from its own layer or below.
 LAYERS = [
     {"errors", "suggest"},
-    {"files", "rng", "fingerprint", "statistics", "provenance", "progress", "autoattack"},
-    {"types", "results", "records", "bank"},
-    {"transform", "hookspecs", "weights", "quality", "ranking", "toy"},
-    {"fields", "plugins", "engine", "nn", "cost", "checks", "plots", "markdown", "arguments"},
-    {"config", "api", "training", "benchmark", "leaderboard"},
-    {"build", "plan", "attacking", "scoring", "aggregate", "testing"},
+    {
+        "files",
+        "rng",
+        "fingerprint",
+        "statistics",
+        "provenance",
+        "progress",
+        "autoattack",
+        "places",
+        "pictures",
+        "datasets",
+    },
+    {"types", "images", "results", "records", "bank"},
+    {"transform", "hookspecs", "weights", "quality", "ranking", "toy", "formats", "pretrained"},
+    {
+        "fields",
+        "plugins",
+        "engine",
+        "nn",
+        "cost",
+        "checks",
+        "plots",
+        "markdown",
+        "notes",
+        "arguments",
+        "foolbox",
+    },
+    {"choices", "config", "api", "training", "benchmark", "leaderboard", "scaffold", "apply"},
+    {"build", "plan", "attacking", "scoring", "aggregate", "targets", "rows", "testing"},
     {"shard", "executors", "document"},
     {"runner"},
     {"show", "evaluation"},
@@ -58,7 +81,17 @@ def test_imports_point_one_way(file: Path) -> None:
 
 @pytest.mark.parametrize("file", _PLUGINS, ids=lambda f: str(f.relative_to(_ROOT)))
 def test_plugins_import_public_names_and_no_other_plugin(file: Path) -> None:
-    rooms = {"superdef_bench", "nn", "engine", "training", "weights"}
+    rooms = {
+        "superdef_bench",
+        "datasets",
+        "nn",
+        "engine",
+        "training",
+        "weights",
+        "autoattack",
+        "foolbox",
+        "pretrained",
+    }
     for module in imported(file):
         parts = module.split(".")
         if parts[0] == "superdef_bench" and len(parts) > 1:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from superdef_bench.leaderboard import files, publish, stale
-from superdef_bench.markdown import eps_text, escape
+from superdef_bench.formats import eps_text, escape
 from superdef_bench.plots import stamp
 from superdef_bench.results import Results, load_results
 from tests.conftest import Answer
@@ -67,7 +67,8 @@ def damage(**changes: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(schema=99), "have schema 99, this version reads 1"),
+        (lambda d: d.update(schema=99), "have schema 99, this version reads 2"),
+        (lambda d: d.update(schema=1), "have schema 1, this version reads 2"),
         (lambda d: d.pop("schema"), "has no schema"),
         (lambda d: d.pop("accuracy"), "are damaged"),
         (damage(correct=1), "bits are set, correct says 1"),

@@ -19,7 +19,8 @@ from superdef_bench.build import build
 from superdef_bench.config import parse
 from superdef_bench.plan import Group, make_plan
 from superdef_bench.plugins import load_plugins
-from superdef_bench.shard import Row, Shard, Worker
+from superdef_bench.rows import Row
+from superdef_bench.shard import Shard, Worker
 
 STEPS, PAIRS = 20, 15
 
@@ -104,9 +105,12 @@ def test_the_harness_makes_the_passes_of_a_bare_loop(
     with counted(classifier) as ours:
         harness()
     with counted(classifier) as bare:
-        bare_loop(classifier, shard.x, shard.y)
+        bare_loop(classifier, shard.images.x, shard.images.y)
     assert ours == bare == [64 * (STEPS + 2), 64 * STEPS]
-    works: list[Callable[[], object]] = [harness, lambda: bare_loop(classifier, shard.x, shard.y)]
+    works: list[Callable[[], object]] = [
+        harness,
+        lambda: bare_loop(classifier, shard.images.x, shard.images.y),
+    ]
     ratios = []
     for number in range(PAIRS):
         seconds = [0.0, 0.0]

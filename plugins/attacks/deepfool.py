@@ -3,12 +3,13 @@
 from torch import Tensor, nn
 
 from superdef_bench import AttackContext, Norm, Threat, hookimpl
+from superdef_bench.foolbox import run_foolbox
 
 
 class DeepFool:
     """DeepFool (Moosavi-Dezfooli et al., CVPR 2016): the smallest perturbation that fools.
 
-    Norms: linf, l2. Minimal: it has no ball, the harness measures what it needed.
+    Norms: linf, l2. Minimal: it has no ball, the harness measures what it needed. Untargeted.
 
     Args:
         steps: Most steps.
@@ -20,6 +21,7 @@ class DeepFool:
     norms: frozenset[Norm] = frozenset({"linf", "l2"})
     kind = "minimal"
     access = "gradient"
+    batch_dependent = False
 
     def __init__(self, *, steps: int = 50, candidates: int = 10, overshoot: float = 0.01) -> None:
         if steps < 1 or candidates < 2 or overshoot < 0:
@@ -35,16 +37,12 @@ class DeepFool:
         self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, context: AttackContext
     ) -> Tensor:
         from foolbox.attacks.deepfool import L2DeepFoolAttack, LinfDeepFoolAttack
-        from foolbox.criteria import Misclassification
-        from foolbox.models.pytorch import PyTorchModel
 
         kinds = {"linf": LinfDeepFoolAttack, "l2": L2DeepFoolAttack}
         attack = kinds[threat.norm](
             steps=self.steps, candidates=self.candidates, overshoot=self.overshoot
         )
-        wrapped = PyTorchModel(model, bounds=(0, 1), device=x.device)
-        adversarial: Tensor = attack.run(wrapped, x, Misclassification(y))
-        return adversarial.detach()
+        return run_foolbox("deepfool", attack, model, x, y, context, targeted=False)
 
 
 @hookimpl

@@ -1,63 +1,52 @@
-"""Attacks that climb the loss by the sign of its gradient: FGSM, PGD and MI-FGSM."""
+"""Attacks that climb the loss by the sign of its gradient: FGSM, BIM, PGD and MI-FGSM."""
 
-from torch import Tensor, nn
+from functools import partial
+from typing import Literal
 
-from superdef_bench import AttackContext, Norm, Threat, hookimpl
-from superdef_bench.engine import ascend
-
-
-class _Ascent:
-    norms: frozenset[Norm] = frozenset({"linf", "l2"})
-    kind = "budget"
-    access = "gradient"
-    batch_dependent = False
-    steps = 1
-    restarts = 1
-    random_starts = False
-    momentum: float | None = None
-
-    def step_size(self, eps: float) -> float:
-        return eps
-
-    def passes(self, threat: Threat) -> tuple[int, int]:
-        """Return the most forwards and backwards that one image needs."""
-        return self.restarts * (self.steps + 1), self.restarts * self.steps
-
-    def __call__(
-        self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, context: AttackContext
-    ) -> Tensor:
-        assert threat.eps is not None, "the harness gives budget attacks a radius"
-        return ascend(
-            model,
-            x,
-            y,
-            threat,
-            context,
-            steps=self.steps,
-            step_size=self.step_size(threat.eps),
-            restarts=self.restarts,
-            random_starts=self.random_starts,
-            momentum=self.momentum,
-        )
+from superdef_bench import AttackContext, hookimpl
+from superdef_bench.engine import AscentAttack, Loss, check_counts, cross_entropy, dlr, margin
 
 
-class Fgsm(_Ascent):
+class Fgsm(AscentAttack):
     """Fast gradient sign method (Goodfellow et al., ICLR 2015): one step of length eps.
 
-    Norms: linf, l2 (along the normalised gradient). Loss: cross-entropy.
+    Norms: linf, l2 (along the normalised gradient). Kind: budget. Loss: cross-entropy.
     """
 
 
-class Pgd(_Ascent):
+class Bim(AscentAttack):
+    """Basic iterative method, or I-FGSM (Kurakin et al., 2017): small steps from the image.
+
+    Norms: linf, l2. Kind: budget. Loss: cross-entropy. Steps of eps / steps, so that the border
+    is reached.
+
+    Args:
+        steps: Gradient steps.
+    """
+
+    def __init__(self, *, steps: int = 10) -> None:
+        check_counts(steps=steps)
+        self.steps = steps
+
+    def step_size(self, eps: float) -> float:
+        return eps / self.steps
+
+
+class Pgd(AscentAttack):
     """Projected gradient descent (Madry et al., ICLR 2018).
 
-    Norms: linf, l2. Loss: cross-entropy.
+    Norms: linf, l2. Kind: budget.
 
     Args:
         steps: Gradient steps per restart.
         relative_step: Step length over eps; by default 2.5 / steps.
         restarts: Runs from random points of the ball.
         random_starts: Start at random points; else at the image itself.
+        loss: `ce`: cross-entropy. `margin`: highest other logit minus that of the label (Carlini
+            and Wagner, S&P 2017). `dlr`: the margin over the spread of the logits (Croce and
+            Hein, ICML 2020); needs 4 classes and top-1.
+        scale: Divides the logits before the cross-entropy; for classifiers whose large logits
+            leave it no gradient.
     """
 
     def __init__(
@@ -67,21 +56,35 @@ class Pgd(_Ascent):
         relative_step: float | None = None,
         restarts: int = 1,
         random_starts: bool = True,
+        loss: Literal["ce", "margin", "dlr"] = "ce",
+        scale: float = 1.0,
     ) -> None:
-        _check_counts(steps=steps, restarts=restarts)
+        check_counts(steps=steps, restarts=restarts)
         if relative_step is not None and relative_step <= 0:
             raise ValueError(f"relative_step is {relative_step}, take a number above 0")
+        if loss not in ("ce", "margin", "dlr"):
+            raise ValueError(f"loss is {loss!r}, take ce, margin or dlr")
+        if scale <= 0 or (loss != "ce" and scale != 1):
+            raise ValueError(f"scale is {scale}, take a number above 0, and loss ce")
         self.steps, self.restarts, self.random_starts = steps, restarts, random_starts
         self.relative_step = 2.5 / steps if relative_step is None else relative_step
+        self._loss, self._scale = loss, scale
+        self.least_classes = 4 if loss == "dlr" else 2
+        self.top_k = loss != "dlr"
 
     def step_size(self, eps: float) -> float:
         return self.relative_step * eps
 
+    def loss(self, context: AttackContext) -> Loss:
+        if self._loss == "ce":
+            return partial(cross_entropy, scale=self._scale)
+        return dlr if self._loss == "dlr" else partial(margin, topk=context.topk)
 
-class MiFgsm(_Ascent):
+
+class MiFgsm(Bim):
     """Momentum iterative FGSM (Dong et al., CVPR 2018).
 
-    Norms: linf, l2. Loss: cross-entropy. Steps of eps / steps, so that the border is reached.
+    Norms: linf, l2. Kind: budget. Loss: cross-entropy. Steps of eps / steps.
 
     Args:
         steps: Gradient steps.
@@ -89,21 +92,12 @@ class MiFgsm(_Ascent):
     """
 
     def __init__(self, *, steps: int = 10, decay: float = 1.0) -> None:
-        _check_counts(steps=steps)
+        super().__init__(steps=steps)
         if decay < 0:
             raise ValueError(f"decay is {decay}, take 0 or more")
-        self.steps, self.momentum = steps, decay
-
-    def step_size(self, eps: float) -> float:
-        return eps / self.steps
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}, take 1 or more")
+        self.momentum = decay
 
 
 @hookimpl
-def register_attacks() -> dict[str, type[_Ascent]]:
-    return {"fgsm": Fgsm, "pgd": Pgd, "mi_fgsm": MiFgsm}
+def register_attacks() -> dict[str, type[AscentAttack]]:
+    return {"fgsm": Fgsm, "bim": Bim, "pgd": Pgd, "mi_fgsm": MiFgsm}

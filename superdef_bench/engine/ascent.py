@@ -1,11 +1,11 @@
-"""Signed or normalised gradient ascent in a ball: FGSM, PGD and MI-FGSM are its settings."""
+"""Signed or normalised gradient ascent in a ball: FGSM, PGD, MI- and DI2-FGSM are its settings."""
 
 import torch
 from torch import Tensor, nn
 
-from superdef_bench.engine.gradient import Loss, look
+from superdef_bench.engine.gradient import Diversify, Look, Loss, look
 from superdef_bench.engine.losses import cross_entropy
-from superdef_bench.engine.search import Search
+from superdef_bench.engine.search import Batch, Search
 from superdef_bench.rng import Random
 from superdef_bench.types import AttackContext, Norm, Threat
 
@@ -60,6 +60,7 @@ def ascend(
     random_starts: bool = False,
     momentum: float | None = None,
     loss: Loss = cross_entropy,
+    diversify: Diversify | None = None,
 ) -> Tensor:
     """Raise the loss by projected steps and return the best iterate of each image.
 
@@ -75,6 +76,8 @@ def ascend(
         random_starts: Start at a random point of the ball; else at the image.
         momentum: Decay of an accumulated L1-normalised gradient; None for none.
         loss: What to maximise.
+        diversify: Changes the images before each gradient is taken; the iterate itself is then
+            judged by a forward pass of its own.
 
     Returns:
         Adversarial images of the shape of `x`.
@@ -90,7 +93,7 @@ def ascend(
         for step in range(steps):
             if not len(batch.y):
                 return search.best
-            seen = look(model, iterate, batch.y, batch.context, loss, gradient=True)
+            seen = _look(model, iterate, batch, loss, diversify, taken + step)
             assert seen.gradient is not None
             clean = not step and not random_starts
             search.update(batch, taken + step, iterate, seen, clean=clean)
@@ -105,3 +108,25 @@ def ascend(
             seen = look(model, iterate, batch.y, batch.context, loss, gradient=False)
             search.update(batch, taken + steps, iterate, seen, clean=False)
     return search.best
+
+
+def _look(
+    model: nn.Module,
+    iterate: Tensor,
+    batch: Batch,
+    loss: Loss,
+    diversify: Diversify | None,
+    step: int,
+) -> Look:
+    """Return the loss and verdict of the iterate, and the gradient to follow from it."""
+    context = batch.context
+    if diversify is None:
+        return look(model, iterate, batch.y, context, loss, gradient=True)
+    random = context.random.fork(f"diversity {step}")
+
+    def change(images: Tensor) -> Tensor:
+        return diversify(images, random)
+
+    slope = look(model, iterate, batch.y, context, loss, gradient=True, change=change)
+    seen = look(model, iterate, batch.y, context, loss, gradient=False)
+    return seen._replace(gradient=slope.gradient)

@@ -1,0 +1,124 @@
+"""The plugins that a config chooses, with their arguments: names and tables, checked."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from superdef_bench.errors import ConfigError
+from superdef_bench.fields import norm_of, radii_of, rungs_of, whole_number
+from superdef_bench.types import Norm, Rung
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plugin with its arguments, under the name of its row.
+
+    Attributes:
+        name: Name in tables.
+        plugin: Name of the plugin.
+        arguments: What its factory gets.
+    """
+
+    name: str
+    plugin: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AttackChoice(Choice):
+    """An attack, with what it has of its own beside the benchmark's threat."""
+
+    norm: Norm | None = None
+    eps: tuple[str, ...] | None = None
+    limit: int | None = None
+    rungs: tuple[Rung, ...] | None = None
+
+
+@dataclass(frozen=True)
+class DefenseChoice(Choice):
+    """A defense: one transform, or a chain of them, with a limit of its own where it is slow."""
+
+    limit: int | None = None
+    chain: tuple[Choice, ...] = ()
+
+
+def choice_of(name: str, value: object) -> Choice:
+    """Return the plugin that a name or a table means."""
+    if isinstance(value, str):
+        return Choice(value, value)
+    if not isinstance(value, dict):
+        raise ConfigError(f"{name!r} is {value!r}", hint='write a name or { plugin = "name" }')
+    arguments = dict(value)
+    plugin = arguments.pop("plugin", name)
+    return Choice(str(arguments.get("name", plugin)), str(plugin), arguments)
+
+
+def _keywords(name: str, value: object, kind: str) -> dict[str, Any]:
+    """Return the table of a row; a string is short for its plugin."""
+    if isinstance(value, dict):
+        return dict(value)
+    if isinstance(value, str):
+        return {"plugin": value}
+    raise ConfigError(
+        f"{kind} {name!r} is {value!r}", hint=f"write {name} = {{ argument = {value!r} }}"
+    )
+
+
+def attack_of(name: str, value: object) -> AttackChoice:
+    """Return the attack that a row of `[attacks]` means."""
+    table, where = _keywords(name, value, "attack"), f"attack {name!r}"
+    norm, eps, rungs = (table.pop(key, None) for key in ("norm", "eps", "rungs"))
+    limit = whole_number(table, "limit", 1) if "limit" in table else None
+    table.pop("limit", None)
+    choice = choice_of(name, table)
+    return AttackChoice(
+        name,
+        choice.plugin,
+        choice.arguments,
+        norm=None if norm is None else norm_of(norm, where),
+        eps=None if eps is None else radii_of(eps),
+        limit=limit,
+        rungs=None if rungs is None else rungs_of(rungs, where),
+    )
+
+
+def defense_of(name: str, value: object) -> DefenseChoice:
+    """Return the defense that a row of `[defenses]` means."""
+    table = _keywords(name, value, "defense")
+    limit = whole_number(table, "limit", 1) if "limit" in table else None
+    table.pop("limit", None)
+    row = str(table.pop("name", name))
+    links = table.pop("chain", None)
+    if links is None:
+        choice = choice_of(name, table)
+        return DefenseChoice(row, choice.plugin, choice.arguments, limit)
+    if table:
+        raise ConfigError(
+            f"defense {name!r} has {', '.join(map(repr, table))} beside its chain",
+            hint="beside a chain stand name and limit only; arguments belong into its links",
+        )
+    if not isinstance(links, list) or not links:
+        raise ConfigError(
+            f"the chain of defense {name!r} is {links!r}",
+            hint='write { chain = ["jpeg", { plugin = "bicubic_x2" }] }',
+        )
+    stages = tuple(choice_of(str(link), link) for link in links)
+    return DefenseChoice(row, " + ".join(s.plugin for s in stages), limit=limit, chain=stages)
+
+
+def with_none(defenses: Iterable[DefenseChoice]) -> tuple[DefenseChoice, ...]:
+    """Put `none` first: every table compares with the undefended classifier."""
+    named: dict[str, DefenseChoice] = {}
+    for choice in defenses:
+        if choice.name in named:
+            raise ConfigError(
+                f"two defenses are named {choice.name!r}", hint="the name of a row is its own"
+            )
+        named[choice.name] = choice
+    bare = DefenseChoice("none", "none")
+    none = named.pop("none", bare)
+    if (none.plugin, none.arguments, none.chain) != (bare.plugin, bare.arguments, bare.chain):
+        raise ConfigError(
+            "the row 'none' is the undefended classifier", hint="give this defense another name"
+        )
+    return (none, *named.values())

@@ -1,0 +1,42 @@
+"""How tables write text, radii and accuracies. No torch."""
+
+import re
+from collections.abc import Sequence
+
+from superdef_bench.ranking import Score
+
+RUNG_TITLES = {"gray_box": "Gray box", "white_box": "White box", "bpda": "BPDA"}
+
+
+def escape(text: object) -> str:
+    """Return text that Markdown shows as it is, inside a table."""
+    safe = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    safe = re.sub(r"([\\`*\[\]|]|(?<!\w)_|_(?!\w))", r"\\\1", safe)
+    return " ".join(safe.split())
+
+
+def eps_text(eps: float | None) -> str:
+    """Return a radius as the field writes it: 8/255, small ones to a tenth of it, or 0.5."""
+    if eps is None:
+        return "no ball"
+    levels = eps * 255
+    if levels >= 64 or (levels > 16 and abs(levels - round(levels)) > 1e-6):
+        return f"{eps:.3g}"
+    return f"{levels:.1f}".removesuffix(".0") + "/255"
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def with_interval(value: Score | None, prefix: str = "") -> str:
+    if value is None:
+        return "–"
+    return f"{prefix}{percent(value.accuracy)} ({100 * value.low:.0f}–{100 * value.high:.0f})"
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a Markdown table, the first column left and the others right."""
+    align = [":--", *["--:"] * (len(head) - 1)]
+    lines = [head, align, *rows]
+    return ["| " + " | ".join(line) + " |" for line in lines] + [""]

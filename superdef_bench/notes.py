@@ -1,0 +1,52 @@
+"""What a leaderboard says beneath its tables. No torch."""
+
+from collections.abc import Iterator, Sequence
+
+from superdef_bench.formats import RUNG_TITLES, escape
+from superdef_bench.ranking import Standing
+from superdef_bench.results import Results
+
+
+def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    document = results.document
+    notes = [
+        f"{escape(s.defense)} is not ranked: {escape(s.reasons[0])}"
+        + (f", and {len(s.reasons) - 1} more." if len(s.reasons) > 1 else ".")
+        for s in standings
+        if s.rank is None and s.reasons
+    ]
+    notes += [
+        f"{escape(name)} is suspect: {escape(facts['suspicion'])}."
+        for name, facts in document["defenses"].items()
+        if facts["suspicion"]
+    ]
+    notes += [
+        f"{RUNG_TITLES[entry['rung']]} does not apply to {escape(entry['defense'])}: "
+        f"{escape(entry['why'])}."
+        for entry in document["not_applicable"]
+    ]
+    notes += [
+        f"{escape(name)} takes no part in worst cases and ranks"
+        + (
+            f": {facts['limit']} images."
+            if facts["limit"]
+            else f": {facts['kind']} or another norm."
+        )
+        for name, facts in document["attacks"].items()
+        if not facts["counted"]
+    ]
+    notes += [
+        f"{escape(name)} asks for {facts['access']}: no rung that knows the defense takes it yet."
+        for name, facts in document["attacks"].items()
+        if facts["access"] in ("scores", "labels")
+    ]
+    dependent = {row["attack"] for row in results.accuracy if row.get("batch_dependent")}
+    notes += [
+        f"{escape(name)} is batch-dependent: an image's example depends on the images beside it."
+        for name in document["attacks"]
+        if name in dependent
+    ]
+    if notes:
+        yield "## Notes"
+        yield ""
+        yield from (f"- {note}" for note in notes)
