@@ -2,7 +2,8 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -10,6 +11,7 @@ from superdef_bench.errors import ConfigError
 from superdef_bench.suggest import did_you_mean
 
 _RESERVED = {"task", "data", "out", "device", "resume"}
+_NONE: Set[str] = frozenset()
 
 
 def check_keywords(function: Callable[..., Any], given: Mapping[str, Any], owner: str) -> None:
@@ -86,37 +88,71 @@ def parse_flags(function: Callable[..., Any], words: Sequence[str], owner: str) 
     """Return the keyword arguments that `--name value` or `--name=value` words mean.
 
     Args:
-        function: Its keyword arguments with a default are the flags.
+        function: The train method of a recipe.
         words: What stands on the command line.
         owner: Who takes the flags, for messages.
 
     Raises:
         ConfigError: A flag is unknown, lacks its value, or has one of the wrong type.
     """
-    types, known = get_type_hints(function), list(settings(function))
+    found, others = split_flags(function, words, owner, reserved=_RESERVED)
+    if others:
+        raise ConfigError(f"{owner} has no flag {others[0]!r}", hint="settings are --name value")
+    return found
+
+
+def split_flags(
+    function: Callable[..., Any], words: Sequence[str], owner: str, *, reserved: Set[str] = _NONE
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the keyword arguments that flags mean, and the other words.
+
+    Args:
+        function: Its arguments that are not `reserved` are the flags.
+        words: What stands on the command line.
+        owner: Who takes the flags, for messages.
+        reserved: Arguments that come from elsewhere.
+
+    Raises:
+        ConfigError: A flag is unknown, lacks its value, or has one of the wrong type.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    named = [p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    hints = _hints(function)
+    known = {p.name: hints.get(p.name, str) for p in named if p.name not in reserved}
     flags = [f"--{name.replace('_', '-')}" for name in known]
     found: dict[str, Any] = {}
+    others: list[str] = []
     queue = list(words)
     while queue:
         word, has_value, value = queue.pop(0).partition("=")
+        if not word.startswith("-"):
+            others.append(word + has_value + value)
+            continue
         name = word.removeprefix("--").replace("-", "_")
         if not word.startswith("--") or name not in known:
             raise ConfigError(f"{owner} has no flag {word!r}", hint=did_you_mean(word, flags))
-        if types[name] is bool and not has_value:
+        if known[name] is bool and not has_value:
             found[name] = True
             continue
         if not has_value and not queue:
             raise ConfigError(f"flag {word} of {owner} needs a value")
-        found[name] = _convert(word, value if has_value else queue.pop(0), types[name])
-    return found
+        found[name] = _convert(word, value if has_value else queue.pop(0), known[name])
+    return found, others
 
 
-def _convert(flag: str, text: str, kind: type) -> Any:
-    if kind is bool and text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        if kind in (int, float, str):
-            return kind(text)
-    except ValueError as error:
-        raise ConfigError(f"flag {flag} is {text!r}", hint=f"it takes {_shown(kind)}") from error
-    raise ConfigError(f"flag {flag} is {text!r}", hint=f"it takes {_shown(kind)}")
+def _convert(flag: str, text: str, hint: Any) -> Any:
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    for option in options:
+        if get_origin(option) is Literal:
+            for value in get_args(option):
+                if text == str(value):
+                    return value
+        elif option in (bool, type(None)):
+            words = {"true": True, "false": False} if option is bool else {"none": None}
+            if text.lower() in words:
+                return words[text.lower()]
+        elif option in (int, float, str):
+            with suppress(ValueError):
+                return option(text)
+    shown = " or ".join("none" if o is type(None) else _shown(o) for o in options)
+    raise ConfigError(f"flag {flag} is {text!r}", hint=f"it takes {shown}")

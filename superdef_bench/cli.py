@@ -78,7 +78,8 @@ def run_command(
         list[str] | None, typer.Option("-d", "--defense", help="Only this defense; repeatable.")
     ] = None,
     attack: Annotated[
-        list[str] | None, typer.Option("-a", "--attack", help="Only this attack or preset; repeatable.")
+        list[str] | None,
+        typer.Option("-a", "--attack", help="Only this attack or preset; repeatable."),
     ] = None,
     rung: Annotated[
         list[str] | None, typer.Option("--rung", help="Only this rung; repeatable.")

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -34,6 +35,10 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
             temporary.unlink()
             raise
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise DataError(
-            f"{path} cannot be written: {error.strerror}", hint="choose another folder with -o"
+            f"{path} cannot be written: {error.strerror}",
+            hint="make room and run the same command again: what is finished is kept"
+            if full
+            else "choose another folder with -o",
         ) from error

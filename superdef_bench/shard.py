@@ -129,7 +129,7 @@ class Worker:
         if group.attack is None:
             return self._rows(group, cell, shard, torch.arange(count), None, keys, clean)
         if cell.goal == "strength":
-            examples = self._replayed(group, cell, shard)
+            examples = self.replayed(group, cell, shard)
             return self._rows(group, cell, shard, torch.arange(count), examples, keys, clean)
         # Verdict: what is already broken keeps its example.
         alive = torch.tensor(
@@ -137,15 +137,16 @@ class Worker:
         )
         rows = [{**row, **identity(cell, key)} for row, key in zip(before, keys, strict=True)]
         if len(alive):
-            examples = self._attack(group, cell.threat, "verdict", shard, alive)
+            examples = self.attack(group, cell.threat, "verdict", shard, alive)
             attacked = self._rows(group, cell, shard, alive, examples, keys, clean)
             for place, row in zip(alive.tolist(), attacked, strict=True):
                 rows[place] = row
         return rows
 
-    def _attack(
+    def attack(
         self, group: Group, threat: Threat, goal: Goal, shard: Shard, places: Tensor
     ) -> Examples:
+        """Return examples of the images at `places`, made as the group's rung and goal say."""
         assert group.attack is not None
         config = self._benchmark.config
         if goal == "strength":
@@ -163,7 +164,7 @@ class Worker:
             batch_size=self._size,
         )
 
-    def _replayed(self, group: Group, cell: Cell, shard: Shard) -> Examples:
+    def replayed(self, group: Group, cell: Cell, shard: Shard) -> Examples:
         """Return examples on the bare classifier, made once for all defenses."""
         assert group.attack is not None
         count = shard.attacked(group)
@@ -178,7 +179,7 @@ class Worker:
             if stored:
                 shard.examples[key] = Examples.unpack(stored, shard.images.x.device)
             else:
-                made = self._attack(group, cell.threat, "strength", shard, torch.arange(count))
+                made = self.attack(group, cell.threat, "strength", shard, torch.arange(count))
                 shard.examples[key] = made
                 self._bank.put(key, made.pack())
         return shard.examples[key]

@@ -150,3 +150,23 @@ def test_random_resize_pad_places_an_enlarged_image_on_black() -> None:
 def test_bad_arguments_are_refused(name: str, argument: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=rf"(?s)defense '{name}'.*take"):
         load_defense(name, **argument)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+def test_there_and_back_again_keeps_the_size_and_is_what_pil_does(mode: str) -> None:
+    x = noisy(34)
+    kernel = {"nearest": 0, "bilinear": 2, "bicubic": 3}[mode]
+    for path, large in (("up_down", (68, 68)), ("down_up", (17, 17))):
+        ours = transform("interpolation", x, mode=mode, path=path)
+        assert ours.shape == x.shape
+        plane = Image.fromarray(x[0, 0].numpy(), mode="F")
+        there = Image.fromarray(np.asarray(plane.resize(large, kernel)).clip(0, 1), mode="F")
+        back = np.asarray(there.resize((34, 34), kernel)).clip(0, 1)
+        assert np.abs(ours[0, 0].numpy() - back).max() < 1e-5
+
+
+def test_the_shortcuts_are_the_options_of_one_plugin() -> None:
+    x = noisy()
+    for mode in ("nearest", "bilinear", "bicubic"):
+        assert torch.equal(transform("interpolation", x, mode=mode), transform(f"{mode}_x2", x))
+    assert torch.equal(transform("interpolation", x, mode="nearest", path="up_down"), x)

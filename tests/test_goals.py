@@ -133,7 +133,7 @@ def test_dlr_asks_for_four_classes(
 def test_rounding_measures_again_and_forgives_what_leaves_the_ball(
     run_cli: Run, config: Write
 ) -> None:
-    # 0.0035, which is 0.9/255, lies between two levels: a rounded step is a whole level and outside, or none.
+    # 0.0035 is 0.9/255: once rounded, a step is a whole level, outside, or none.
     text = CONFIG.replace("[attacks]", '[threat]\neps = "0.0035"\n\n[attacks]')
     run(run_cli, config(text), out="plain")
     results = run(run_cli, config(text), "--eightbit", out="rounded")

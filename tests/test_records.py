@@ -65,7 +65,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(DataError, match="No space left on device"):
+    with pytest.raises(DataError, match="No space left on device\nhint: make room"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

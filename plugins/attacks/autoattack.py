@@ -26,6 +26,7 @@ class AutoAttack:
     kind = "budget"
     access = "gradient"
     batch_dependent = True
+    least_classes = 4
 
     def qualifier(self, num_classes: int) -> str:
         """Return how the run differs from the standard one; nothing from ten classes on."""
