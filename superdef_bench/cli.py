@@ -32,6 +32,7 @@ _DataDirectory = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder of downloads; by default data.", metavar="PATH"),
 ]
+_Folder = Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.", metavar="DIR")]
 _Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
@@ -144,6 +145,37 @@ def _command() -> str:
     return shlex.join(words)
 
 
+@app.command("show")
+def show_command(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    image: Annotated[str, typer.Argument(help="Image id, as the records have it.")],
+    defense: Annotated[
+        list[str] | None, typer.Option("-d", "--defense", help="Only this row; repeatable.")
+    ] = None,
+    attack: Annotated[
+        str, typer.Option("-a", "--attack", help="Of the picture; by default the first.")
+    ] = "",
+    rung: Annotated[str, typer.Option(help="Of the picture.")] = "gray_box",
+    device: _Device = "auto",
+    data_dir: _DataDirectory = None,
+    plugins_dir: _Directories = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="PNG; by default in the run folder.")
+    ] = None,
+) -> None:
+    """Print what happened to one image of a run, and draw it before and after."""
+    from superdef_bench.benchmark import choose_device
+    from superdef_bench.one_image import OneImage
+    from superdef_bench.show import print_image, write_strip
+
+    _keep_data_in(data_dir)
+    found = OneImage(run, image, _registry(plugins_dir), choose_device(device))
+    path = out or run / f"{image.replace('/', '_')}.png"
+    print_image(found, defense or [])
+    write_strip(found, path, attack=attack, rung=rung, defenses=defense or [])
+    print(path)
+
+
 @app.command("list")
 def list_command(
     kind: Annotated[
@@ -241,9 +273,7 @@ def train_command(
 def new_command(
     kind: Annotated[str, typer.Argument(help="attack, defense, model, dataset or recipe.")],
     name: Annotated[str, typer.Argument(help="Name of the plugin, such as my_defense.")],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder for plugins.", metavar="DIR")
-    ] = Path("my_plugins"),
+    out: _Folder = Path("my_plugins"),
 ) -> None:
     """Start a plugin from a template that works, and print what to do next."""
     from superdef_bench.scaffold import write_plugin
@@ -256,31 +286,15 @@ def new_command(
 def apply_command(
     defense: Annotated[str, typer.Argument(help="Input transform.")],
     image: Annotated[list[str], typer.Argument(help="Image files, or folders of them.")],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder for the results, as PNG.", metavar="DIR")
-    ],
+    out: _Folder,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
     device: _Device = "auto",
     seed: Annotated[int, typer.Option(help="Seed of a random defense.")] = 0,
     plugins_dir: _Directories = None,
 ) -> None:
-    """Run one defense on images; its own arguments are flags, such as --quality 30."""
-    from superdef_bench.apply import Applied, apply, build_transform, plan_files
-    from superdef_bench.arguments import split_flags
+    """Run one defense on images, to PNG; its arguments are flags, such as --quality 30."""
+    from superdef_bench.apply import apply_words
     from superdef_bench.benchmark import choose_device
 
-    plugin = _registry(plugins_dir).get("defense", defense)
-    arguments, files = split_flags(plugin.factory, image, plugin.title)
-    where = choose_device(device)
-    transform = build_transform(plugin, arguments, where)
-    planned = plan_files([Path(file) for file in files], out, force=force)
-    done: list[Applied] = []
-    try:
-        for applied in apply(plugin.title, transform, planned, device=where, seed=seed):
-            done.append(applied)
-    finally:  # not inside the loop: a progress bar takes what is printed while it shows
-        for one in done:
-            size = " -> ".join(f"{width}x{height}" for width, height in (one.before, one.after))
-            print(f"{one.path}  {size}  {1000 * one.seconds:.1f} ms")
-    seconds = sum(applied.seconds for applied in done)
-    print(f"{len(done)} image{'s' * (len(done) != 1)} in {1000 * seconds:.1f} ms")
+    plugin, where = _registry(plugins_dir).get("defense", defense), choose_device(device)
+    apply_words(plugin, image, out, force=force, device=where, seed=seed, report=print)

@@ -103,6 +103,35 @@ class Config:
         return _checked(replace(self, **changed))
 
 
+def restore(document: Mapping[str, Any]) -> Config:
+    """Return the config that a results file carries under `config`."""
+    attacks = [
+        AttackChoice(**{**row, "eps": _tuple(row["eps"]), "rungs": _rungs(row["rungs"])})
+        for row in document["attacks"]
+    ]
+    defenses = [
+        DefenseChoice(**{**row, "chain": tuple(Choice(**link) for link in row["chain"])})
+        for row in document["defenses"]
+    ]
+    built = {
+        "dataset": Choice(**document["dataset"]),
+        "model": Choice(**document["model"]),
+        "rungs": _rungs(document["rungs"]),
+        "eps": tuple(document["eps"]),
+        "attacks": tuple(attacks),
+        "defenses": tuple(defenses),
+    }
+    return Config(**{**document, **built})
+
+
+def _tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)
+
+
+def _rungs(values: Sequence[str] | None) -> Any:
+    return None if values is None else tuple(Rung(value) for value in values)
+
+
 def _shipped(below: str = "") -> dict[str, Path]:
     package = Path(__file__).parent
     folder = package / "_configs"

@@ -77,6 +77,11 @@ class RecordStore:
             return None
         return self._table.take(pa.array(rows, pa.int64()))
 
+    def of_image(self, image_id: str) -> list[dict[str, Any]]:
+        """Return all rows of an image."""
+        table = self._table.filter(pa.compute.field("image_id") == image_id)
+        return list({row["key"]: row for row in table.to_pylist()}.values())
+
     def append(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Write the rows that are new to a file of their own; return all, known ones as stored.
 

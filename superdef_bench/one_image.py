@@ -1,0 +1,125 @@
+"""What happened to one image of a run: its records, and the images themselves."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from superdef_bench.bank import Bank
+from superdef_bench.benchmark import Benchmark
+from superdef_bench.build import build
+from superdef_bench.config import restore
+from superdef_bench.errors import ConfigError, DataError
+from superdef_bench.plan import SHARD, Cell, Group, make_plan
+from superdef_bench.plugins import Registry
+from superdef_bench.records import RecordStore
+from superdef_bench.results import FILE, load_results
+from superdef_bench.rows import Row
+from superdef_bench.shard import Shard, Worker
+from superdef_bench.suggest import did_you_mean
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One image before and after an attack and a defense, each `(C, H, W)` in [0, 1].
+
+    Attributes:
+        record: Its record.
+        clean: The image.
+        adversarial: The example.
+        defended: What the classifier saw of the example.
+        again: Whether the example was made again alone, where it may depend on its batch.
+    """
+
+    record: Row
+    clean: Tensor
+    adversarial: Tensor
+    defended: Tensor
+    again: bool
+
+
+def is_called(row: str, name: str) -> bool:
+    """Return whether a row has a name, with or without what stands in brackets behind it."""
+    return row == name or row.startswith(f"{name} (")
+
+
+class OneImage:
+    """An image of a run folder, with all that the run recorded of it.
+
+    Args:
+        folder: Run folder.
+        image_id: Name of the image in its dataset.
+        registry: Plugins.
+        device: Where examples that were not kept are made again.
+
+    Raises:
+        DataError: The folder has no results, or they were made by other code.
+        ConfigError: There is no such image in the run.
+    """
+
+    def __init__(
+        self, folder: Path, image_id: str, registry: Registry, device: torch.device
+    ) -> None:
+        document = load_results(folder / FILE).document
+        self.benchmark: Benchmark = build(restore(document["config"]), registry, device)
+        plan = make_plan(self.benchmark)
+        ids = list(self.benchmark.dataset.ids[: self.benchmark.limit])
+        if image_id not in ids:
+            raise ConfigError(
+                f"run {folder} has no image {image_id!r}",
+                hint=did_you_mean(image_id, ids[:1000], more=f"the first is {ids[0]!r}"),
+            )
+        self.place = ids.index(image_id)
+        names = [defense.name for defense in self.benchmark.defenses]
+        self._groups = sorted(plan.groups, key=lambda g: names.index(g.defense.name))
+        cells = [cell.key for group in self._groups for cell in group.cells]
+        rows = RecordStore(folder / "records").of_image(image_id)
+        ours = [row for row in rows if row["cell"] in cells]
+        self.rows: list[Row] = sorted(ours, key=lambda row: cells.index(row["cell"]))
+        if not self.rows:
+            raise DataError(
+                f"run {folder} has no records of {image_id!r} that this code would make",
+                hint="run the config again into the same folder",
+            )
+        self._folder = folder
+
+    def sights(self, attack: str, rung: str, defenses: Sequence[str]) -> Iterator[Sight]:
+        """Yield the image under an attack and rung at its last eps, defense by defense."""
+        shard = Shard.load(self.benchmark, self.place // SHARD)
+        worker = Worker(self.benchmark, Bank(self._folder / "bank"))
+        for group in self._groups:
+            title = group.attack.name if group.attack else ""
+            name = group.defense.name
+            wanted = (title, str(group.rung)) == (attack, rung)
+            if wanted and (not defenses or any(is_called(name, d) for d in defenses)):
+                yield from self._sight(group, shard, worker)
+
+    def _sight(self, group: Group, shard: Shard, worker: Worker) -> Iterator[Sight]:
+        assert group.attack is not None
+        known = {row["cell"]: row for row in self.rows}
+        cells = [cell for cell in group.cells if cell.key in known]
+        if not cells:
+            return
+        record, place = known[cells[-1].key], self.place - shard.start
+        if cells[-1].goal == "strength":
+            example = worker.replayed(group, cells[-1], shard).images[place]
+            again = False
+        else:
+            cell = self._first_broken(cells, known)
+            found = worker.attack(group, cell.threat, cell.goal, shard, torch.tensor([place]))
+            example, again = found.images[0], found.batch_dependent
+        view = group.defense.protected.view("exact")
+        with torch.no_grad(), view.draws(shard.images.ids[place, None], 1, "score"):
+            defended = view.defend(example[None])[0]
+        yield Sight(record, shard.images.x[place], example, defended, again)
+
+    @staticmethod
+    def _first_broken(cells: Sequence[Cell], known: dict[str, dict[str, Any]]) -> Cell:
+        """Return the cell that made the example: the first eps that broke the image, or the last.
+
+        What is broken at a smaller eps keeps its example.
+        """
+        return next((cell for cell in cells if known[cell.key]["success"]), cells[-1])
