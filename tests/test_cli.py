@@ -12,7 +12,7 @@ import pytest
 from superdef_bench import __version__
 from tests.conftest import Answer
 
-VERBS = ["", "run", "list", "check", "leaderboard", "train"]
+VERBS = ["", "run", "show", "list", "check", "leaderboard", "train", "new", "apply"]
 GOLDEN = Path(__file__).parent / "golden"
 
 

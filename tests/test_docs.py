@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,3 +93,21 @@ def test_the_schema_page_names_every_column() -> None:
     facts = {key for defense in document["defenses"].values() for key in defense}
     for name in {*SCHEMA.names, *document, *rows, *facts, *document["cost"][0]}:
         assert re.search(rf"`{name}`", page), name
+
+
+def test_the_python_page_runs_from_top_to_bottom(
+    tmp_path: Path, quiet_environment: dict[str, str]
+) -> None:
+    program = "\n".join(blocks(_ROOT / "docs/python.md", "python"))
+    (tmp_path / "page.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "page.py"],
+        cwd=tmp_path,
+        env={**quiet_environment, "PYTHONPATH": str(_ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for words in ("white box", "adaptive", "median", "gray_box"):
+        assert words in done.stdout

@@ -21,7 +21,7 @@ LAYERS = [
         "datasets",
     },
     {"types", "images", "results", "records", "bank"},
-    {"transform", "hookspecs", "weights", "quality", "ranking", "toy", "formats", "pretrained"},
+    {"transform", "hookspecs", "weights", "quality", "ranking", "toy", "formats", "strips", "pretrained"},
     {
         "fields",
         "plugins",
@@ -38,7 +38,7 @@ LAYERS = [
     {"choices", "config", "api", "training", "benchmark", "leaderboard", "scaffold", "apply"},
     {"build", "plan", "attacking", "scoring", "aggregate", "targets", "rows", "testing"},
     {"shard", "executors", "document"},
-    {"runner"},
+    {"runner", "one_image"},
     {"show", "evaluation"},
     {"cli"},
     {"__main__"},

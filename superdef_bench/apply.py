@@ -1,0 +1,243 @@
+"""Run one input transform on image files."""
+
+import io
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from superdef_bench.arguments import split_flags
+from superdef_bench.checks import check_defended, check_defense_facts
+from superdef_bench.errors import (
+    ConfigError,
+    DataError,
+    InterruptError,
+    PluginError,
+    SuperdefError,
+)
+from superdef_bench.files import write_atomically
+from superdef_bench.pictures import SUFFIXES, read_picture
+from superdef_bench.plugins import Plugin
+from superdef_bench.progress import progress_bar
+from superdef_bench.rng import Random, image_id
+from superdef_bench.transform import InputTransform
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A transformed image.
+
+    Attributes:
+        path: File written.
+        before: Width and height of the input.
+        after: Width and height of the output.
+        seconds: Time of the transform alone.
+    """
+
+    path: Path
+    before: tuple[int, int]
+    after: tuple[int, int]
+    seconds: float
+
+    def __str__(self) -> str:
+        sizes = " -> ".join(f"{width}x{height}" for width, height in (self.before, self.after))
+        return f"{self.path}  {sizes}  {1000 * self.seconds:.1f} ms"
+
+
+def apply_words(
+    plugin: Plugin,
+    words: Sequence[str],
+    out: Path,
+    *,
+    force: bool,
+    device: torch.device,
+    seed: int,
+    report: Callable[[str], None],
+) -> None:
+    """Transform the images that a command line names, by the arguments that it gives.
+
+    Args:
+        plugin: The defense.
+        words: Image files, folders of them, and the defense's arguments as flags.
+        out: Folder for the results.
+        force: Overwrite what is there.
+        device: Where to compute.
+        seed: Seed of a stochastic transform.
+        report: Takes a line for each image written, and one for all.
+
+    Raises:
+        SuperdefError: See `build_transform`, `plan_files` and `apply`.
+    """
+    arguments, files = split_flags(plugin.factory, words, plugin.title)
+    transform = build_transform(plugin, arguments, device)
+    planned = plan_files([Path(file) for file in files], out, force=force)
+    done: list[Applied] = []
+    try:
+        for applied in apply(plugin.title, transform, planned, device=device, seed=seed):
+            done.append(applied)
+    finally:  # not inside the loop: a progress bar takes what is printed while it shows
+        for applied in done:
+            report(str(applied))
+    seconds = sum(applied.seconds for applied in done)
+    report(f"{len(done)} image{'s' * (len(done) != 1)} in {1000 * seconds:.1f} ms")
+
+
+def build_transform(
+    plugin: Plugin, arguments: Mapping[str, Any], device: torch.device
+) -> InputTransform:
+    """Build a defense to apply to images.
+
+    Raises:
+        ConfigError: It is no input transform, or an argument is refused.
+        PluginError: It cannot be built.
+    """
+    defense = plugin.build(**arguments)
+    if not isinstance(defense, InputTransform):
+        raise ConfigError(
+            f"{plugin.title} is no input transform: it makes no images",
+            hint="apply one that changes the image, such as jpeg",
+        )
+    check_defense_facts(plugin.title, defense)
+    return defense.eval().requires_grad_(False).to(device)
+
+
+def plan_files(images: Sequence[Path], out: Path, *, force: bool) -> dict[Path, Path]:
+    """Return each image file with the file to write; folders stand for the images in them.
+
+    Raises:
+        DataError: There is no image.
+        ConfigError: Two images, or an image and a file that is there, have the same place.
+    """
+    files = list(dict.fromkeys(file for image in images for file in _files(image)))
+    if not files:
+        raise ConfigError("there is no image to transform", hint="name image files or folders")
+    planned: dict[Path, Path] = {}
+    owners: dict[Path, Path] = {}
+    inputs = {file.resolve() for file in files}
+    for file in files:
+        target = out / f"{file.stem}.png"
+        if target in owners:
+            raise ConfigError(
+                f"{owners[target]} and {file} would both become {target}",
+                hint="rename one, or give each a call and a folder of its own",
+            )
+        if target.resolve() in inputs:
+            raise ConfigError(f"{target} is an input", hint="choose another folder with -o")
+        owners[target], planned[file] = file, target
+    there = [target for target in owners if os.path.lexists(target)]
+    if there and not force:
+        more = f", and {len(there) - 1} more" if len(there) > 1 else ""
+        raise ConfigError(
+            f"{there[0]} exists already{more}", hint="--force overwrites; or another folder with -o"
+        )
+    return planned
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        if not path.exists():
+            raise DataError(f"image {path} does not exist")
+        return [path]
+    try:
+        inside = sorted(path.iterdir())
+    except OSError as error:
+        raise DataError(f"folder {path} cannot be read: {error.strerror}") from error
+    found = [f for f in inside if f.suffix.lower() in SUFFIXES and f.name[0] != "." and f.is_file()]
+    if not found:
+        raise DataError(
+            f"folder {path} has no images", hint=f"known endings: {' '.join(sorted(SUFFIXES))}"
+        )
+    return found
+
+
+def apply(
+    title: str,
+    transform: InputTransform,
+    planned: Mapping[Path, Path],
+    *,
+    device: torch.device,
+    seed: int,
+) -> Iterator[Applied]:
+    """Transform one file after the other and write the results, rounded to 8 bits, as PNG.
+
+    A stochastic transform draws by the seed and the file's name alone.
+
+    Args:
+        title: What messages call the transform.
+        transform: From `build_transform`.
+        planned: From `plan_files`.
+        device: Where to compute.
+        seed: Seed of a stochastic transform.
+
+    Raises:
+        SuperdefError: An image cannot be read, transformed or written; the message says which,
+            and how many are done.
+        InterruptError: The user stopped it.
+    """
+    done, total = 0, len(planned)
+    with progress_bar(total) as bar:
+        for file, target in planned.items():
+            bar.show(f"transforming {file.name}", f"{done}/{total} images")
+            try:
+                applied = _apply_one(title, transform, file, target, device, seed)
+            except SuperdefError as error:
+                message = f"{error.message}; {done} of {total} images were written"
+                raise type(error)(message, hint=error.hint) from error
+            except KeyboardInterrupt as error:
+                raise InterruptError(f"stopped; {done} of {total} images were written") from error
+            done += 1
+            bar.advance(1)
+            yield applied
+
+
+def _apply_one(
+    title: str,
+    transform: InputTransform,
+    file: Path,
+    target: Path,
+    device: torch.device,
+    seed: int,
+) -> Applied:
+    picture = ImageOps.exif_transpose(read_picture(file))
+    x = _to_tensor(picture).to(device)
+    ids = torch.tensor([image_id(file.name)], device=device)
+    owner = f"{title} on {file} ({picture.width}x{picture.height})"
+    start = time.perf_counter()
+    try:
+        with torch.no_grad():
+            out = transform(x, Random(seed, "apply", ids))
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise PluginError(
+            f"{owner} failed: {type(error).__name__}: {reason}",
+            hint="leave this image out, or give the defense other arguments",
+        ) from error
+    seconds = time.perf_counter() - start
+    if not isinstance(out, Tensor) or not bool(torch.isfinite(out).all()):
+        raise PluginError(f"{owner} returned no tensor of finite numbers")
+    check_defended(owner, out, 1, x.shape[1])
+    write_atomically(target, _to_png(out[0]))
+    return Applied(target, picture.size, (out.shape[-1], out.shape[-2]), seconds)
+
+
+def _to_tensor(picture: Image.Image) -> Tensor:
+    """Return `(1, C, H, W)` in [0, 1]."""
+    pixels = np.atleast_3d(np.asarray(picture, dtype=np.float32))  # (H, W, C)
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous() / 255
+
+
+def _to_png(image: Tensor) -> bytes:
+    """Return `(C, H, W)` in [0, 1] as a PNG of 8 bits."""
+    pixels = (image * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
+    return file.getvalue()

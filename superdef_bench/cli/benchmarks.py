@@ -1,0 +1,159 @@
+"""Commands that run benchmarks and read what they left."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from superdef_bench.cli.root import (
+    DataDirectory,
+    Device,
+    Directories,
+    app,
+    keep_data_in,
+    registry_of,
+)
+from superdef_bench.errors import ConfigError
+
+
+@app.command("run")
+def run_command(
+    config: Annotated[str, typer.Argument(help="TOML file, or the name of a shipped config.")],
+    defense: Annotated[
+        list[str] | None, typer.Option("-d", "--defense", help="Only this defense; repeatable.")
+    ] = None,
+    attack: Annotated[
+        list[str] | None,
+        typer.Option("-a", "--attack", help="Only this attack or preset; repeatable."),
+    ] = None,
+    rung: Annotated[
+        list[str] | None, typer.Option("--rung", help="Only this rung; repeatable.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images at once.")] = None,
+    device: Device = "auto",
+    seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
+    eightbit: Annotated[
+        bool, typer.Option("--eightbit", help="Score attacked images rounded to 8 bits.")
+    ] = False,
+    data_dir: DataDirectory = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would run, and stop.")] = False,
+    plugins_dir: Directories = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Run folder; by default runs/<config>.")
+    ] = None,
+) -> None:
+    """Run a benchmark; what the run folder already holds is not run again."""
+    from superdef_bench.benchmark import choose_device
+    from superdef_bench.build import build
+    from superdef_bench.config import find_config, load_config
+    from superdef_bench.leaderboard import publish
+    from superdef_bench.plan import make_plan
+    from superdef_bench.runner import run
+    from superdef_bench.show import print_failures, print_plan, print_ranking
+
+    keep_data_in(data_dir)
+    registry = registry_of(plugins_dir)
+    path = find_config(config)
+    wanted = load_config(path).select(
+        defenses=defense or [],
+        attacks=attack or [],
+        rungs=rung or [],
+        limit=limit,
+        batch_size=batch_size,
+        seed=seed,
+        eightbit=eightbit,
+    )
+    benchmark = build(wanted, registry, choose_device(device))
+    planned = make_plan(benchmark)
+    if plan:
+        print_plan(benchmark, planned)
+        return
+    folder = out or Path("runs") / path.stem
+    results, outcome = run(benchmark, planned, folder, command=_command())
+    publish(results, folder)
+    print_ranking(results)
+    note = f", {outcome.reused} of them reused" if outcome.reused else ""
+    print(f"{outcome.reused + outcome.computed} records{note}: {folder / results.name}.md")
+    if outcome.failures:
+        print_failures(results)
+        raise typer.Exit(1)
+
+
+def _command() -> str:
+    """Return the command as typed, without the folders of this machine."""
+    words = ["superdef-bench"]
+    for word in sys.argv[1:]:
+        option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+        words.append(option + equals + (Path(value).name if Path(value).is_absolute() else value))
+    return shlex.join(words)
+
+
+@app.command("show")
+def show_command(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    image: Annotated[str, typer.Argument(help="Image id, as the records have it.")],
+    defense: Annotated[
+        list[str] | None, typer.Option("-d", "--defense", help="Only this row; repeatable.")
+    ] = None,
+    attack: Annotated[
+        str, typer.Option("-a", "--attack", help="Of the picture; by default the first.")
+    ] = "",
+    rung: Annotated[str, typer.Option(help="Of the picture.")] = "gray_box",
+    device: Device = "auto",
+    data_dir: DataDirectory = None,
+    plugins_dir: Directories = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="PNG; by default in the run folder.")
+    ] = None,
+) -> None:
+    """Print what happened to one image of a run, and draw it before and after."""
+    from superdef_bench.benchmark import choose_device
+    from superdef_bench.one_image import OneImage
+    from superdef_bench.show import print_image, write_strip
+
+    keep_data_in(data_dir)
+    found = OneImage(run, image, registry_of(plugins_dir), choose_device(device))
+    path = out or run / f"{image.replace('/', '_')}.png"
+    print_image(found, defense or [])
+    write_strip(found, path, attack=attack, rung=rung, defenses=defense or [])
+    print(path)
+
+
+@app.command("leaderboard")
+def leaderboard_command(
+    results: Annotated[list[Path], typer.Argument(help="Run folders or results files.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder; by default beside the results.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 if the files there are stale.")
+    ] = False,
+) -> None:
+    """Write leaderboards: Markdown, CSV, a picture, and the results behind them."""
+    from superdef_bench.leaderboard import publish, stale
+    from superdef_bench.results import load_results
+
+    old: list[str] = []
+    published: dict[Path, Path] = {}
+    for path in results:
+        loaded = load_results(path)
+        folder = out or (path if path.is_dir() else path.parent)
+        first = published.setdefault(folder / loaded.name, path)
+        if first != path:
+            raise ConfigError(
+                f"{first} and {path} are both named {loaded.name!r}",
+                hint="publish them into folders of their own",
+            )
+        if check:
+            old += [str(folder / name) for name in stale(loaded, folder)]
+        else:
+            for written in publish(loaded, folder):
+                print(written)
+    for name in old:
+        print(f"stale: {name}", file=sys.stderr)
+    if old:
+        print("hint: superdef-bench leaderboard RESULTS writes them again", file=sys.stderr)
+        raise typer.Exit(1)

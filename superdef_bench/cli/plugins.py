@@ -1,0 +1,50 @@
+"""Commands for plugins: what there is, whether it works, and a new one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from superdef_bench.cli.root import Directories, Folder, app, registry_of
+
+
+@app.command("list")
+def list_command(
+    kind: Annotated[
+        str, typer.Argument(help="attack, defense, model, dataset or recipe; all by default.")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    plugins_dir: Directories = None,
+) -> None:
+    """List the plugins and where each comes from."""
+    from superdef_bench.show import print_plugins
+
+    print_plugins(registry_of(plugins_dir), kind, as_json=json)
+
+
+@app.command("check")
+def check_command(
+    name: Annotated[
+        list[str] | None, typer.Argument(help="Plugin, or kind:plugin where a name is not unique.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Check every plugin.")] = False,
+    plugins_dir: Directories = None,
+) -> None:
+    """Check plugins against their contract; exit with 1 if one breaks it."""
+    from superdef_bench.show import print_checks
+
+    if not print_checks(registry_of(plugins_dir), name or [], every=every):
+        raise typer.Exit(1)
+
+
+@app.command("new")
+def new_command(
+    kind: Annotated[str, typer.Argument(help="attack, defense, model, dataset or recipe.")],
+    name: Annotated[str, typer.Argument(help="Name of the plugin, such as my_defense.")],
+    out: Folder = Path("my_plugins"),
+) -> None:
+    """Start a plugin from a template that works, and print what to do next."""
+    from superdef_bench.scaffold import write_plugin
+
+    path, commands = write_plugin(kind, name, out)
+    print(path, *commands, sep="\n")
