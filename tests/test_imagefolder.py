@@ -1,5 +1,6 @@
 """Image files on disk."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,3 +101,78 @@ def test_a_truncated_image_and_one_of_another_size(folder: Callable[..., Path]) 
         data.load(range(4))
     with pytest.raises(DataError, match="too few to crop 48"):
         load_dataset("imagefolder", path=str(path), split="test", crop=48).load(range(4))
+
+
+@pytest.mark.parametrize(
+    ("options", "sha256", "pixels"),
+    [
+        (
+            {},
+            "d8d4efd48e269fb866116b2b1e0f3b7925182d406d75178b354708ce85ec4628",
+            "76d57060cd90add5bdb8f4b19dd481aed1d6dbfa4ef534c968b762f2c53628c7",
+        ),
+        (
+            {"size": 5, "crop": 4},
+            "ebc95d64b4b80f356ab725470bcf8e77b35d70a77a6e7f27cf331d8239ac979f",
+            "ed380ab034f15a1bb82be9016d7a0a4248d7967736e63de30bfa5075b64ac47c",
+        ),
+    ],
+)
+def test_hash_order_and_pixels_are_those_of_the_published_tables(
+    tmp_path: Path, options: dict[str, int], sha256: str, pixels: str
+) -> None:
+    for label, (name, count) in enumerate({"ant": 3, "bee": 5, "Cow": 2}.items()):
+        place = tmp_path / "test" / name
+        (place / "deep").mkdir(parents=True)
+        for n in range(count):
+            content = bytes((31 * label + 17 * n + k * k) % 256 for k in range(6 * 8 * 3))
+            file = place / ("deep" if n == 1 else ".") / f"{n}.ppm"
+            file.write_bytes(b"P6\n8 6\n255\n" + content)
+    data = load_dataset("imagefolder", path=str(tmp_path), split="test", **options)
+    assert data.sha256 == sha256
+    assert data.class_names == ["Cow", "ant", "bee"]
+    assert data.ids == [
+        *("Cow/0.ppm", "ant/deep/1.ppm", "bee/2.ppm", "Cow/deep/1.ppm", "ant/2.ppm"),
+        *("bee/3.ppm", "ant/0.ppm", "bee/4.ppm", "bee/deep/1.ppm", "bee/0.ppm"),
+    ]
+    x, y = data.load(range(10))
+    assert y.tolist() == [0, 1, 2, 0, 1, 2, 1, 2, 2, 2]
+    assert hashlib.sha256((x * 255).round().byte().numpy().tobytes()).hexdigest() == pixels
+
+
+def test_a_list_of_classes_gives_the_order_and_may_name_classes_without_images(
+    folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    path, listed = folder({"a": 3, "b": 3}), tmp_path / "classes.txt"
+    listed.write_text("\ufeffb\nnever seen\na\n\n", "utf-8")
+    data = load_dataset("imagefolder", path=str(path), split="test", classes=str(listed))
+    assert (data.num_classes, data.class_names) == (3, ["b", "never seen", "a"])
+    x, y = data.load(range(6))
+    assert y.tolist() == [0, 2] * 3
+    assert float(x[1].max()) * 255 < 3 < 39 < float(x[0].min()) * 255  # a is dark, b is not
+    plain = load_dataset("imagefolder", path=str(path), split="test")
+    hashes = {data.sha256, plain.sha256}
+    listed.write_text("a\nnever seen\nb\n")
+    again = load_dataset("imagefolder", path=str(path), split="test", classes=str(listed))
+    assert len(hashes | {again.sha256}) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\n", "b is no class that is listed"),
+        ("a\nb\na\n", "class 'a' is listed twice"),
+        ("a\n\nb\n", "line 2: it is empty"),
+        ("a\nb\n\xff", "it is no UTF-8 text"),
+        (None, "No such file"),
+    ],
+)
+def test_a_list_of_classes_that_makes_no_sense(
+    folder: Callable[..., Path], tmp_path: Path, text: str | None, message: str
+) -> None:
+    path, listed = folder({"a": 1, "b": 1}), tmp_path / "classes.txt"
+    if text is not None:
+        listed.write_text(text, "latin-1")
+    with pytest.raises(DataError, match=message) as error:
+        load_dataset("imagefolder", path=str(path), split="test", classes=str(listed))
+    assert "\n" not in error.value.message

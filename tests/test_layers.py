@@ -21,7 +21,17 @@ LAYERS = [
         "datasets",
     },
     {"types", "images", "results", "records", "bank"},
-    {"transform", "hookspecs", "weights", "quality", "ranking", "toy", "formats", "strips", "pretrained"},
+    {
+        "transform",
+        "hookspecs",
+        "weights",
+        "quality",
+        "ranking",
+        "toy",
+        "formats",
+        "strips",
+        "pretrained",
+    },
     {
         "fields",
         "plugins",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from superdef_bench import (
     AttackContext,
     ContractError,
+    DataError,
     InputTransform,
     Norm,
     Protected,
@@ -33,7 +34,12 @@ _PLUGINS = [plugin for plugin in load_plugins() if not needs_arguments(plugin)]
 
 @pytest.mark.parametrize("plugin", _PLUGINS, ids=lambda plugin: f"{plugin.kind}:{plugin.name}")
 def test_built_in_plugins_keep_their_contract(plugin: Plugin) -> None:
-    assert_contract(plugin)
+    try:
+        assert_contract(plugin, download=False)
+    except DataError as error:
+        if "download" not in plugin.defaults:
+            raise
+        pytest.skip(error.message)
 
 
 def test_plugins_say_what_they_are() -> None:

@@ -1,23 +1,25 @@
-"""Image files in one folder per class."""
+"""Image files in one folder per class, or in one folder with a table of labels."""
 
-import hashlib
+import csv
+import io
+import json
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import chain, zip_longest
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from superdef_bench import ConfigError, DataError, hookimpl, progress_bar
+from superdef_bench import ConfigError, DataError, hookimpl, read_picture
+from superdef_bench.datasets import balanced_order, hash_files, to_images
 
 _SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
 class ImageFolder:
-    """Images under `path/split/<class>/`, classes in alphabetical order.
+    """Images under `path/split/<class>/`, or listed in a CSV of labels.
 
     The order takes classes in turn, and within a class goes by the sha256 of the file's place,
     so that every prefix is balanced and a larger limit keeps the images of a smaller one.
@@ -28,61 +30,118 @@ class ImageFolder:
         name: Name in tables; by default that of the folder.
         size: Resize the shorter side to this many pixels (bicubic, antialiased); 0 keeps it.
         crop: Cut out the middle square of this many pixels; 0 keeps all.
+        classes: Text file with one class per line, in the order of the classifier; by default
+            the folders in alphabetical order. A class without a folder has no images.
+        labels: CSV that names each image of the folder `path/split` and its label, by default
+            as the NIPS 2017 adversarial competition does; no folders per class then.
+        image_column: Column of the image.
+        image_suffix: What follows the name there to make that of the file.
+        label_column: Column of the label.
+        label_base: Label of the first class.
+        num_classes: Number of classes with `labels`; 0 counts `classes`, or up to the largest
+            label.
 
     Raises:
-        DataError: The folder is missing, or has fewer than two classes with images.
+        DataError: The folder, a file or the table is missing or makes no sense.
     """
 
     def __init__(
-        self, *, path: str, split: str = "", name: str = "", size: int = 0, crop: int = 0
+        self,
+        *,
+        path: str,
+        split: str = "",
+        name: str = "",
+        size: int = 0,
+        crop: int = 0,
+        classes: str = "",
+        labels: str = "",
+        image_column: str = "ImageId",
+        image_suffix: str = ".png",
+        label_column: str = "TrueLabel",
+        label_base: int = 1,
+        num_classes: int = 0,
     ) -> None:
         if size < 0 or crop < 0:
             raise ConfigError("size and crop are pixels", hint="0 keeps the image as it is")
+        if num_classes and not labels:
+            raise ConfigError(
+                "num_classes belongs to labels", hint="classes lists those of a folder"
+            )
         self._root = Path(path).expanduser() / split
         self.name = name or Path(path).resolve().name
         self.split, self._size, self._crop = split, size, crop
+        self._listed = bool(classes or labels)
         if not self._root.is_dir():
             raise DataError(
                 f"image folder {self._root} does not exist",
                 hint="a relative path starts at the current folder; see docs/datasets.md",
             )
+        names = _class_names(Path(classes).expanduser()) if classes else []
+        if num_classes and names and num_classes != len(names):
+            raise ConfigError(
+                f"num_classes is {num_classes}, {classes} lists {len(names)}",
+                hint="leave num_classes out",
+            )
+        if labels:
+            table = _Table(Path(labels).expanduser(), self._root)
+            self._labels = table.read(image_column, image_suffix, label_column, label_base)
+            count = len(names) or num_classes or max(self._labels.values()) + 1
+            table.check_range(self._labels, count, label_base)
+            self.class_names = names or [str(label) for label in range(count)]
+        else:
+            self._labels, self.class_names = self._folders(names)
+        self.num_classes = len(self.class_names)
+        if self.num_classes < 2:
+            raise DataError(
+                f"image folder {self._root} has {self.num_classes} classes, a classifier needs two",
+                hint="each class has a folder of its own; below train/ or test/ set split",
+            )
+        members: list[list[str]] = [[] for _ in self.class_names]
+        for place, label in self._labels.items():
+            members[label].append(place)
+        self.ids = balanced_order(members)
+
+    def _folders(self, names: list[str]) -> tuple[dict[str, int], list[str]]:
+        """Return the label of each image and the names of the classes."""
         folders = sorted(f for f in self._root.iterdir() if f.is_dir() and f.name[0] != ".")
         found = {folder.name: self._files(folder) for folder in folders}
         empty = [name for name, files in found.items() if not files]
         if empty:
             raise DataError(f"image folder {self._root / empty[0]} has no images")
-        if len(found) < 2:
+        if not names:
+            names = list(found)
+        elif not found:
+            raise DataError(f"image folder {self._root} has none of the classes listed")
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DataError(f"class {twice!r} is listed twice", hint="a folder is one class")
+        strange = [name for name in found if name not in names]
+        if strange:
             raise DataError(
-                f"image folder {self._root} has {len(found)} classes, a classifier needs two",
-                hint="each class has a folder of its own; below train/ or test/ set split",
+                f"image folder {self._root / strange[0]} is no class that is listed",
+                hint=f"{len(strange)} of {len(found)} folders are not; "
+                "list the names of the folders, one a line",
             )
-        self.class_names = list(found)
-        self.num_classes = len(found)
-        rounds = zip_longest(*found.values())
-        self.ids = [place for place in chain.from_iterable(rounds) if place is not None]
+        numbers = {name: number for number, name in enumerate(names)}
+        return {place: numbers[name] for name in found for place in found[name]}, names
 
     def _files(self, folder: Path) -> list[str]:
         files = (f for f in folder.rglob("*") if f.suffix.lower() in _SUFFIXES)
-        places = (f.relative_to(self._root).as_posix() for f in files)
-        return sorted(places, key=lambda place: hashlib.sha256(place.encode()).digest())
+        return [f.relative_to(self._root).as_posix() for f in files]
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of every image's place and bytes, and of what is done to it."""
-        digest = hashlib.sha256(f"{self._size}/{self._crop}".encode())
-        with progress_bar(len(self.ids)) as bar:
-            for number, place in enumerate(sorted(self.ids)):
-                content = (self._root / place).read_bytes()
-                digest.update(place.encode() + hashlib.sha256(content).digest())
-                bar.show(f"hashing {self.name}", f"{number + 1}/{len(self.ids)} images")
-                bar.advance(1)
-        return digest.hexdigest()
+        """Hash of every image's place and bytes, of what is done to it, and of listed labels."""
+        settings = f"{self._size}/{self._crop}"
+        if self._listed:
+            settings += json.dumps([self.class_names, sorted(self._labels.items())])
+        return hash_files(self.name, settings, self._root, self.ids)
 
     def load(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return images `(N, 3, H, W)` in [0, 1] and labels `(N,)`.
 
         Raises:
-            DataError: An image is damaged, or differs in size from the others.
+            DataError: An image cannot be used as it is, or differs in size from the others.
         """
         places = [self.ids[index] for index in indices]
         images = [self._read(self._root / place) for place in places]
@@ -93,18 +152,10 @@ class ImageFolder:
                 f"images differ in size: {sizes}",
                 hint="set size and crop",
             )
-        labels = [self.class_names.index(place.split("/")[0]) for place in places]
-        stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-        return stacked.float().contiguous() / 255, torch.tensor(labels)
+        return to_images(images), torch.tensor([self._labels[place] for place in places])
 
     def _read(self, file: Path) -> np.ndarray:
-        try:
-            with Image.open(file) as opened:
-                picture = opened.convert("RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DataError(
-                f"image {file} cannot be read: {error}", hint="replace it or take it out"
-            ) from error
+        picture = read_picture(file).convert("RGB")
         if self._size:
             scale = self._size / min(picture.size)
             wide, high = (max(self._size, round(side * scale)) for side in picture.size)
@@ -119,6 +170,79 @@ class ImageFolder:
             left, top = ((side - self._crop) // 2 for side in picture.size)
             picture = picture.crop((left, top, left + self._crop, top + self._crop))
         return np.asarray(picture)
+
+
+class _Table:
+    """A CSV with a header, of the images of a folder and their labels."""
+
+    def __init__(self, file: Path, root: Path) -> None:
+        self._file, self._root = file, root
+        self._lines: dict[str, int] = {}
+
+    def read(self, image: str, suffix: str, label: str, base: int) -> dict[str, int]:
+        """Return each image's place below the folder, and its label counted from 0."""
+        labels: dict[str, int] = {}
+        rows = csv.DictReader(io.StringIO(_text(self._file, "table of labels")))
+        known = rows.fieldnames or []
+        missing = [column for column in (image, label) if column not in known]
+        if missing:
+            raise DataError(
+                f"table {self._file} has no column {missing[0]!r}",
+                hint=f"it has {', '.join(known)}; set image_column and label_column",
+            )
+        for row in rows:
+            place = f"{row[image] or ''}{suffix}"
+            inside = PurePosixPath(place)
+            if inside.is_absolute() or ".." in inside.parts or place in labels:
+                what = "stands twice" if place in labels else "lies outside of its folder"
+                raise DataError(f"table {self._file}, line {rows.line_num}: {place!r} {what}")
+            try:
+                labels[place] = int(row[label] or "") - base
+            except ValueError as error:
+                raise DataError(
+                    f"table {self._file}, line {rows.line_num}: {label} is {row[label]!r}",
+                    hint="labels are whole numbers",
+                ) from error
+            self._lines[place] = rows.line_num
+        if not labels:
+            raise DataError(f"table {self._file} lists no images")
+        absent = [place for place in labels if not (self._root / place).is_file()]
+        if absent:
+            raise DataError(
+                f"image {self._root / absent[0]} of table {self._file} is missing: "
+                f"{len(absent)} of {len(labels)} are",
+                hint=f"an image is path/split/{image} + image_suffix, here {suffix!r}",
+            )
+        return labels
+
+    def check_range(self, labels: dict[str, int], count: int, base: int) -> None:
+        """Raise DataError for a label that is no class."""
+        for place, label in labels.items():
+            if 0 <= label < count:
+                continue
+            wrong = f"above the last of {count} classes" if label >= 0 else f"below {base}"
+            raise DataError(
+                f"table {self._file}, line {self._lines[place]}: label {label + base} is {wrong}",
+                hint="label_base is the label of the first class; set num_classes, or classes",
+            )
+
+
+def _text(file: Path, what: str) -> str:
+    try:
+        return file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", "") or "it is no UTF-8 text"
+        raise DataError(f"{what} {file} cannot be read: {reason}") from error
+
+
+def _class_names(file: Path) -> list[str]:
+    names = [line.strip() for line in _text(file, "list of classes").rstrip().splitlines()]
+    if not all(names):
+        line = names.index("") + 1
+        raise DataError(
+            f"list of classes {file}, line {line}: it is empty", hint="one class a line"
+        )
+    return names
 
 
 @hookimpl

@@ -1,7 +1,7 @@
 """Random search by squares (Andriushchenko et al., ECCV 2020): scores only, never a gradient."""
 
 import math
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
@@ -119,11 +119,12 @@ def _bump(height: int, width: int) -> Tensor:
     return levels.flip(0).cumsum(0).flip(0)[away]
 
 
-def _pair(side: int, x: Tensor) -> Tensor:
+@cache
+def _pair(side: int) -> Tensor:
     """Return two bumps of opposite sign and of norm 1 together, upright and turned, `(2, s, s)`."""
     pair = torch.cat([_bump(side // 2, side), -_bump(side - side // 2, side)])
     pair = pair / pair.norm()
-    return torch.stack([pair, pair.T]).to(x.device)
+    return torch.stack([pair, pair.T])
 
 
 def _size(change: Tensor) -> Tensor:
@@ -139,7 +140,7 @@ def _tiles(x: Tensor, threat: Threat, random: Random) -> Tensor:
     down, across = height // side, width // side
     turned = (random.uniform(down, across) < 0.5).long()  # (N, down, across)
     signs = _signs(random.uniform(channels, down, across))
-    tiles = _pair(side, x)[turned][:, None] * signs[..., None, None]
+    tiles = _pair(side).to(x.device)[turned][:, None] * signs[..., None, None]
     grid = tiles.transpose(3, 4).reshape(n, channels, down * side, across * side)
     change = torch.zeros_like(x)
     top, left = (height - down * side) // 2, (width - across * side) // 2
@@ -160,7 +161,7 @@ def _move(best: Tensor, x: Tensor, threat: Threat, side: int, numbers: Tensor) -
     rest[out] = 0.0
     rest[into] = 0.0
     freed = _size(change) ** 2 - _size(rest) ** 2  # of both squares, (N, C, 1, 1)
-    bumps = _pair(side, x)[(numbers[:, 4] < 0.5).long()][:, None]
+    bumps = _pair(side).to(x.device)[(numbers[:, 4] < 0.5).long()][:, None]
     added = bumps * _signs(numbers[:, 5:]).view(*x.shape[:2], 1, 1)
     added = added + before / _size(before).clamp_min(_TINY)
     room = (freed.clamp_min(0.0) + spare / x.shape[1]).sqrt()

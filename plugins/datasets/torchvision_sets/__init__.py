@@ -1,0 +1,123 @@
+"""Public data sets that torchvision downloads and checks: CIFAR-10, CIFAR-100, MNIST, GTSRB."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from superdef_bench import data_directory, hookimpl
+from superdef_bench.datasets import balanced_order, to_images
+
+from .fetch import Source, fetch
+from .gtsrb import Gtsrb
+
+
+class Stored:
+    """Images of one size, held in memory; an id is `<split>/<place in the file>`.
+
+    Args:
+        name: Name in tables.
+        split: `train` or `test`.
+        pixels: uint8 `(N, H, W, C)`.
+        labels: int64 `(N,)`.
+        class_names: Name of each class.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        pixels: np.ndarray,
+        labels: np.ndarray,
+        class_names: Sequence[str],
+    ) -> None:
+        self.name, self.split, self.class_names = name, split, list(class_names)
+        self.num_classes = len(class_names)
+        self._pixels, self._labels = pixels, labels
+        places = [np.flatnonzero(labels == label) for label in range(self.num_classes)]
+        self.ids = balanced_order([f"{split}/{place:05d}" for place in p] for p in places)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of all pixels and labels, in the order of the file."""
+        digest = hashlib.sha256(str(self._pixels.shape).encode())
+        digest.update(np.ascontiguousarray(self._pixels).data)
+        digest.update(self._labels.astype("<i8").data)
+        return digest.hexdigest()
+
+    def load(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return images `(N, C, H, W)` in [0, 1] and labels `(N,)`."""
+        rows = [int(self.ids[index].split("/")[1]) for index in indices]
+        return to_images(self._pixels[rows]), torch.from_numpy(self._labels[rows])
+
+
+def cifar10(*, split: Literal["train", "test"] = "test", download: bool = True) -> Stored:
+    """CIFAR-10: 32x32 photographs of ten kinds of things (Krizhevsky 2009).
+
+    Raises:
+        DataError: The data is not there and cannot be downloaded, or is damaged.
+    """
+    from torchvision import datasets
+
+    return _cifar("cifar10", datasets.CIFAR10, split, download)
+
+
+def cifar100(*, split: Literal["train", "test"] = "test", download: bool = True) -> Stored:
+    """CIFAR-100: 32x32 photographs of a hundred kinds of things (Krizhevsky 2009).
+
+    Raises:
+        DataError: The data is not there and cannot be downloaded, or is damaged.
+    """
+    from torchvision import datasets
+
+    return _cifar("cifar100", datasets.CIFAR100, split, download)
+
+
+def _cifar(name: str, kind: Any, split: str, download: bool) -> Stored:
+    root = data_directory()
+    files = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
+    unpacked = {root / kind.base_folder / file: md5 for file, md5 in files}
+    source = Source(name, root, {kind.filename: kind.tgz_md5}, unpacked)
+
+    def make(online: bool) -> Any:
+        return kind(root, train=split == "train", download=online)
+
+    found = fetch(source, make, download=download)
+    return Stored(name, split, found.data, np.array(found.targets, np.int64), found.classes)
+
+
+def mnist(*, split: Literal["train", "test"] = "test", download: bool = True) -> Stored:
+    """MNIST: 28x28 handwritten digits, one channel (LeCun et al., Proc. IEEE 1998).
+
+    Raises:
+        DataError: The data is not there and cannot be downloaded, or is damaged.
+    """
+    from torchvision import datasets
+
+    root = data_directory()
+    folder = root / "MNIST" / "raw"
+    archives = dict(datasets.MNIST.resources)
+    # torchvision has hashes of the archives only.
+    unpacked = {folder / Path(name).stem: "" for name in archives}
+
+    def make(online: bool) -> tuple[np.ndarray, np.ndarray]:
+        found = datasets.MNIST(root, train=split == "train", download=online)
+        pixels, labels = found.data.numpy(), found.targets.numpy()
+        if pixels.shape[1:] != (28, 28) or len(pixels) != len(labels):
+            raise RuntimeError(f"{pixels.shape} pixels and {len(labels)} labels")
+        if not len(labels) or labels.max() > 9:
+            raise RuntimeError("there are labels that are no digit")
+        return pixels[..., None], labels
+
+    found = fetch(Source("mnist", folder, archives, unpacked), make, download=download)
+    return Stored("mnist", split, *found, [str(digit) for digit in range(10)])
+
+
+@hookimpl
+def register_datasets() -> dict[str, Callable[..., Any]]:
+    return {"cifar10": cifar10, "cifar100": cifar100, "mnist": mnist, "gtsrb": Gtsrb}

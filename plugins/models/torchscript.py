@@ -1,0 +1,56 @@
+"""A classifier saved as TorchScript."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from superdef_bench import DataError, hookimpl
+from superdef_bench.pretrained import check_file, guarded
+
+
+class _Program(nn.Module):
+    """Carries the hash of its file among its buffers: code and constants are no weights."""
+
+    def __init__(self, script: nn.Module, digest: bytes) -> None:
+        super().__init__()
+        self.script = script
+        self.register_buffer("file_sha256", torch.tensor(list(digest), dtype=torch.uint8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.script(x)
+
+
+def torchscript(*, path: str, sha256: str = "") -> nn.Module:
+    """A classifier saved by `torch.jit.save`: a program, which is run, so trust its source.
+
+    It takes images in [0, 1] and normalises them itself. Save it in evaluation mode, on the CPU.
+
+    Args:
+        path: The file.
+        sha256: Hash that the file must have; not checked if empty.
+
+    Raises:
+        DataError: The file is missing, damaged, no TorchScript, or has another hash.
+    """
+    if not re.fullmatch(r"([0-9a-fA-F]{64})?", sha256):
+        raise ValueError(f"sha256 is {sha256!r}, take 64 hexadecimal digits")
+    file = Path(path).expanduser()
+    check_file(file, sha256)
+    try:
+        with guarded():
+            script = torch.jit.load(file, map_location="cpu")
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:80]
+        raise DataError(
+            f"checkpoint {file} is no TorchScript, or damaged: {reason}",
+            hint='torch.jit.save writes one; for a state dict take plugin = "checkpoint"',
+        ) from error
+    return _Program(script, hashlib.sha256(file.read_bytes()).digest()).eval()
+
+
+@hookimpl
+def register_models() -> dict[str, object]:
+    return {"torchscript": torchscript}

@@ -1,0 +1,74 @@
+"""The classifiers of torchvision."""
+
+import re
+
+from torch import nn
+
+from superdef_bench import ConfigError, DataError, data_directory, hookimpl
+from superdef_bench.pretrained import Normalized, check_file, check_name, guarded, untrained
+
+
+def torchvision_model(*, name: str, weights: str = "DEFAULT", num_classes: int = 1000) -> nn.Module:
+    """Any ImageNet classifier of torchvision, with its normalisation and without its resize.
+
+    Weights are downloaded once, into `models/torchvision/checkpoints` of the data folder, and
+    checked against the hash in the name of their file each time.
+
+    Args:
+        name: Such as `resnet50`.
+        weights: Such as `IMAGENET1K_V1`; `DEFAULT` for torchvision's best; `none` for an untrained
+            network with the random weights of seed 0, to try things out.
+        num_classes: Another number only where weights is `none`.
+
+    Raises:
+        ConfigError: There is no such model or weights, or they have other classes.
+        DataError: The download fails, or the file has another hash.
+    """
+    from torchvision import models
+
+    check_name("torchvision classifier", name, models.list_models(module=models))
+    offered = models.get_model_weights(name)
+    if weights != "none":
+        check_name(f"weights of {name}", weights, [*offered.__members__, "none"])
+    entry = offered["DEFAULT" if weights == "none" else weights]
+    if weights == "none":
+        network = untrained(models.get_model, name, weights=None, num_classes=num_classes)
+    else:
+        classes = len(entry.meta["categories"])
+        if num_classes != classes:
+            raise ConfigError(
+                f"num_classes is {num_classes}, the weights of {name} have {classes}",
+                hint='weights = "none" takes any; plugin = "checkpoint" loads your own',
+            )
+        network = _trained(name, entry)
+    preset = entry.transforms()
+    return Normalized(network, preset.mean, preset.std).eval()
+
+
+def _trained(name: str, entry: object) -> nn.Module:
+    from torchvision import models
+
+    hub = data_directory() / "models" / "torchvision"
+    file = hub / "checkpoints" / str(entry.url).rsplit("/", 1)[-1]  # type: ignore[attr-defined]  # torchvision has no types
+    digits = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    if file.exists():
+        check_file(file, digits[1] if digits else "")
+    try:
+        with guarded(hub=hub):
+            network: nn.Module = models.get_model(name, weights=entry)
+    except OSError as error:
+        raise DataError(
+            f"the weights of {name} cannot be downloaded: {error}",
+            hint=f"go online once, or put {file.name} into {file.parent}",
+        ) from error
+    except RuntimeError as error:
+        raise DataError(
+            f"the weights of {name} are not what torchvision names: {error}",
+            hint="the download was cut off or replaced on its way; try again",
+        ) from error
+    return network
+
+
+@hookimpl
+def register_models() -> dict[str, object]:
+    return {"torchvision": torchvision_model}
