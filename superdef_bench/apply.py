@@ -143,7 +143,10 @@ def plan_files(images: Sequence[Path], out: Path, *, force: bool) -> dict[Path, 
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         if not path.exists():
-            raise DataError(f"image {path} does not exist")
+            raise DataError(
+                f"image {path} does not exist",
+                hint="a relative path starts at the current folder",
+            )
         return [path]
     try:
         inside = sorted(path.iterdir())

@@ -39,6 +39,11 @@ class BuiltAttack:
         return getattr(self.attack, "batch_dependent", None)
 
     @property
+    def aims(self) -> bool:
+        """Whether it is scored by its target in a targeted benchmark; plain noise has none."""
+        return self.attack.kind != "corruption" or getattr(self.attack, "targeted", False)
+
+    @property
     def threats(self) -> tuple[tuple[str, Threat], ...]:
         """Each eps as written, with its threat; one without a ball where the attack has none."""
         if self.attack.kind != "budget":

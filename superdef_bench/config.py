@@ -92,7 +92,7 @@ class Config:
             picked: dict[str, AttackChoice] = {}
             for name in attacks:
                 if name in known and name not in own:
-                    picked |= _preset(name)
+                    picked |= {key: own.get(key, row) for key, row in _preset(name).items()}
                 else:
                     picked[name] = own.get(name) or AttackChoice(name, name)
             changed["attacks"] = tuple(picked.values())

@@ -34,7 +34,7 @@ def describe(
     eps = [parse_eps(text) for text in config.eps]
     accuracy: list[dict[str, Any]] = []
     for defense in benchmark.defenses:
-        cells = list(_records(benchmark, plan, outcome, defense))
+        cells = _with_errors(list(_records(benchmark, plan, outcome, defense)))
         for cell in cells:
             accuracy += cell.rows()
         if any(cell.kind == "clean" for cell in cells):
@@ -91,7 +91,7 @@ def describe(
     }
 
 
-def _columns(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
+def _columns(benchmark: Benchmark, cell: Cell, *, aims: bool = True) -> dict[str, Any]:
     return {
         "dataset": benchmark.task.dataset,
         "model": benchmark.task.model,
@@ -101,7 +101,7 @@ def _columns(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
         "attack": cell.attack,
         "goal": cell.goal,
         "topk": benchmark.config.topk,
-        "target": benchmark.config.target if cell.rung else "none",
+        "target": benchmark.config.target if cell.rung and aims else "none",
         "norm": cell.threat.norm,
         "eps": cell.threat.eps,
         "settings": cell.settings,
@@ -122,7 +122,7 @@ def _records(
                 continue
             attack = group.attack
             records = CellRecords(
-                cell=_columns(benchmark, cell),
+                cell=_columns(benchmark, cell, aims=attack is None or attack.aims),
                 kind=attack.attack.kind if attack else "clean",
                 counted=bool(attack and attack.counted),
                 eps=[parse_eps(text) for text in attack.eps] if attack else [],
@@ -132,6 +132,13 @@ def _records(
                 yield from _undefended(records, attack)
             else:
                 yield records
+
+
+def _with_errors(cells: list[CellRecords]) -> list[CellRecords]:
+    """Return the cells of a defense, each knowing what the defense gets wrong when clean."""
+    clean = next((cell for cell in cells if cell.kind == "clean"), None)
+    wrong = None if clean is None else ~clean.right(None)
+    return [replace(cell, wrong=wrong) for cell in cells]
 
 
 def _undefended(records: CellRecords, attack: BuiltAttack) -> Iterator[CellRecords]:
@@ -188,6 +195,10 @@ def _missing(
         for cell in group.cells:
             if cell.key in outcome.failures:
                 yield f"{_title(group, cell)}: {outcome.failures[cell.key]}"
+    last = benchmark.config.eps[-1]
+    counted = [a for a in benchmark.attacks if a.counted]
+    if counted and not any(parse_eps(last) in map(parse_eps, a.eps) for a in counted):
+        yield f"no counted attack at the last eps, {last}"
     knowing = [a for a in benchmark.attacks if _knows(a)]
     if not knowing:
         yield "no counted attack that knows the defense was asked for"

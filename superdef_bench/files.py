@@ -35,6 +35,11 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
             temporary.unlink()
             raise
     except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            raise DataError(
+                f"{path} cannot be written: a file stands where a folder should",
+                hint="choose another folder with -o",
+            ) from error
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise DataError(
             f"{path} cannot be written: {error.strerror}",

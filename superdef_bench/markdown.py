@@ -16,6 +16,11 @@ from superdef_bench.notes import notes_section
 from superdef_bench.ranking import Standing, is_full, score
 from superdef_bench.results import Results, Row
 
+_NO_BALL = (
+    " No ball: the smallest example found, at whatever distance; with an eps, it counts as broken "
+    "only within that. As made: a corruption at its severity."
+)
+
 
 def leaderboard(results: Results, standings: Sequence[Standing]) -> str:
     """Return the leaderboard as Markdown."""
@@ -208,7 +213,10 @@ def _by_attack(results: Results, standings: Sequence[Standing]) -> Iterator[str]
         yield f"## {title}, by attack"
         yield ""
         yield from _attack_grid(results, standings, rung, columns, accuracy)
-        yield "In brackets: of the images that the undefended classifier gets right."
+        yield (
+            "In brackets: of the images that the undefended classifier gets right."
+            + (_NO_BALL if None in {eps for _, eps in columns} else "")
+        )
         yield ""
         if rung == "gray_box":
             yield "Made once on the bare classifier. Forwards / backwards per image:"
@@ -233,7 +241,9 @@ def _attack_grid(
         counts = {row["n"] for row in results.rows(rung=rung, attack=attack, eps=eps)}
         facts = results.document["attacks"][attack]
         limited = f", n = {max(counts)}" if facts["limit"] else ""
-        head.append(f"{escape(attack)} {eps_text(eps)}{limited}")
+        norm = "" if facts["norm"] == results.document["threat"]["norm"] else f"{facts['norm']} "
+        ball = f"{norm}{eps_text(eps)}" if facts["kind"] != "corruption" else "as made"
+        head.append(f"{escape(attack)} {ball}{limited}")
     rows = []
     for s in standings:
         cells = [results.row(defense=s.defense, rung=rung, attack=a, eps=e) for a, e in columns]

@@ -1,6 +1,7 @@
 """What a leaderboard says beneath its tables. No torch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from superdef_bench.formats import RUNG_TITLES, escape
 from superdef_bench.ranking import Standing
@@ -27,11 +28,7 @@ def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[s
     ]
     notes += [
         f"{escape(name)} takes no part in worst cases and ranks"
-        + (
-            f": {facts['limit']} images."
-            if facts["limit"]
-            else f": {facts['kind']} or another norm."
-        )
+        + f": {_uncounted(facts, document['threat']['norm'])}."
         for name, facts in document["attacks"].items()
         if not facts["counted"]
     ]
@@ -40,6 +37,18 @@ def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[s
         for name, facts in document["attacks"].items()
         if facts["access"] in ("scores", "labels")
     ]
+    if document["threat"]["eightbit"] and any(
+        facts["kind"] == "minimal" for facts in document["attacks"].values()
+    ):
+        notes.append(
+            "Minimal examples stop at the border of a class: rounding to 8 bits undoes most of "
+            "them, and their columns say little here."
+        )
+    if document["threat"]["target"] != "none":
+        notes.append(
+            "Broken means that the target was reached, or the clean image was wrong: accuracies "
+            "are higher than, and not comparable with, those of untargeted attacks."
+        )
     dependent = {row["attack"] for row in results.accuracy if row.get("batch_dependent")}
     notes += [
         f"{escape(name)} is batch-dependent: an image's example depends on the images beside it."
@@ -50,3 +59,12 @@ def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[s
         yield "## Notes"
         yield ""
         yield from (f"- {note}" for note in notes)
+
+
+def _uncounted(facts: Mapping[str, Any], norm: str) -> str:
+    """Return why an attack takes no part in worst cases."""
+    if facts["kind"] == "corruption":
+        return "a corruption, which has no ball"
+    if facts["norm"] != norm:
+        return f"norm {facts['norm']} in a benchmark of {norm}"
+    return f"{facts['limit']} images"

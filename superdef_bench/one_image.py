@@ -18,7 +18,7 @@ from superdef_bench.plugins import Registry
 from superdef_bench.records import RecordStore
 from superdef_bench.results import FILE, load_results
 from superdef_bench.rows import Row
-from superdef_bench.shard import Shard, Worker
+from superdef_bench.shard import Shard, Worker, eight_bits
 from superdef_bench.suggest import did_you_mean
 
 
@@ -75,10 +75,10 @@ class OneImage:
         self.place = ids.index(image_id)
         names = [defense.name for defense in self.benchmark.defenses]
         self._groups = sorted(plan.groups, key=lambda g: names.index(g.defense.name))
-        cells = [cell.key for group in self._groups for cell in group.cells]
-        rows = RecordStore(folder / "records").of_image(image_id)
-        ours = [row for row in rows if row["cell"] in cells]
-        self.rows: list[Row] = sorted(ours, key=lambda row: cells.index(row["cell"]))
+        self._shard = Shard.load(self.benchmark, self.place // SHARD)
+        stored = {r["key"]: r for r in RecordStore(folder / "records").of_image(image_id)}
+        keys = [self._key(group, cell) for group in self._groups for cell in group.cells]
+        self.rows: list[Row] = [stored[key] for key in keys if key in stored]
         if not self.rows:
             raise DataError(
                 f"run {folder} has no records of {image_id!r} that this code would make",
@@ -88,33 +88,49 @@ class OneImage:
 
     def sights(self, attack: str, rung: str, defenses: Sequence[str]) -> Iterator[Sight]:
         """Yield the image under an attack and rung at its last eps, defense by defense."""
-        shard = Shard.load(self.benchmark, self.place // SHARD)
         worker = Worker(self.benchmark, Bank(self._folder / "bank"))
         for group in self._groups:
             title = group.attack.name if group.attack else ""
             name = group.defense.name
             wanted = (title, str(group.rung)) == (attack, rung)
             if wanted and (not defenses or any(is_called(name, d) for d in defenses)):
-                yield from self._sight(group, shard, worker)
+                yield from self._sight(group, worker)
 
-    def _sight(self, group: Group, shard: Shard, worker: Worker) -> Iterator[Sight]:
+    def _key(self, group: Group, cell: Cell) -> str:
+        """Return the key of the image's record in a cell; empty where the cell lacks it."""
+        inside = self.place - self._shard.start
+        count = min(len(self._shard.images), group.n - self._shard.start)
+        size = self.benchmark.config.batch_size
+        return self._shard.keys(cell, count, group, size)[inside] if inside < count else ""
+
+    def _sight(self, group: Group, worker: Worker) -> Iterator[Sight]:
         assert group.attack is not None
+        shard = self._shard
         known = {row["cell"]: row for row in self.rows}
         cells = [cell for cell in group.cells if cell.key in known]
         if not cells:
             return
         record, place = known[cells[-1].key], self.place - shard.start
+        clean, again = shard.images.x[place], False
         if cells[-1].goal == "strength":
             example = worker.replayed(group, cells[-1], shard).images[place]
-            again = False
+        elif self._wrong(group):
+            example = clean  # what is wrong from the start is never attacked
         else:
             cell = self._first_broken(cells, known)
             found = worker.attack(group, cell.threat, cell.goal, shard, torch.tensor([place]))
             example, again = found.images[0], found.batch_dependent
+        if self.benchmark.config.eightbit:
+            example = eight_bits(example, clean)
         view = group.defense.protected.view("exact")
         with torch.no_grad(), view.draws(shard.images.ids[place, None], 1, "score"):
             defended = view.defend(example[None])[0]
-        yield Sight(record, shard.images.x[place], example, defended, again)
+        yield Sight(record, clean, example, defended, again)
+
+    def _wrong(self, group: Group) -> bool:
+        """Return whether the defense gets the clean image wrong."""
+        rows = (r for r in self.rows if not r["rung"] and r["defense"] == group.defense.name)
+        return any(row["success"] for row in rows)
 
     @staticmethod
     def _first_broken(cells: Sequence[Cell], known: dict[str, dict[str, Any]]) -> Cell:

@@ -79,8 +79,9 @@ class Plugin:
         except ValueError as error:
             raise ConfigError(f"{self.title}: {error}") from error
         except Exception as error:
+            reason = (str(error).splitlines() or [""])[0][:200]
             raise PluginError(
-                f"{self.title} could not be built: {type(error).__name__}: {error}",
+                f"{self.title} could not be built: {type(error).__name__}: {reason}",
                 hint=f"it comes from {self.source}",
             ) from error
 
@@ -101,9 +102,8 @@ class Registry:
         known = self.plugins[kind]
         if name not in known:
             more = f"superdef-bench list {kind}; plugins of your own: --plugins-dir"
-            hint = did_you_mean(name, known, more=more)
-            if kind in ("attack", "defense"):
-                hint += f'; a row of any name: {name} = {{ plugin = "...", ... }}'
+            several = "give each name an option of its own" if "," in name else ""
+            hint = several or did_you_mean(name, known, more=more)
             raise ConfigError(f"unknown {kind} {name!r}", hint=hint)
         return known[name]
 

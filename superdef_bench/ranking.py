@@ -15,6 +15,7 @@ from superdef_bench.statistics import (
     worst_case,
 )
 
+FULL_IMAGES = 256
 _SIGNIFICANT = 0.05
 
 
@@ -165,7 +166,7 @@ def is_full(results: Results, standings: Sequence[Standing]) -> bool:
     """Return whether the suite supports a claim about robustness.
 
     It does if every ranked row faced, at the last eps and on all ranked images, gray box, a
-    gradient rung and the full AutoAttack.
+    gradient rung and the full AutoAttack, and these are at least `FULL_IMAGES`.
     """
     last = results.document["threat"]["eps"][-1]
     ranked = [standing for standing in standings if standing.rank is not None]
@@ -185,4 +186,5 @@ def is_full(results: Results, standings: Sequence[Standing]) -> bool:
         ]
         return standing.gray is not None and any(r["n"] >= standing.adaptive.n for r in rows)
 
-    return bool(ranked) and all(faced(standing) for standing in ranked)
+    enough = all(s.adaptive is not None and s.adaptive.n >= FULL_IMAGES for s in ranked)
+    return bool(ranked) and enough and all(faced(standing) for standing in ranked)

@@ -82,6 +82,10 @@ class RecordStore:
         table = self._table.filter(pa.compute.field("image_id") == image_id)
         return list({row["key"]: row for row in table.to_pylist()}.values())
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Return image and verdict of every row."""
+        return self._table.select(["image_id", "success"]).to_pylist()
+
     def append(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Write the rows that are new to a file of their own; return all, known ones as stored.
 

@@ -20,6 +20,8 @@ from superdef_bench.scoring import score
 from superdef_bench.targets import choose_targets
 from superdef_bench.types import NORMS, Goal, Threat, distance
 
+_LEVEL_NOISE = 1e-3  # float32 puts a level a little to either side
+
 
 @dataclass
 class Shard:
@@ -76,6 +78,16 @@ class Shard:
         return (
             len(self.images) if limit is None else max(0, min(len(self.images), limit - self.start))
         )
+
+
+def eight_bits(attacked: Tensor, clean: Tensor) -> Tensor:
+    """Return images rounded to 8 bits towards the clean ones: of two levels, the nearer to them.
+
+    Plain rounding carries what lies at the border of a ball out of it.
+    """
+    levels = attacked * 255
+    below, above = (levels + _LEVEL_NOISE).floor(), (levels - _LEVEL_NOISE).ceil()
+    return torch.where(attacked > clean, below, above) / 255
 
 
 class Worker:
@@ -158,7 +170,8 @@ class Worker:
             view,
             shard.images.take(places.to(shard.images.x.device)),
             threat,
-            goal,
+            # Rounding undoes what fools by a hair: the whole budget, whoever attacks.
+            "strength" if config.eightbit else goal,
             topk=config.topk,
             seed=config.seed,
             batch_size=self._size,
@@ -202,10 +215,10 @@ class Worker:
         config, task = self._benchmark.config, self._benchmark.task
         images = shard.images.take(places.to(shard.images.x.device))
         attacked = images.x if examples is None else examples.images[: len(places)]
-        if examples is None:
+        if group.attack is None or not group.attack.aims:
             images = replace(images, target=None)
-        elif config.eightbit:
-            attacked = (attacked * 255).round() / 255
+        if examples is not None and config.eightbit:
+            attacked = eight_bits(attacked, images.x)
         scores = score(
             group.defense,
             attacked,
@@ -215,16 +228,19 @@ class Worker:
             batch_size=self._size,
         )
         apart = {norm: distance(images.x, attacked, norm).tolist() for norm in NORMS}
-        # Rounding may carry an example over the border of its ball.
+        # An image between two levels may leave a small ball by rounding.
         inside = [far <= cell.threat.limit for far in apart[cell.threat.norm]]
         rows: list[Row] = []
         for number, place in enumerate(places.tolist()):
-            wrong = images.target is not None and clean[place]["success"]
-            broken = wrong or (bool(scores.broken[number]) and inside[number])
+            wrong = bool(clean) and bool(clean[place]["success"])
+            fallen = bool(scores.broken[number]) or (wrong and images.target is not None)
+            broken = fallen if inside[number] else wrong
             prediction = int(scores.prediction[number])
+            target = None if images.target is None else int(images.target[number])
             rows.append(
                 {
                     **self._constants(cell, shard, place),
+                    "target": target,
                     **identity(cell, keys[place]),
                     **verdict(scores, number, broken=broken),
                     **effort(examples, number),
@@ -242,7 +258,6 @@ class Worker:
             "dataset": task.dataset,
             "image_id": shard.names[place],
             "label": int(shard.images.y[place]),
-            "target": None if shard.images.target is None else int(shard.images.target[place]),
             "model": task.model,
             "defense": cell.defense,
             "seed": self._benchmark.config.seed,

@@ -2,10 +2,8 @@
 
 import inspect
 import json
-import math
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape as markup
@@ -14,20 +12,18 @@ from rich.table import Table
 from superdef_bench.arguments import settings
 from superdef_bench.benchmark import Benchmark
 from superdef_bench.errors import ConfigError, DataError
-from superdef_bench.files import write_atomically
 from superdef_bench.formats import eps_text, percent
-from superdef_bench.one_image import OneImage, is_called
 from superdef_bench.plan import Group, Plan
 from superdef_bench.plugins import KINDS, Plugin, Registry
 from superdef_bench.progress import progress_bar
 from superdef_bench.ranking import is_full, rank
 from superdef_bench.results import Results
-from superdef_bench.strips import draw_strip
 from superdef_bench.suggest import did_you_mean
 from superdef_bench.testing import check_plugin, needs_arguments
 
 
-def _console() -> Console:
+def console() -> Console:
+    """Return where tables go: plain text, no guessed colours."""
     return Console(highlight=False)
 
 
@@ -66,12 +62,12 @@ def print_plan(benchmark: Benchmark, plan: Plan) -> None:
             *([f"{count:,}" for count in counts] if known else ["?", "?"]),
             _duration(seconds if known else None),
         )
-    console = _console()
-    console.print(table)
+    screen = console()
+    screen.print(table)
     for why in dict.fromkeys((rung, why) for _, rung, why in plan.left_out):
         rows = [defense for defense, *rest in plan.left_out if tuple(rest) == why]
-        console.print(f"{why[0]} does not apply ({why[1]}): {', '.join(rows)}", markup=False)
-    console.print(
+        screen.print(f"{why[0]} does not apply ({why[1]}): {', '.join(rows)}", markup=False)
+    screen.print(
         f"{sum(cell.n for cell in plan.cells):,} records, {_duration(total)} at most on "
         f"{benchmark.device}; an attack that knows the defense stops at images it has fooled",
         markup=False,
@@ -101,74 +97,16 @@ def print_ranking(results: Results) -> None:
             percent(s.illusion),
             str((s.adaptive or s.clean or s.gray).n) if s.clean else "0",  # type: ignore[union-attr]  # one of them is there
         )
-    _console().print(table)
-
-
-def print_image(image: OneImage, defenses: Sequence[str]) -> None:
-    """Print the records of one image, under the named rows only if there are any."""
-    names = image.benchmark.task.class_names
-    known = dict.fromkeys(row["defense"] for row in image.rows)
-    for name in defenses:
-        if not any(is_called(row, name) for row in known):
-            raise ConfigError(f"the run has no row {name!r}", hint=did_you_mean(name, known))
-    rows = [
-        row
-        for row in image.rows
-        if not defenses or any(is_called(row["defense"], name) for name in defenses)
-    ]
-    first = rows[0]
-    title = f"{first['image_id']}: {names[first['label']]}"
-    if first["target"] is not None:
-        title += f", target {names[first['target']]}"
-    table = Table(title=markup(title))
-    for column in ("defense", "rung", "attack", "says"):
-        table.add_column(column, overflow="fold")
-    for column in ("eps", "distance", "dB"):
-        table.add_column(column, justify="right")
-    for row in rows:
-        says = "failed" if row["prediction"] < 0 else names[row["prediction"]]
-        far = f"{row[row['norm']]:.4f}" if row["rung"] else ""
-        table.add_row(
-            markup(row["defense"]),
-            row["rung"] or "clean",
-            markup(row["attack"]) if row["rung"] else "",
-            ("x " if row["success"] else "") + markup(says),
-            eps_text(row["eps"]) if row["eps"] is not None else "",
-            far,
-            "" if not math.isfinite(row["psnr"]) else f"{row['psnr']:.1f}",
-        )
-    console = _console()
-    console.print(table)
-    console.print("x: broken. dB: PSNR of what the classifier saw.", markup=False)
-
-
-def write_strip(
-    image: OneImage, path: Path, *, attack: str, rung: str, defenses: Sequence[str]
-) -> None:
-    """Draw one image under an attack and rung at its last eps, a row of panels per defense."""
-    attacked = [row for row in image.rows if row["rung"] == rung]
-    known = list(dict.fromkeys(row["attack"] for row in attacked))
-    chosen = next((name for name in known if not attack or is_called(name, attack)), "")
-    if not chosen:
-        where = image.rows[0]["image_id"]
-        raise ConfigError(
-            f"the run has no records of {where!r} under {rung} {attack}".rstrip(),
-            hint=did_you_mean(attack or rung, known or {row["rung"]: 0 for row in image.rows}),
-        )
-    names, strip = image.benchmark.task.class_names, []
-    for sight in image.sights(chosen, rung, defenses):
-        row = sight.record
-        says = "failed" if row["prediction"] < 0 else names[row["prediction"]]
-        words = f"{row['defense']}, {rung} {chosen} {eps_text(row['eps'])}: {says}"
-        words += " (broken)" if row["success"] else ""
-        words += "; made again alone, may differ" if sight.again else ""
-        strip.append((sight.clean, sight.adversarial, sight.defended, words))
-    write_atomically(path, draw_strip(strip))
+    screen = console()
+    screen.print(table)
+    for why in dict.fromkeys(s.reasons[0] for s in standings if s.rank is None and s.reasons):
+        rows = [s.defense for s in standings if s.rank is None and why in s.reasons[:1]]
+        screen.print(f"not ranked ({why}): {', '.join(rows)}", markup=False)
 
 
 def print_failures(results: Results) -> None:
     """Print each failed cell once per reason, on stderr."""
-    console = Console(stderr=True, highlight=False)
+    screen = Console(stderr=True, highlight=False)
     by_reason: dict[str, list[str]] = {}
     for entry in results.document["failures"]:
         cell = f"{entry['defense']} {entry['rung'] or 'clean'} {entry['attack']}"
@@ -176,7 +114,7 @@ def print_failures(results: Results) -> None:
     for reason, cells in by_reason.items():
         more = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
         line = " ".join(f"failed: {cells[0]}{more}: {reason}".split())
-        console.print(line, markup=False, soft_wrap=True)
+        screen.print(line, markup=False, soft_wrap=True)
 
 
 def print_plugins(registry: Registry, kind: str, *, as_json: bool) -> None:
@@ -205,7 +143,7 @@ def print_plugins(registry: Registry, kind: str, *, as_json: bool) -> None:
     table.add_column("what", overflow="fold")
     for plugin in plugins:
         table.add_row(plugin.kind, plugin.name, markup(plugin.source), markup(plugin.summary))
-    _console().print(table)
+    console().print(table)
 
 
 def _arguments(plugin: Plugin) -> dict[str, object]:
@@ -231,23 +169,25 @@ def print_checks(registry: Registry, names: Sequence[str], *, every: bool) -> bo
 
 def _print_check(plugin: Plugin, *, every: bool) -> bool:
     """Print the checks of a plugin; return whether it may pass."""
-    console, name = _console(), f"{plugin.kind}:{plugin.name}"
+    screen, name = console(), f"{plugin.kind}:{plugin.name}"
     if needs_arguments(plugin):
         if not every:
             plugin.check_arguments({})
-        console.print(f"skipped  {name}  needs arguments", markup=False)
+        screen.print(f"skipped  {name}  needs arguments", markup=False)
         return True
     try:
         checks = list(check_plugin(plugin, download=not every))
     except DataError as error:
+        if not every:
+            raise
         why = error.message.splitlines()[0]
-        console.print(f"skipped  {name}  {why}", markup=False, soft_wrap=True)
+        screen.print(f"skipped  {name}  {why}", markup=False, soft_wrap=True)
         return True
     problems = [(check, problem) for check, problem in checks if problem]
     word = "broken " if problems else "ok     "
-    console.print(f"{word}  {name}  {len(checks)} checks", markup=False)
+    screen.print(f"{word}  {name}  {len(checks)} checks", markup=False)
     for check, problem in problems:
-        console.print(f"         {check}: {problem}", markup=False)
+        screen.print(f"         {check}: {problem}", markup=False)
     return not problems
 
 

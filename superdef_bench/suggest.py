@@ -13,4 +13,4 @@ def did_you_mean(name: str, known: Iterable[str], *, more: str = "") -> str:
             f" ({len(names)} available: {more})" if more else ""
         )
     shown = ", ".join(names[:20]) + (f", and {len(names) - 20} more" if len(names) > 20 else "")
-    return f"known: {shown}" if names else "there are none"
+    return (f"known: {shown}" if names else "there are none") + (f" ({more})" if more else "")

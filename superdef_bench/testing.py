@@ -255,13 +255,13 @@ def check_plugin(plugin: Plugin, *, download: bool = True) -> Iterator[Check]:
         download: Whether it may download; if not, its argument `download` is false.
 
     Raises:
-        DataError: `download` is false, and the plugin's data is not there.
+        DataError: The plugin's data is not there, or damaged.
     """
     offline = not download and "download" in plugin.defaults
     try:
         built = plugin.build(**({"download": False} if offline else {}))
     except SuperdefError as error:
-        if isinstance(error, DataError) and not download:
+        if isinstance(error, DataError):
             raise
         yield "builds with its defaults", error.message
         return

@@ -49,7 +49,7 @@ LAYERS = [
     {"build", "plan", "attacking", "scoring", "aggregate", "targets", "rows", "testing"},
     {"shard", "executors", "document"},
     {"runner", "one_image"},
-    {"show", "evaluation"},
+    {"show", "image_report", "evaluation"},
     {"cli"},
     {"__main__"},
 ]

@@ -30,7 +30,9 @@ class _Corruption(ABC):
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, context: AttackContext
     ) -> Tensor:
-        return self.corrupt(x, context.random).clamp(0.0, 1.0)
+        # Not the row's own stream: two severities are two rows and share the noise of an image.
+        random = Random(context.random.seed, f"corruption/{type(self).__name__}", context.ids)
+        return self.corrupt(x, random).clamp(0.0, 1.0)
 
     @abstractmethod
     def corrupt(self, x: Tensor, random: Random) -> Tensor:

@@ -21,7 +21,6 @@ class DeepFool:
     norms: frozenset[Norm] = frozenset({"linf", "l2"})
     kind = "minimal"
     access = "gradient"
-    batch_dependent = False
 
     def __init__(self, *, steps: int = 50, candidates: int = 10, overshoot: float = 0.01) -> None:
         if steps < 1 or candidates < 2 or overshoot < 0:

@@ -57,9 +57,11 @@ class NewtonFool:
             if not len(rows):
                 break
             assert seen.gradient is not None
-            slope = seen.gradient[left]
+            slope = seen.gradient[left].nan_to_num(0.0, 0.0, 0.0)
             size = torch.linalg.vector_norm(slope.flatten(1), dim=1).clamp_min(_TINY)
-            length = torch.minimum(longest[rows], -seen.loss[left] / size).view(-1, 1, 1, 1)
+            length = torch.minimum(longest[rows], -seen.loss[left].nan_to_num() / size).view(
+                -1, 1, 1, 1
+            )
             found[rows] = (found[rows] + length * steepest(slope, "l2")).clamp(0.0, 1.0)
         return found
 

@@ -55,7 +55,7 @@ class ImageNet:
         if not self._root.is_dir():
             raise DataError(
                 f"ImageNet folder {folder} does not exist",
-                hint="a relative path starts at the current folder; see docs/datasets.md",
+                hint="put val/<wnid>/*.JPEG there, or set path in a copy of the config",
             )
         self._size, self._crop, self._interpolation = size, crop, interpolation
         self._numbers: dict[str, int] = json.loads(_robustbench(_CLASSES))

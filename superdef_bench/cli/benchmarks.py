@@ -94,12 +94,12 @@ def _command() -> str:
 @app.command("show")
 def show_command(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    image: Annotated[str, typer.Argument(help="Image id, as the records have it.")],
+    image: Annotated[str, typer.Argument(help="Image id; without one, some are listed.")] = "",
     defense: Annotated[
         list[str] | None, typer.Option("-d", "--defense", help="Only this row; repeatable.")
     ] = None,
     attack: Annotated[
-        str, typer.Option("-a", "--attack", help="Of the picture; by default the first.")
+        str, typer.Option("-a", "--attack", help="Of the picture; by default the first counted.")
     ] = "",
     rung: Annotated[str, typer.Option(help="Of the picture.")] = "gray_box",
     device: Device = "auto",
@@ -111,14 +111,19 @@ def show_command(
 ) -> None:
     """Print what happened to one image of a run, and draw it before and after."""
     from superdef_bench.benchmark import choose_device
+    from superdef_bench.image_report import print_image, print_images, write_strip
     from superdef_bench.one_image import OneImage
-    from superdef_bench.show import print_image, write_strip
 
+    if not image:
+        print_images(run)
+        return
     keep_data_in(data_dir)
     found = OneImage(run, image, registry_of(plugins_dir), choose_device(device))
-    path = out or run / f"{image.replace('/', '_')}.png"
-    print_image(found, defense or [])
+    name = Path(image.replace("/", "_"))
+    path = out or run / "show" / (name.stem if name.suffix == ".png" else name.name)
+    path = path if out else path.with_name(f"{path.name}.png")
     write_strip(found, path, attack=attack, rung=rung, defenses=defense or [])
+    print_image(found, defense or [])
     print(path)
 
 

@@ -29,7 +29,10 @@ def train_command(
         Path | None, typer.Option("-o", "--out", help="Folder; by default runs/train-<recipe>.")
     ] = None,
 ) -> None:
-    """Train weights by a recipe; its own settings are flags, such as --epochs 3."""
+    """Train weights by a recipe; its own settings are flags, such as --epochs 3.
+
+    All of them: superdef-bench list recipe --json.
+    """
     from superdef_bench.arguments import parse_flags
     from superdef_bench.benchmark import choose_device
 
@@ -46,14 +49,19 @@ def train_command(
 @app.command("apply", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def apply_command(
     defense: Annotated[str, typer.Argument(help="Input transform.")],
-    image: Annotated[list[str], typer.Argument(help="Image files, or folders of them.")],
+    image: Annotated[
+        list[str], typer.Argument(help="Image files, or folders of them (not what lies deeper).")
+    ],
     out: Folder,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
     device: Device = "auto",
     seed: Annotated[int, typer.Option(help="Seed of a random defense.")] = 0,
     plugins_dir: Directories = None,
 ) -> None:
-    """Run one defense on images, to PNG; its arguments are flags, such as --quality 30."""
+    """Run one defense on images, to PNG; its arguments are flags, such as --quality 30.
+
+    All of them: superdef-bench list defense --json.
+    """
     from superdef_bench.apply import apply_words
     from superdef_bench.benchmark import choose_device
 

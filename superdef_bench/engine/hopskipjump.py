@@ -15,6 +15,7 @@ _HALVINGS = 20  # of a step that leaves the wrong class
 _AT_ONCE = 64  # images in a forward pass, where the batch is smaller
 _GRAINS = 6  # sizes of the noise to start from
 _SIGNS = 32  # directions drawn at once
+_NUMBERS = 2**18  # numbers drawn at once, per image
 
 
 class _Oracle:
@@ -137,8 +138,9 @@ def _slope(
     total, mean = torch.zeros_like(iterate), torch.zeros_like(iterate)
     every = torch.zeros(len(iterate), device=iterate.device)
     step = _wide(reach) / math.sqrt(iterate[0].numel())
-    for done in range(0, count, _SIGNS):
-        signs = _signs(random, min(_SIGNS, count - done), iterate)
+    at_once = max(min(_SIGNS, _NUMBERS // iterate[0].numel()), 1)  # large images: fewer
+    for done in range(0, count, at_once):
+        signs = _signs(random, min(at_once, count - done), iterate)
         moved = (iterate + step * signs).clamp(0.0, 1.0)
         direction = moved - iterate
         answer = oracle(moved).to(iterate.dtype) * 2 - 1  # (k, N)

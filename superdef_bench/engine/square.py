@@ -14,6 +14,7 @@ from superdef_bench.rng import Random
 from superdef_bench.types import AttackContext, Threat
 
 _TINY = 1e-12
+_SAME = 1e-7
 _BLOCK = 64  # queries whose numbers are drawn at once
 _TILES = 5  # an L2 start has so many tiles along the shorter side
 # Shares of the queries after which a square has half as many pixels as before.
@@ -83,8 +84,11 @@ def _signs(uniform: Tensor) -> Tensor:
 
 def _window(x: Tensor, side: int, uniform: Tensor) -> tuple[Tensor, ...]:
     """Return the index of a square in every channel, at a place drawn from `(N, 2)`."""
-    free = torch.tensor([length - side + 1 for length in x.shape[-2:]], device=x.device)
-    corner = (uniform * free).long()  # (N, 2); below free, as numbers of 24 bits stay below 1
+    # Each below the number of places, as numbers of 24 bits stay below 1.
+    corners = [
+        (uniform[:, axis] * (length - side + 1)).long() for axis, length in enumerate(x.shape[-2:])
+    ]
+    corner = torch.stack(corners, dim=1)  # (N, 2)
     place = corner[..., None] + torch.arange(side, device=x.device)  # (N, 2, side)
     image, channel = (torch.arange(length, device=x.device) for length in x.shape[:2])
     return (
@@ -106,7 +110,11 @@ def _recolour(best: Tensor, x: Tensor, threat: Threat, side: int, numbers: Tenso
     assert threat.eps is not None
     window, moved = _window(x, side, numbers[:, :2]), best.clone()
     sign = _signs(numbers[:, 5:]).view(*x.shape[:2], 1, 1)
-    moved[window] = x[window] + threat.eps * sign
+    known, middle = best[window], x[window]
+    fresh = (middle + threat.eps * sign).clamp(0.0, 1.0)
+    # A square that is there already would waste the query.
+    same = (fresh - known).abs().flatten(1).amax(dim=1).view(-1, 1, 1, 1) < _SAME
+    moved[window] = middle + threat.eps * torch.where(same, -sign, sign)
     return project(moved, x, threat)
 
 
@@ -120,11 +128,13 @@ def _bump(height: int, width: int) -> Tensor:
 
 
 @cache
-def _pair(side: int) -> Tensor:
+def _pair(side: int, device: torch.device) -> Tensor:
     """Return two bumps of opposite sign and of norm 1 together, upright and turned, `(2, s, s)`."""
-    pair = torch.cat([_bump(side // 2, side), -_bump(side - side // 2, side)])
+    halves = [_bump(rows, side) for rows in (side // 2, side - side // 2)]
+    first, second = (half / half.norm() for half in halves)
+    pair = torch.cat([first, -second])
     pair = pair / pair.norm()
-    return torch.stack([pair, pair.T])
+    return torch.stack([pair, pair.T]).to(device)
 
 
 def _size(change: Tensor) -> Tensor:
@@ -140,7 +150,7 @@ def _tiles(x: Tensor, threat: Threat, random: Random) -> Tensor:
     down, across = height // side, width // side
     turned = (random.uniform(down, across) < 0.5).long()  # (N, down, across)
     signs = _signs(random.uniform(channels, down, across))
-    tiles = _pair(side).to(x.device)[turned][:, None] * signs[..., None, None]
+    tiles = _pair(side, x.device)[turned][:, None] * signs[..., None, None]
     grid = tiles.transpose(3, 4).reshape(n, channels, down * side, across * side)
     change = torch.zeros_like(x)
     top, left = (height - down * side) // 2, (width - across * side) // 2
@@ -161,7 +171,7 @@ def _move(best: Tensor, x: Tensor, threat: Threat, side: int, numbers: Tensor) -
     rest[out] = 0.0
     rest[into] = 0.0
     freed = _size(change) ** 2 - _size(rest) ** 2  # of both squares, (N, C, 1, 1)
-    bumps = _pair(side).to(x.device)[(numbers[:, 4] < 0.5).long()][:, None]
+    bumps = _pair(side, x.device)[(numbers[:, 4] < 0.5).long()][:, None]
     added = bumps * _signs(numbers[:, 5:]).view(*x.shape[:2], 1, 1)
     added = added + before / _size(before).clamp_min(_TINY)
     room = (freed.clamp_min(0.0) + spare / x.shape[1]).sqrt()
