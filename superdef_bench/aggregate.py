@@ -47,7 +47,7 @@ class CellRecords:
         kind: Of the attack: `budget`, `minimal` or `corruption`; `clean` without one.
         counted: Whether it takes part in worst cases.
         eps: Radii of the attack; a cell without a ball is read at each.
-        wrong: Which images the defense gets wrong when clean; they need no perturbation.
+        wrong: Which images the defense gets wrong when clean.
     """
 
     cell: Mapping[str, Any]
@@ -62,7 +62,9 @@ class CellRecords:
         broken: Bits = self._column("success").astype(np.bool_)
         if self.kind == "minimal" and eps is not None:
             near = self.distance <= eps * (1 + 1e-5) + 1e-6
-            broken = broken & (near if self.wrong is None else near | self.wrong[: len(near)])
+            # Too far away the attacker is left with the clean image.
+            clean = np.zeros_like(near) if self.wrong is None else self.wrong[: len(near)]
+            broken = np.where(near, broken, clean)
         return ~broken
 
     @property

@@ -6,13 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from superdef_bench.config import load_config
 from superdef_bench.results import Results, load_results
+from superdef_bench.shard import eight_bits
 from superdef_bench.statistics import unpack_bits
+from superdef_bench.types import Norm, distance
 from tests.conftest import CONFIG, Answer, records
 
 Run = Callable[..., Answer]
 Write = Callable[..., Path]
+
+L2 = '[threat]\nnorm = "l2"\neps = "0.5"\n\n'
 
 THREE = """
 from torch import nn
@@ -61,8 +67,8 @@ def test_a_targeted_run_counts_targets_reached_and_what_was_wrong(
     rows = records(Path("out"))
     clean = {(r["defense"], r["image_id"]): r["success"] for r in rows if not r["rung"]}
     for row in rows:
-        assert row["target"] == (row["label"] + 1) % results.document["dataset"]["classes"]
         if row["rung"]:
+            assert row["target"] == (row["label"] + 1) % results.document["dataset"]["classes"]
             reached = row["prediction"] == row["target"]
             assert row["success"] == (reached or clean[row["defense"], row["image_id"]])
     assert any(row["success"] for row in rows if row["rung"])
@@ -130,21 +136,88 @@ def test_dlr_asks_for_four_classes(
     assert "attack 'pgd' needs 4 classes or more, the dataset has 3" in answer.err
 
 
-def test_rounding_measures_again_and_forgives_what_leaves_the_ball(
-    run_cli: Run, config: Write
-) -> None:
-    # 0.0035 is 0.9/255: once rounded, a step is a whole level, outside, or none.
-    text = CONFIG.replace("[attacks]", '[threat]\neps = "0.0035"\n\n[attacks]')
-    run(run_cli, config(text), out="plain")
-    results = run(run_cli, config(text), "--eightbit", out="rounded")
-    plain = [row for row in records(Path("plain")) if row["rung"]]
-    rounded = [row for row in records(Path("rounded")) if row["rung"]]
-    assert max(row["linf"] for row in plain) < 0.901 / 255
-    assert {row["linf"] > 0.91 / 255 for row in rounded} == {True}
-    assert not any(row["success"] for row in rounded)
-    assert any(row["success"] for row in plain)
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_rounding_goes_towards_the_clean_image_and_never_out_of_the_ball(norm: Norm) -> None:
+    numbers = torch.Generator().manual_seed(0)
+    clean = torch.randint(0, 256, (6, 3, 8, 8), generator=numbers) / 255
+    change = torch.randn(clean.shape, generator=numbers) * 0.02
+    attacked = (clean + change).clamp(0, 1)
+    rounded = eight_bits(attacked, clean)
+    assert torch.equal((rounded * 255).round() / 255, rounded)
+    assert bool((distance(clean, rounded, norm) <= distance(clean, attacked, norm) + 1e-6).all())
+    assert float((rounded - attacked).abs().max()) < 1.01 / 255
+    steps = torch.tensor([-8, -1, 0, 1, 8]).view(1, 1, 1, 5) / 255
+    middle = torch.full((1, 1, 1, 5), 100 / 255)
+    assert torch.allclose(eight_bits(middle + steps, middle) - middle, steps, atol=1e-7)
+
+
+def test_rounding_never_makes_a_defense_better_than_clean(run_cli: Run, config: Write) -> None:
+    text = CONFIG.replace("limit = 8", "limit = 64").replace("[attacks]", L2 + "[attacks]")
+    text = text.replace("bicubic_x2 = {}", "jpeg = { quality = 10 }")
+    path = config(text.replace("fgsm = {}", "pgd = { steps = 4 }"))
+    results = run(run_cli, path, "--eightbit", "--rung", "gray_box", out="rounded")
+    rows = [row for row in records(Path("rounded")) if row["rung"]]
+    assert max(row["l2"] for row in rows) <= 0.5 + 1e-5
+    for name in ("none", "jpeg"):
+        clean = bits(results, defense=name, rung="")
+        attacked = bits(results, defense=name, rung="gray_box", attack="pgd")
+        assert attacked.sum() < clean.sum()
     assert results.document["threat"]["eightbit"] is True
     assert "rounding to 8 bits" in Path("rounded/tiny.md").read_text()
+
+
+def test_an_example_outside_its_ball_leaves_the_clean_verdict(run_cli: Run, config: Write) -> None:
+    # The classes are noise to this model, so many images are wrong from the start.
+    text = CONFIG.replace("limit = 8", "limit = 32").replace("bicubic_x2 = {}", "")
+    text = text.replace("[attacks]", '[threat]\neps = "0.0035"\n\n[attacks]')
+    results = run(run_cli, config(text), "--eightbit", "--rung", "gray_box")
+    rows = [row for row in records(Path("out")) if row["rung"]]
+    # 0.0035 is 0.9/255: rounded towards the clean image nothing is left of it.
+    assert all(row["linf"] < 1e-6 for row in rows)
+    clean = bits(results, defense="none", rung="")
+    assert (bits(results, defense="none", rung="gray_box", attack="fgsm") == clean).all()
+
+
+def test_a_minimal_example_beyond_eps_leaves_the_clean_verdict(run_cli: Run, config: Write) -> None:
+    text = CONFIG.replace("limit = 8", "limit = 64").replace("[attacks]", L2 + "[attacks]")
+    text = text.replace("0.5", "0.02").replace("bicubic_x2 = {}", "jpeg = { quality = 5 }")
+    path = config(text.replace("fgsm = {}", "ddn = { steps = 10 }"))
+    results = run(run_cli, path, "--rung", "gray_box")
+    rows = [row for row in records(Path("out")) if row["rung"]]
+    for row in results.rows(attack="ddn", eps=0.02):
+        clean = bits(results, defense=row["defense"], rung="")
+        right = unpack_bits(row["verdicts"], row["n"])
+        far = [r["position"] for r in rows if r["defense"] == row["defense"] and r["l2"] > 0.021]
+        assert len(far) > 20
+        assert (right[far] == clean[far]).all()
+        assert not clean[far].all() or row["defense"] == "none"
+
+
+def test_each_goal_has_worst_rows_with_settings_of_their_own(run_cli: Run, config: Write) -> None:
+    plain = run(run_cli, config(), "--rung", "gray_box", out="plain")
+    rounded = run(run_cli, config(), "--rung", "gray_box", "--eightbit", out="rounded")
+    names = {"defense": "none", "attack": "worst", "rung": "gray_box"}
+    seen = {results.row(**names)["settings"] for results in (plain, rounded)}  # type: ignore[index]  # it is there
+    assert len(seen) == 2
+
+
+def test_plain_noise_has_no_target_and_clean_rows_have_none(run_cli: Run, config: Write) -> None:
+    text = CONFIG.replace("[attacks]", '[threat]\ntarget = "next"\n\n[attacks]')
+    text = text.replace("fgsm = {}", "fgsm = {}\nadditive_gaussian = { severity = 5 }")
+    results = run(run_cli, config(text), "--rung", "gray_box", "-d", "none")
+    for row in records(Path("out")):
+        aimed = row["attack"] == "fgsm"
+        assert (row["target"] is not None) == aimed
+        if row["attack"] == "additive_gaussian":
+            assert row["success"] == (row["prediction"] != row["label"])
+    assert results.row(attack="additive_gaussian")["target"] == "none"  # type: ignore[index]  # it is there
+
+
+def test_a_row_of_the_config_replaces_that_of_a_preset(config: Write) -> None:
+    text = CONFIG.replace("fgsm = {}", 'fgsm = {}\nfgsm_2 = { plugin = "fgsm", eps = "1/255" }')
+    chosen = load_config(config(text)).select(attacks=["mustafa_attacks"])
+    assert {attack.name: attack.eps for attack in chosen.attacks}["fgsm_2"] == ("1/255",)
+    assert len(chosen.attacks) == 9
 
 
 def test_conditional_accuracy_is_that_of_the_images_the_bare_classifier_gets_right(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from superdef_bench.leaderboard import files, publish, stale
 from superdef_bench.formats import eps_text, escape
+from superdef_bench.leaderboard import files, publish, stale
 from superdef_bench.plots import stamp
 from superdef_bench.results import Results, load_results
 from tests.conftest import Answer

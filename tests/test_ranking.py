@@ -151,3 +151,12 @@ def test_a_suite_is_full_with_autoattack_on_every_ranked_image(
     document.row("a", "bpda", "strong", bits(100, rows))
     results = document.results()
     assert is_full(results, rank(results)) is full
+
+
+@pytest.mark.parametrize(("n", "full"), [(256, True), (255, False), (1, False)])
+def test_a_few_images_make_no_full_suite(n: int, full: bool) -> None:
+    document = Document().defense("a", 1, clean=n, gray=n, n=n)
+    document.attacks["strong"] = attack("autoattack")
+    document.row("a", "bpda", "strong", bits(1, n))
+    results = document.results()
+    assert is_full(results, rank(results)) is full

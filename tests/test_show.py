@@ -69,6 +69,26 @@ def test_an_attack_that_knows_the_defense_is_made_again(run_cli: Run, folder: Pa
     assert abs(far - row["linf"]) < 0.01
 
 
+def test_what_is_wrong_from_the_start_is_drawn_as_it_is(run_cli: Run, config: Write) -> None:
+    text = CONFIG.replace("limit = 8", "limit = 64").replace("bicubic_x2", "jpeg")
+    path = config(text.replace("jpeg = {}", "jpeg = { quality = 3 }"))
+    assert run_cli("run", path, "-o", "out", "--rung", "bpda").code == 0
+    wrong = [row for row in records(Path("out")) if not row["rung"] and row["success"]]
+    name = next(row["image_id"] for row in wrong if row["defense"] == "jpeg")
+    answer = run_cli("show", "out", name, "-d", "jpeg", "--rung", "bpda", "-o", "wrong.png")
+    assert answer.code == 0, answer.err
+    picture = Image.open("wrong.png").convert("RGB")
+    assert np.array_equal(panel(picture, 0, 0), panel(picture, 0, 1))
+
+
+def test_without_an_image_it_lists_those_that_were_broken_most(run_cli: Run, folder: Path) -> None:
+    answer = run_cli("show", folder)
+    assert answer.code == 0, answer.err
+    broken = [int(line.split("│")[2]) for line in answer.out.splitlines() if "signs/test" in line]
+    assert len(broken) == 8
+    assert broken == sorted(broken, reverse=True)
+
+
 def test_what_is_not_there_is_one_line(run_cli: Run, folder: Path) -> None:
     image_id = str(load_dataset("signs").ids[0])
     for words, message in (
