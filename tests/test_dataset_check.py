@@ -44,7 +44,7 @@ def test_check_all_skips_data_that_is_not_there_and_never_asks_for_it(
     assert not list(no_data.iterdir())
 
 
-def test_a_plugin_that_is_named_is_broken_without_its_data(
+def test_a_plugin_that_is_named_is_an_error_without_its_data(
     run_cli: Callable[..., Answer], plugin_folder: Callable[[str], Path]
 ) -> None:
     folder = plugin_folder(
@@ -58,10 +58,10 @@ def register_datasets():
 """
     )
     answer = run_cli("check", "far", "--plugins-dir", folder)
-    assert answer.code == 1
-    assert "broken   dataset:far" in answer.out
-    assert "far is not here, download is True" in answer.out
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "error: far is not here, download is True\nhint: fetch it\n"
     plugin = load_plugins([folder]).get("dataset", "far")
     with pytest.raises(DataError, match="download is False"):
         assert_contract(plugin, download=False)
-    assert [name for name, problem in check_plugin(plugin) if problem]
+    with pytest.raises(DataError, match="download is True"):
+        list(check_plugin(plugin))
