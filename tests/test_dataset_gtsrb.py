@@ -30,7 +30,7 @@ def picture(file: Path, number: int) -> None:
 
 
 @pytest.fixture
-def test_files(folder: Path) -> Callable[[], list[int]]:
+def written(folder: Path) -> Callable[[], list[int]]:
     """Return a function that writes test images and their table; it gives their labels."""
 
     def write() -> list[int]:
@@ -46,9 +46,9 @@ def test_files(folder: Path) -> Callable[[], list[int]]:
 
 
 def test_images_of_any_size_become_squares_and_keep_their_labels(
-    folder: Path, test_files: Callable[[], list[int]]
+    folder: Path, written: Callable[[], list[int]]
 ) -> None:
-    labels = test_files()
+    labels = written()
     data = load_dataset("gtsrb", download=False)
     assert [check for check in check_dataset(data) if check[1]] == []
     assert (data.name, data.num_classes, len(set(data.class_names))) == ("gtsrb", 43, 43)
@@ -102,9 +102,9 @@ def test_the_training_images_and_an_unpacking_that_was_interrupted(
 
 
 def test_a_missing_table_and_missing_and_damaged_images(
-    folder: Path, test_files: Callable[[], list[int]]
+    folder: Path, written: Callable[[], list[int]]
 ) -> None:
-    test_files()
+    written()
     table, image = folder / "GT-final_test.csv", folder / "GTSRB/Final_Test/Images/00007.ppm"
     image.write_bytes(image.read_bytes()[:-1])
     data = load_dataset("gtsrb")
