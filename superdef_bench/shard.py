@@ -147,7 +147,10 @@ class Worker:
         alive = torch.tensor(
             [i for i, row in enumerate(before) if not row["success"]], dtype=torch.long
         )
-        rows = [{**row, **identity(cell, key)} for row, key in zip(before, keys, strict=True)]
+        rows = [
+            {**row, **identity(cell, key), "target": self._target(group, shard, place)}
+            for place, (row, key) in enumerate(zip(before, keys, strict=True))
+        ]
         if len(alive):
             examples = self.attack(group, cell.threat, "verdict", shard, alive)
             attacked = self._rows(group, cell, shard, alive, examples, keys, clean)
@@ -236,11 +239,10 @@ class Worker:
             fallen = bool(scores.broken[number]) or (wrong and images.target is not None)
             broken = fallen if inside[number] else wrong
             prediction = int(scores.prediction[number])
-            target = None if images.target is None else int(images.target[number])
             rows.append(
                 {
                     **self._constants(cell, shard, place),
-                    "target": target,
+                    "target": self._target(group, shard, place),
                     **identity(cell, keys[place]),
                     **verdict(scores, number, broken=broken),
                     **effort(examples, number),
@@ -250,6 +252,13 @@ class Worker:
                 }
             )
         return rows
+
+    @staticmethod
+    def _target(group: Group, shard: Shard, place: int) -> int | None:
+        """Return the label that an image is to reach, as its record says it."""
+        if shard.images.target is None or group.attack is None or not group.attack.aims:
+            return None
+        return int(shard.images.target[place])
 
     def _constants(self, cell: Cell, shard: Shard, place: int) -> Row:
         task = self._benchmark.task

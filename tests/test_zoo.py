@@ -20,7 +20,10 @@ from superdef_bench.pretrained import guarded
 from tests.conftest import Answer, records
 from tests.test_checkpoints import Evil
 
-_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+_CLASSES = [
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+]
 
 
 def zoo(threat: str = "Linf", dataset: str = "cifar10") -> Any:
