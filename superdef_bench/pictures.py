@@ -1,5 +1,6 @@
 """Read one image file: 8 bits, grey or RGB, or an error that says why not."""
 
+import io
 import re
 import warnings
 from pathlib import Path
@@ -18,22 +19,26 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _SAVE = "save it as an 8-bit RGB or grey file without alpha"
 
 
-def read_picture(path: Path) -> Image.Image:
+def read_picture(path: Path, content: bytes | None = None) -> Image.Image:
     """Return the image at `path`, of mode `RGB` or `L`; nothing is lost on the way.
 
     Black-and-white and palette images become `L` and `RGB`.
+
+    Args:
+        path: File, or its name in messages where `content` is given.
+        content: Bytes of an image that is no file of its own, such as the member of an archive.
 
     Raises:
         DataError: The file is missing or damaged, or its image is not 8 bits deep, is CMYK or of
             another colour space, has transparency, several frames, or too many pixels.
     """
-    if not path.is_file():
+    if content is None and not path.is_file():
         what = "is no file" if path.exists() else "does not exist"
         raise DataError(f"image {path} {what}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as opened:
+            with Image.open(path if content is None else io.BytesIO(content), formats=_FORMATS) as opened:
                 refusal = _refusal(opened)
                 picture = None if refusal else opened.convert(_mode(opened))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

@@ -22,6 +22,10 @@ class Bar:
         """Say what is being done, and how many images or steps of it are."""
         self._progress.update(self._task, description=text, count=count)
 
+    def log(self, text: str) -> None:
+        """Leave a line on stderr, above the bar where one is drawn."""
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
 
 _shown = False
 

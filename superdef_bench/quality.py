@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _WINDOW, _SIGMA = 11, 1.5
+_LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)
 _C1, _C2 = 0.01**2, 0.03**2
 
 
@@ -12,6 +13,29 @@ def psnr(x: Tensor, reference: Tensor) -> Tensor:
     """Return the peak signal-to-noise ratio in dB, `(N,)`, of images in [0, 1]; inf if equal."""
     error = (x - reference).square().flatten(1).mean(dim=1)
     return -10.0 * torch.log10(error)
+
+
+def luma(x: Tensor) -> Tensor:
+    """Return the luma `(N, 1, H, W)` of images in [0, 1]: of RGB (BT.601) 16/255 to 235/255.
+
+    Images of one channel stay as they are, which published numbers on Set14 count on.
+    """
+    if x.shape[1] == 1:
+        return x
+    weights = torch.tensor(_LUMA, dtype=x.dtype, device=x.device)
+    return (torch.einsum("c,nchw->nhw", weights, x) + 16 / 255)[:, None]
+
+
+def psnr_y(x: Tensor, reference: Tensor, border: int) -> Tensor:
+    """Return the PSNR in dB, `(N,)`, as papers on super-resolution report it.
+
+    On luma, of images rounded to 8 bits, without `border` pixels on each side; by custom as many
+    as the scale.
+    """
+    inner = slice(border, -border or None)
+    planes = [luma((y * 255).round().clamp(0, 255) / 255) for y in (x, reference)]
+    first, second = (plane[..., inner, inner] for plane in planes)
+    return psnr(first, second)
 
 
 def ssim(x: Tensor, reference: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -17,10 +18,21 @@ _NUMBERS = "numbers"
 
 
 def save_checkpoint(
-    path: Path, model: nn.Module, optimizer: Optimizer, numbers: Mapping[str, Any]
+    path: Path, modules: Mapping[str, nn.Module], optimizer: Optimizer, numbers: Mapping[str, Any]
 ) -> None:
-    """Write everything that a later run needs to go on bit for bit."""
-    tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+    """Write everything that a later run needs to go on bit for bit.
+
+    Args:
+        path: File to write.
+        modules: Networks by a name of their own, such as `model`.
+        optimizer: Its state is kept.
+        numbers: What JSON takes; `settings` among it is compared on loading.
+    """
+    tensors = {
+        f"{kind}/{name}": tensor
+        for kind, module in modules.items()
+        for name, tensor in module.state_dict().items()
+    }
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
             if isinstance(value, Tensor):
@@ -31,7 +43,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: Optimizer, settings: Mapping[str, Any]
+    path: Path, modules: Mapping[str, nn.Module], optimizer: Optimizer, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Restore a checkpoint and return its numbers.
 
@@ -46,17 +58,28 @@ def load_checkpoint(
         raise DataError(
             f"checkpoint {path} cannot be read: {error}", hint="delete it to start afresh"
         ) from error
-    if numbers["settings"] != json.loads(json.dumps(dict(settings))):
+    before, now = numbers["settings"], json.loads(json.dumps(dict(settings)))
+    if before != now:
+        names = sorted({k for k in before.keys() | now.keys() if before.get(k) != now.get(k)})
+        shown = ", ".join(f"{k} {before.get(k)}, now {now.get(k)}" for k in names)
         raise DataError(
-            f"checkpoint {path} was written with other settings: {numbers['settings']}",
+            f"checkpoint {path} was written with other settings: {shown}",
             hint="use those, another -o, or leave --resume out",
         )
-    weights = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
-    model.load_state_dict(weights)
+    for kind, module in modules.items():
+        module.load_state_dict(_part(tensors, kind))
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer/"):
-            _, index, key = name.split("/")
-            state.setdefault(int(index), {})[key] = tensor
+    for name, tensor in _part(tensors, "optimizer").items():
+        index, key = name.split("/")
+        kept = parameters[int(index)]
+        if tensor.shape == kept.shape:  # the layout too: kernels round by it
+            tensor = torch.empty_like(kept).copy_(tensor)
+        state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     return numbers
+
+
+def _part(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
+    start = f"{kind}/"
+    return {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}

@@ -1,0 +1,225 @@
+"""The loop of every recipe: steps, learning rate, averaged weights, checkpoints, validation."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from superdef_bench.errors import DataError, SuperdefError
+from superdef_bench.progress import Bar, progress_bar
+from superdef_bench.training.checkpoint import load_checkpoint, save_checkpoint
+
+_CHECK = 20  # steps between looks at the loss, which wait for the device
+_SECONDS = 60.0  # between checkpoints where validations are further apart
+
+History = list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a network is trained, whatever its loss.
+
+    Args:
+        steps: Optimiser steps in all.
+        rate: Learning rate of a step.
+        every: Steps between validations; there is one after the last step in any case.
+        average: Decay of the exponential moving average of the weights; 0 for none.
+        settings: What a checkpoint must agree on to be resumed.
+        checkpoint: File that holds the state.
+        resume: Go on from it, if it is there.
+    """
+
+    steps: int
+    rate: Callable[[int], float]
+    every: int
+    average: float
+    settings: Mapping[str, Any]
+    checkpoint: Path
+    resume: bool
+
+
+class _Training:
+    """The state between two steps."""
+
+    def __init__(self, fit: Fit, model: nn.Module, optimizer: Optimizer) -> None:
+        self.fit, self.model, self.optimizer = fit, model, optimizer
+        self.average = copy.deepcopy(model).requires_grad_(False) if fit.average else None
+        self.step, self.saved, self.history = 0, 0, History()
+        if fit.resume and fit.checkpoint.exists():
+            numbers = load_checkpoint(fit.checkpoint, self.modules(), optimizer, fit.settings)
+            self.step = self.saved = numbers["step"]
+            self.history = numbers["history"]
+        self._written = time.monotonic()
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"model": self.model, **({"average": self.average} if self.average else {})}
+
+    @property
+    def best(self) -> nn.Module:
+        """The network to use: averaged where an average is kept."""
+        return self.average or self.model
+
+    def advance(self, loss_of: Callable[[int], Tensor]) -> Tensor:
+        """Take one step and return its loss, on the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.fit.rate(self.step)
+        loss = loss_of(self.step)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.step += 1
+        self._follow()
+        return loss.detach()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        if self.average is None:
+            return
+        # Short at first, so that the random start is soon forgotten.
+        decay = min(self.fit.average, self.step / (self.step + 10))
+        pairs = zip(
+            self.average.state_dict().values(), self.model.state_dict().values(), strict=True
+        )
+        for kept, new in pairs:
+            if kept.is_floating_point():
+                kept.lerp_(new, 1 - decay)
+            else:
+                kept.copy_(new)
+
+    def due(self) -> bool:
+        return time.monotonic() - self._written > _SECONDS
+
+    def save(self) -> None:
+        numbers = {"settings": self.fit.settings, "step": self.step, "history": self.history}
+        save_checkpoint(self.fit.checkpoint, self.modules(), self.optimizer, numbers)
+        self.saved, self._written = self.step, time.monotonic()
+
+    def kept(self) -> str:
+        """Say what is on disk."""
+        if not self.saved:
+            return "no checkpoint was written yet"
+        return f"{self.fit.checkpoint} holds step {self.saved}"
+
+
+def fit_network(
+    fit: Fit,
+    model: nn.Module,
+    optimizer: Optimizer,
+    loss_of: Callable[[int], Tensor],
+    validate: Callable[[nn.Module], Mapping[str, float]],
+) -> tuple[nn.Module, History]:
+    """Train `model`; return the network to use and what each validation found.
+
+    Everything that a step draws must come from its number: then a resumed training is bit-equal
+    on a CPU.
+
+    Args:
+        fit: Steps, schedule, checkpoint.
+        model: Trained in place.
+        optimizer: Of its parameters.
+        loss_of: Draws the batch of a step and returns its mean loss.
+        validate: Measures a network in evaluation mode.
+
+    Raises:
+        DataError: The checkpoint cannot be used, the loss is not finite, or memory ran out.
+        SuperdefError: The user stopped it.
+    """
+    training = _Training(fit, model, optimizer)
+    since = _Seen()
+    with progress_bar(fit.steps) as bar, _explained(training):
+        bar.advance(training.step)
+        while training.step < fit.steps:
+            model.train()
+            since.add(training.advance(loss_of))
+            bar.advance(1)
+            last = training.step == fit.steps
+            if training.step % _CHECK == 0 or last:
+                since.check(training)
+                bar.show("training", _line(training, since.mean))
+            if training.step % fit.every == 0 or last:
+                _validate(training, since, validate, bar)
+            elif training.step % _CHECK == 0 and training.due():
+                training.save()
+    return training.best, training.history
+
+
+class _Seen:
+    """Losses since the last validation, summed on the device."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._sum: Tensor | float = 0.0
+        self._count, self.mean = 0, math.nan
+
+    def add(self, loss: Tensor) -> None:
+        self._sum, self._count = self._sum + loss, self._count + 1
+
+    def check(self, training: _Training) -> None:
+        """Bring the mean to the host; raise DataError unless it is finite."""
+        if not self._count:
+            return
+        self.mean = float(self._sum) / self._count
+        if not math.isfinite(self.mean):
+            raise DataError(
+                f"the loss is {self.mean} by step {training.step}",
+                hint=f"lower --lr; {training.kept()}",
+            )
+
+
+def _validate(
+    training: _Training,
+    since: _Seen,
+    validate: Callable[[nn.Module], Mapping[str, float]],
+    bar: Bar,
+) -> None:
+    since.check(training)
+    found = dict(validate(training.best.eval()))
+    strange = [name for name, value in found.items() if not math.isfinite(value)]
+    if strange:
+        raise DataError(
+            f"{strange[0]} is {found[strange[0]]} at step {training.step}",
+            hint=f"lower --lr; {training.kept()}",
+        )
+    training.history.append({"step": training.step, "loss": since.mean, **found})
+    training.save()
+    bar.log(_line(training, since.mean))
+    since.clear()
+
+
+def _line(training: _Training, loss: float) -> str:
+    last = training.history[-1] if training.history else {}
+    metrics = [f"{k} {v:.4g}" for k, v in last.items() if k not in ("step", "loss")]
+    return ", ".join([f"step {training.step}/{training.fit.steps}", f"loss {loss:.4g}", *metrics])
+
+
+@contextmanager
+def _explained(training: _Training) -> Iterator[None]:
+    """Turn what ends a training early into one line that says what is on disk."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise SuperdefError(
+            f"stopped at step {training.step} of {training.fit.steps}; {training.kept()}",
+            hint="the same command with --resume goes on",
+        ) from error
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        hint = f"take a smaller batch, patch or network; {training.kept()}"
+        raise DataError(f"memory ran out at step {training.step + 1}", hint=hint) from error
+
+
+def _out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    signs = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate")
+    return isinstance(error, MemoryError) or any(sign in text for sign in signs)

@@ -1,0 +1,203 @@
+"""Photographs for training super-resolution: aligned pairs of patches, large and small."""
+
+import hashlib
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from superdef_bench.errors import ConfigError, DataError
+from superdef_bench.pictures import SUFFIXES, read_picture
+from superdef_bench.progress import progress_bar
+from superdef_bench.transform import resize
+from superdef_bench.types import Dataset
+
+_LOAD = 1000
+_HINT = "--data takes a folder or a zip of photographs, or a dataset plugin; docs/training.md"
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Photographs and their small versions, in memory as uint8.
+
+    Attributes:
+        name: Of the folder or file they come from.
+        sha256: Over the names and bytes of the files.
+        large: `(3, H, W)` each, cut to multiples of the scale.
+        small: `(3, H / scale, W / scale)` each: bicubic (a = -0.5, antialiased), rounded to 8
+            bits, as the standard test sets are.
+        scale: 2, 3 or 4.
+    """
+
+    name: str
+    sha256: str
+    large: Sequence[Tensor]
+    small: Sequence[Tensor]
+    scale: int
+
+    def part(self, first: int, last: int) -> "Photographs":
+        """Return some of them, with the hash of all."""
+        return Photographs(
+            self.name, self.sha256, self.large[first:last], self.small[first:last], self.scale
+        )
+
+    @cached_property
+    def _weights(self) -> Tensor:
+        return torch.tensor([float(image[0].numel()) for image in self.large])
+
+    def patches(self, count: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Return random pairs `(count, 3, size, size)` and their large ones, in [0, 1].
+
+        A photograph is drawn by its area; the pair is mirrored and turned at random. The same
+        seed draws the same.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.multinomial(self._weights, count, replacement=True, generator=generator)
+        numbers = torch.rand(count, 5, generator=generator).tolist()
+        pairs = [
+            self._patch(index, size, row)
+            for index, row in zip(chosen.tolist(), numbers, strict=True)
+        ]
+        small, large = (torch.stack(side).float() / 255 for side in zip(*pairs, strict=True))
+        return small, large
+
+    def _patch(self, index: int, size: int, numbers: Sequence[float]) -> tuple[Tensor, Tensor]:
+        small, large, scale = self.small[index], self.large[index], self.scale
+        top = int(numbers[0] * (small.shape[1] - size + 1))
+        left = int(numbers[1] * (small.shape[2] - size + 1))
+        a = small[:, top : top + size, left : left + size]
+        top, left, side = scale * top, scale * left, scale * size
+        b = large[:, top : top + side, left : left + side]
+        for number, turn in zip(numbers[2:], (_mirror, _flip, _transpose), strict=True):
+            if number < 0.5:
+                a, b = turn(a), turn(b)
+        return a, b
+
+    def check_patch(self, size: int) -> None:
+        """Raise ConfigError unless patches of `size` fit into every small photograph."""
+        least = min(min(image.shape[-2:]) for image in self.small)
+        if size > least:
+            raise ConfigError(
+                f"patches of {size} pixels do not fit: the smallest photograph of {self.name} "
+                f"has {least} after division by {self.scale}",
+                hint=f"take --patch {least}, or larger photographs",
+            )
+
+
+def _mirror(image: Tensor) -> Tensor:
+    return image.flip(-1)
+
+
+def _flip(image: Tensor) -> Tensor:
+    return image.flip(-2)
+
+
+def _transpose(image: Tensor) -> Tensor:
+    return image.transpose(-1, -2)
+
+
+def shrink(large: Tensor, scale: int) -> Tensor:
+    """Return uint8 images `(3, H, W)` made `scale` times smaller by bicubic, in 8 bits."""
+    size = (large.shape[1] // scale, large.shape[2] // scale)
+    small = resize(large[None].float(), size)[0]
+    return small.round().clamp(0, 255).byte()
+
+
+def read_photographs(data: str | Path, scale: int, *, least: int = 2) -> Photographs:
+    """Read every image of a folder, or of a zip, with what lies deeper.
+
+    Args:
+        data: Folder or zip file.
+        scale: 2, 3 or 4.
+        least: Fewest photographs that will do.
+
+    Raises:
+        DataError: It is missing, has too few images, or one cannot be read or is too small.
+    """
+    place = Path(data).expanduser()
+    files = list(_zipped(place) if place.is_file() else _below(place))
+    _check_count(str(place), len(files), least)
+    digest, images = hashlib.sha256(), list[Tensor]()
+    with progress_bar(len(files)) as bar:
+        for number, (name, read) in enumerate(files):
+            try:
+                content = read()
+            except OSError as error:
+                raise DataError(f"{place / name} cannot be read: {error.strerror}") from error
+            digest.update(name.encode() + hashlib.sha256(content).digest())
+            picture = read_picture(place / name, content).convert("RGB")
+            if min(picture.size) < scale:
+                raise DataError(f"image {place / name} is smaller than {scale} pixels")
+            images.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
+            bar.show(f"reading {place.name}", f"{number + 1}/{len(files)} photographs")
+            bar.advance(1)
+    return _pairs(place.stem, digest.hexdigest(), images, scale)
+
+
+def dataset_photographs(dataset: Dataset, scale: int, *, least: int = 2) -> Photographs:
+    """Return the images of a dataset plugin as photographs; grey ones become RGB.
+
+    Raises:
+        DataError: They are too few or too small.
+    """
+    _check_count(f"dataset {dataset.name}", len(dataset.ids), least)
+    images: list[Tensor] = []
+    for start in range(0, len(dataset.ids), _LOAD):
+        x, _ = dataset.load(range(start, min(start + _LOAD, len(dataset.ids))))
+        images += (x.expand(-1, 3, -1, -1) * 255).round().byte().unbind()
+    if min(images[0].shape[-2:]) < scale:
+        raise DataError(f"the images of dataset {dataset.name} are smaller than {scale} pixels")
+    return _pairs(dataset.name, dataset.sha256, images, scale)
+
+
+def _check_count(what: str, count: int, least: int) -> None:
+    if count < least:
+        raise DataError(f"{what} has {count} images, {least} are needed", hint=_HINT)
+
+
+def _pairs(name: str, sha256: str, images: Sequence[Tensor], scale: int) -> Photographs:
+    large = [image[:, : _whole(image, 1, scale), : _whole(image, 2, scale)] for image in images]
+    return Photographs(name, sha256, large, [shrink(image, scale) for image in large], scale)
+
+
+def _whole(image: Tensor, side: int, scale: int) -> int:
+    return image.shape[side] // scale * scale
+
+
+_File = tuple[str, Callable[[], bytes]]
+
+
+def _is_image(name: str) -> bool:
+    place = PurePosixPath(name)
+    hidden = any(part.startswith((".", "__")) for part in place.parts)
+    return place.suffix.lower() in SUFFIXES and not hidden
+
+
+def _below(folder: Path) -> Iterator[_File]:
+    """Yield name and content of each image below a folder, in the order of their names."""
+    if not folder.is_dir():
+        raise DataError(f"training data {folder} does not exist", hint=_HINT)
+    names = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
+    for name in filter(_is_image, names):
+        yield name, (folder / name).read_bytes
+
+
+def _zipped(file: Path) -> Iterator[_File]:
+    try:
+        archive = zipfile.ZipFile(file)
+        broken = archive.testzip()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"training data {file} is no zip: {error}", hint=_HINT) from error
+    if broken:
+        raise DataError(f"training data {file}: {broken} is damaged", hint="get the file again")
+    for name in filter(_is_image, sorted(archive.namelist())):
+        yield name, _reader(archive, name)
+
+
+def _reader(archive: zipfile.ZipFile, name: str) -> Callable[[], bytes]:
+    return lambda: archive.read(name)

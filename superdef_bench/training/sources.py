@@ -1,0 +1,29 @@
+"""What --data names: a dataset plugin, a folder or a zip."""
+
+from pathlib import Path
+from typing import cast
+
+from superdef_bench import api
+from superdef_bench.training.photographs import (
+    Photographs,
+    dataset_photographs,
+    read_photographs,
+)
+from superdef_bench.types import Dataset
+
+
+def is_plugin(data: str) -> bool:
+    """Return whether `data` is a dataset plugin's name; `./name` means the folder."""
+    return data in api.plugins().plugins["dataset"]
+
+
+def photographs_of(data: str, scale: int, *, least: int) -> Photographs:
+    """Return the photographs that `data` names, of a dataset plugin its training images.
+
+    Raises:
+        DataError: They are missing, too few, too small, or one cannot be read.
+    """
+    if not is_plugin(data):
+        return read_photographs(data, scale, least=least)
+    dataset = cast("Dataset", api.load_dataset(data, split="train"))
+    return dataset_photographs(dataset, scale, least=least)

@@ -1,0 +1,172 @@
+"""Train a super-resolution network on pairs of patches."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from superdef_bench.errors import ConfigError
+from superdef_bench.quality import psnr_y
+from superdef_bench.training.loop import Fit, History, fit_network
+from superdef_bench.training.photographs import Photographs
+from superdef_bench.training.schedule import Schedule, rate_of
+from superdef_bench.transform import resize
+
+Precision = Literal["auto", "float32", "bfloat16"]
+Network = Callable[[Tensor], Tensor]
+Loss = Callable[[Network, Tensor, Tensor, int], Tensor]
+
+_LARGEST = 192  # side of the middle of a small photograph that a validation restores
+
+
+@dataclass(frozen=True)
+class RestorationSettings:
+    """Hyper-parameters that all recipes of super-resolution share.
+
+    Args:
+        steps: Optimiser steps.
+        batch_size: Pairs per step.
+        patch: Side of a small patch in pixels.
+        lr: Peak learning rate of Adam.
+        schedule: Its shape.
+        average: Decay of the average of the weights that is kept; 0 keeps the last ones.
+        holdout: Photographs kept for validation, the last ones by name.
+        every: Steps between validations.
+        precision: `bfloat16` runs convolutions in it; `auto` does where the hardware has it.
+        seed: Seed of weights, patches and noise.
+
+    Raises:
+        ConfigError: One is out of its range.
+    """
+
+    steps: int
+    batch_size: int
+    patch: int
+    lr: float
+    schedule: Schedule
+    average: float
+    holdout: int
+    every: int
+    precision: Precision
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "patch", "holdout", "every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}", hint="take 1 or more")
+        if not self.lr > 0:
+            raise ConfigError(f"lr is {self.lr}", hint="take a number above 0")
+        if not 0 <= self.average < 1:
+            raise ConfigError(f"average is {self.average}", hint="take 0 up to below 1")
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}", hint="take 0 or more")
+
+
+def has_bfloat16(device: str) -> bool:
+    """Return whether `device` computes convolutions in bfloat16 faster than in float32."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def uses_bfloat16(device: str, precision: Precision) -> bool:
+    """Return what `precision` means on `device`."""
+    return has_bfloat16(device) if precision == "auto" else precision == "bfloat16"
+
+
+def autocast(device: str, precision: Precision) -> AbstractContextManager[None]:
+    """Return the context in which the network runs; images and losses stay in float32."""
+    wanted = uses_bfloat16(device, precision)
+    return torch.autocast(device.split(":")[0], torch.bfloat16, enabled=wanted)
+
+
+def pixel_loss(network: Network, small: Tensor, large: Tensor, step: int) -> Tensor:
+    """Return the mean absolute error, as EDSR and RCAN are trained."""
+    return (network(small) - large).abs().mean()
+
+
+def train_super_resolution(
+    network: nn.Module,
+    photographs: Photographs,
+    settings: RestorationSettings,
+    *,
+    loss: Loss = pixel_loss,
+    extra: Mapping[str, Any],
+    device: str,
+    checkpoint: Path,
+    resume: bool,
+) -> tuple[nn.Module, History]:
+    """Train `network`; return the one to use and the history of its validation.
+
+    Args:
+        network: Takes images `(N, 3, h, w)` in [0, 1]; has `scale`.
+        photographs: Those for training and, at the end, for validation.
+        settings: Hyper-parameters.
+        loss: Of the network in training precision, a batch, and the number of the step.
+        extra: What else a checkpoint must agree on.
+        device: Where to train.
+        checkpoint: File that holds the state.
+        resume: Go on from it.
+
+    Raises:
+        ConfigError: The patches do not fit.
+        DataError: See `fit_network`.
+    """
+    cut = len(photographs.large) - settings.holdout
+    if cut < 1:
+        raise ConfigError(
+            f"{settings.holdout} of {len(photographs.large)} photographs are held out",
+            hint="lower --holdout, or give more photographs",
+        )
+    train, held_out = photographs.part(0, cut), photographs.part(cut, cut + settings.holdout)
+    train.check_patch(settings.patch)
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lists no (device, memory_format)
+    learned = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(learned, lr=settings.lr)
+
+    def run(small: Tensor) -> Tensor:
+        with autocast(device, settings.precision):
+            out: Tensor = network(small)
+        return out.float()
+
+    def loss_of(step: int) -> Tensor:
+        seed = settings.seed * 1_000_003 + step
+        pairs = train.patches(settings.batch_size, settings.patch, seed)
+        small, large = (side.to(device, memory_format=torch.channels_last) for side in pairs)
+        return loss(run, small, large, step)
+
+    fit = Fit(
+        steps=settings.steps,
+        rate=rate_of(settings.schedule, settings.steps, settings.lr),
+        every=settings.every,
+        average=settings.average,
+        settings={**asdict(settings), **extra, "photographs": photographs.sha256},
+        checkpoint=checkpoint,
+        resume=resume,
+    )
+    return fit_network(fit, network, optimizer, loss_of, lambda best: measure(best, held_out))
+
+
+@torch.no_grad()
+def measure(network: nn.Module, photographs: Photographs) -> dict[str, float]:
+    """Return the mean PSNR in dB (luma) over photographs, and that of bicubic enlargement."""
+    scale, found = photographs.scale, list[Tensor]()
+    device = next(network.parameters()).device
+    for small, large in zip(photographs.small, photographs.large, strict=True):
+        top, left = (max(side - _LARGEST, 0) // 2 for side in small.shape[1:])
+        x = _cut(small, top, left, _LARGEST).to(device)
+        reference = _cut(large, scale * top, scale * left, scale * _LARGEST).to(device)
+        plain = resize(x, (reference.shape[-2], reference.shape[-1]))
+        both = torch.cat([network(x), plain]).clamp(0.0, 1.0)
+        found.append(psnr_y(both, reference, scale))
+    mine, bicubic = torch.stack(found).mean(dim=0).tolist()
+    return {"psnr": mine, "bicubic_psnr": bicubic}
+
+
+def _cut(image: Tensor, top: int, left: int, side: int) -> Tensor:
+    """Return a square of a uint8 image `(3, H, W)` as float `(1, 3, h, w)` in [0, 1]."""
+    return image[None, :, top : top + side, left : left + side].float() / 255
