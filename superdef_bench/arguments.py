@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from superdef_bench.errors import ConfigError
 from superdef_bench.suggest import did_you_mean
 
-_RESERVED = {"task", "data", "out", "device", "resume"}
+RESERVED: Set[str] = frozenset({"task", "data", "out", "device", "resume"})  # of every recipe
 _NONE: Set[str] = frozenset()
 
 
@@ -26,10 +26,10 @@ def check_keywords(function: Callable[..., Any], given: Mapping[str, Any], owner
     parameters = inspect.signature(function).parameters.values()
     named = [p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
     known = [p.name for p in named]
-    hints = _hints(function)
+    hints = hints_of(function)
     for name, value in given.items():
         if name in known:
-            _check_type(f"{name!r} of {owner}", value, hints.get(name, Any))
+            check_type(f"{name!r} of {owner}", value, hints.get(name, Any))
         elif not any(p.kind is p.VAR_KEYWORD for p in parameters):
             raise ConfigError(f"{owner} takes no argument {name!r}", hint=did_you_mean(name, known))
     for parameter in named:
@@ -40,15 +40,22 @@ def check_keywords(function: Callable[..., Any], given: Mapping[str, Any], owner
             )
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of the arguments of a function or class, as far as they resolve."""
     try:
         return get_type_hints(function.__init__ if isinstance(function, type) else function)  # type: ignore[misc]  # a class has one
     except (NameError, TypeError):  # names that only a checker sees
         return {}
 
 
-def _check_type(what: str, value: object, hint: Any) -> None:
-    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+def options_of(hint: Any) -> tuple[Any, ...]:
+    """Return the members of a union, or the annotation itself."""
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def check_type(what: str, value: object, hint: Any) -> None:
+    """Raise ConfigError unless `value` fits an annotation of plain types, unions and literals."""
+    options = options_of(hint)
     if not any(_fits(value, option) for option in options):
         shown = " or ".join(_shown(option) for option in options if option is not type(None))
         raise ConfigError(f"{what} is {value!r}", hint=f"it takes {shown}")
@@ -80,29 +87,37 @@ def settings(function: Callable[..., Any]) -> dict[str, Any]:
     return {
         name: parameter.default
         for name, parameter in inspect.signature(function).parameters.items()
-        if name not in _RESERVED and parameter.default is not parameter.empty
+        if name not in RESERVED and parameter.default is not parameter.empty
     }
 
 
-def parse_flags(function: Callable[..., Any], words: Sequence[str], owner: str) -> dict[str, Any]:
+def parse_flags(
+    function: Callable[..., Any], words: Sequence[str], owner: str, *, more: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the keyword arguments that `--name value` or `--name=value` words mean.
 
     Args:
         function: The train method of a recipe.
         words: What stands on the command line.
         owner: Who takes the flags, for messages.
+        more: Flags that the command itself takes, for a hint.
 
     Raises:
         ConfigError: A flag is unknown, lacks its value, or has one of the wrong type.
     """
-    found, others = split_flags(function, words, owner, reserved=_RESERVED)
+    found, others = split_flags(function, words, owner, reserved=RESERVED, more=more)
     if others:
         raise ConfigError(f"{owner} has no flag {others[0]!r}", hint="settings are --name value")
     return found
 
 
 def split_flags(
-    function: Callable[..., Any], words: Sequence[str], owner: str, *, reserved: Set[str] = _NONE
+    function: Callable[..., Any],
+    words: Sequence[str],
+    owner: str,
+    *,
+    reserved: Set[str] = _NONE,
+    more: Sequence[str] = (),
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the keyword arguments that flags mean, and the other words.
 
@@ -111,13 +126,14 @@ def split_flags(
         words: What stands on the command line.
         owner: Who takes the flags, for messages.
         reserved: Arguments that come from elsewhere.
+        more: Flags that the command itself takes, for a hint.
 
     Raises:
         ConfigError: A flag is unknown, lacks its value, or has one of the wrong type.
     """
     parameters = inspect.signature(function).parameters.values()
     named = [p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    hints = _hints(function)
+    hints = hints_of(function)
     known = {p.name: hints.get(p.name, str) for p in named if p.name not in reserved}
     flags = [f"--{name.replace('_', '-')}" for name in known]
     found: dict[str, Any] = {}
@@ -130,7 +146,9 @@ def split_flags(
             continue
         name = word.removeprefix("--").replace("-", "_")
         if not word.startswith("--") or name not in known:
-            raise ConfigError(f"{owner} has no flag {word!r}", hint=did_you_mean(word, flags))
+            raise ConfigError(
+                f"{owner} has no flag {word!r}", hint=did_you_mean(word, [*flags, *more])
+            )
         if known[name] is bool and not has_value:
             found[name] = True
             continue
@@ -141,7 +159,7 @@ def split_flags(
 
 
 def _convert(flag: str, text: str, hint: Any) -> Any:
-    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    options = options_of(hint)
     for option in options:
         if get_origin(option) is Literal:
             for value in get_args(option):

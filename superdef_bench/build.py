@@ -14,9 +14,9 @@ from superdef_bench.errors import ConfigError, ContractError, PluginError, Super
 from superdef_bench.fingerprint import fingerprint, sources, tensors
 from superdef_bench.plugins import Plugin, Registry
 from superdef_bench.progress import progress_bar
+from superdef_bench.tasks import check_classes, classify, make_task
 from superdef_bench.transform import InputTransform, Protected
 from superdef_bench.types import Attack, Dataset, Defense, Task
-from superdef_bench.weights import find_weights
 
 _PROBE = 8
 
@@ -41,9 +41,12 @@ def build(config: Config, registry: Registry, device: torch.device) -> Benchmark
         _attack(config, c, plugins[id(c)], built[id(c)], dataset) for c in config.attacks
     )
     model = model.eval().requires_grad_(False).to(device)  # no attack needs a weight's gradient
-    task = _task(config, dataset, model, plugins[id(config.model)])
+    plugin = plugins[id(config.model)]
+    resolved = _resolved(plugin, config.model)
+    task = make_task(dataset, model, config.model.name, plugin, resolved)
     bare = Protected((), model, seed=config.seed).eval()
-    _check_model(bare, dataset, task, device)
+    logits = classify(bare, dataset.load([0, 1])[0].to(device), task.model, task.dataset)
+    check_classes(logits, task.model, dataset)
     defenses: list[BuiltDefense] = []
     with progress_bar(len(config.defenses)) as bar:
         for choice in config.defenses:
@@ -121,51 +124,11 @@ def _check_goal(config: Config, name: str, attack: Attack, num_classes: int) -> 
             )
 
 
-def _task(config: Config, dataset: Dataset, model: nn.Module, plugin: Plugin) -> Task:
-    images, _ = dataset.load([0])
-    key = fingerprint(
-        "model",
-        _resolved(plugin, config.model),
-        sources(plugin.file),
-        tensors(model.state_dict()),
-    )
-    channels, height, width = images.shape[1:]
-    return Task(
-        dataset=dataset.name,
-        sha256=dataset.sha256,
-        num_classes=dataset.num_classes,
-        class_names=tuple(dataset.class_names),
-        input_shape=(channels, height, width),
-        model=config.model.name,
-        model_fingerprint=key,
-        loader=find_weights,
-    )
-
-
 def _check_topk(config: Config, num_classes: int) -> None:
     if config.topk >= num_classes:
         raise ConfigError(
             f"topk is {config.topk}, the dataset has {num_classes} classes",
             hint=f"take 1 to {num_classes - 1}",
-        )
-
-
-def _check_model(bare: Protected, dataset: Dataset, task: Task, device: torch.device) -> None:
-    images, _ = dataset.load([0, 1])
-    try:
-        with torch.no_grad():
-            logits = bare(images.to(device))
-    except Exception as error:
-        raise ConfigError(
-            f"model {task.model!r} cannot take the images {task.input_shape} of dataset "
-            f"{task.dataset!r}: {str(error).splitlines()[0]}",
-            hint="resizing and cropping belong to the dataset",
-        ) from error
-    if tuple(logits.shape) != (2, task.num_classes):
-        raise ConfigError(
-            f"model {task.model!r} has {logits.shape[-1]} classes, dataset {task.dataset!r} has "
-            f"{task.num_classes}",
-            hint="take a model that was trained for this dataset",
         )
 
 
@@ -206,10 +169,12 @@ def _defense(
         module = Protected((), module, stochastic=stochastic)
     protected = module.eval().requires_grad_(False).to(device)
     protected = protected.view("exact", seed=seed, stream=f"defense/{choice.name}")
-    suffix, seconds = _try(choice, protected, dataset, device)
+    size, seconds = _try(choice, protected, dataset, device)
+    qualifiers = [getattr(defense, "qualifier", "") for _, _, defense in parts]
+    said = ", ".join(filter(None, dict.fromkeys([*qualifiers, size])))
     resolved = [_resolved(plugin, stage) for plugin, stage, _ in parts]
     return BuiltDefense(
-        name=choice.name + suffix,
+        name=f"{choice.name} ({said})" if said else choice.name,
         protected=protected,
         arguments={"chain": resolved} if choice.chain else resolved[0],
         fingerprint=fingerprint(
@@ -236,14 +201,14 @@ def _try(
     """
     count = min(_PROBE, len(dataset.ids))
     images = dataset.load(range(count))[0].to(device)
-    suffix = ""
+    size = ""
     if any(stage.output == "resize_back" for stage in protected.transforms):
-        suffix = " (resize_back)"
+        size = "resize_back"
     with torch.no_grad():
         try:
             defended, again = protected.defend(images), protected.defend(images)
         except Exception:
-            return suffix, 0.0
+            return size, 0.0
         resized = defended.shape[-2:] != images.shape[-2:]
         if not protected.stochastic and not _same(defended, again):
             raise ContractError(
@@ -259,13 +224,13 @@ def _try(
             seconds = (time.perf_counter() - start) / count
         except Exception as error:
             if not resized:
-                return suffix, 0.0
+                return size, 0.0
             raise ConfigError(
                 f"defense {choice.name!r} gives {defended.shape[-1]}x{defended.shape[-2]} images, "
                 f"which the classifier refuses: {str(error).splitlines()[0]}",
                 hint='set output = "resize_back"',
             ) from error
-    return " (native)" if resized else suffix, seconds
+    return "native" if resized else size, seconds
 
 
 def _same(first: Tensor, second: Tensor) -> bool:

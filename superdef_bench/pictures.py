@@ -38,7 +38,9 @@ def read_picture(path: Path, content: bytes | None = None) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path if content is None else io.BytesIO(content), formats=_FORMATS) as opened:
+            with Image.open(
+                path if content is None else io.BytesIO(content), formats=_FORMATS
+            ) as opened:
                 refusal = _refusal(opened)
                 picture = None if refusal else opened.convert(_mode(opened))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from skimage.restoration import denoise_wavelet
 from torch import Tensor
 
 from superdef_bench import ConfigError, InputTransform, Random, load_defense
-from superdef_bench.nn import wavelet_denoise
-from superdef_bench.nn.wavelet import default_levels
 from superdef_bench.toy import toy_images
 
 
@@ -24,49 +21,6 @@ def transform(name: str, x: Tensor, **arguments: object) -> Tensor:
 def noisy(size: int = 32, channels: int = 3) -> Tensor:
     x, ids = toy_images(4, channels, size)
     return (x + 0.05 * Random(0, "noise", ids).normal(*x.shape[1:])).clamp(0, 1)
-
-
-@pytest.mark.parametrize("size", [32, 33, 64, 299])
-@pytest.mark.parametrize("sigma", [0.01, 0.04, 0.1])
-def test_wavelet_equals_scikit_image(size: int, sigma: float) -> None:
-    x = noisy(size)
-    ours = wavelet_denoise(x, sigma=sigma).permute(0, 2, 3, 1).numpy()
-    for image, restored in zip(x, ours, strict=True):
-        expected = denoise_wavelet(
-            image.permute(1, 2, 0).double().numpy(),
-            sigma=sigma,
-            mode="soft",
-            method="BayesShrink",
-            convert2ycbcr=True,
-            rescale_sigma=True,
-            channel_axis=-1,
-        )
-        assert np.abs(restored - expected.clip(0, 1)).max() < 1e-4
-
-
-def test_wavelet_equals_scikit_image_on_one_channel() -> None:
-    x = noisy(28, 1)
-    for image, restored in zip(x, wavelet_denoise(x, sigma=0.04), strict=True):
-        expected = denoise_wavelet(
-            image[0].double().numpy(), sigma=0.04, method="BayesShrink", mode="soft"
-        )
-        assert np.abs(restored[0].numpy() - expected.clip(0, 1)).max() < 1e-4
-
-
-def test_wavelet_takes_the_levels_of_the_paper() -> None:
-    levels = [default_levels(size, size, "db1") for size in (32, 224, 299)]
-    assert levels == [2, 4, 5]
-
-
-def test_wavelet_removes_most_noise_when_told_its_true_level() -> None:
-    clean, ids = toy_images(4)
-    disturbed = clean + 0.05 * Random(0, "noise", ids).normal(*clean.shape[1:])
-    left = {
-        sigma: float((wavelet_denoise(disturbed, sigma=sigma) - clean).square().mean())
-        for sigma in (0.01, 0.03, 0.05, 0.07)
-    }
-    assert min(left, key=lambda sigma: left[sigma]) == 0.05
-    assert left[0.05] < 0.7 * float((disturbed - clean).square().mean())
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -1,13 +1,9 @@
 """JPEG compression."""
 
-import io
-
-import numpy as np
-import torch
-from PIL import Image
 from torch import Tensor
 
 from superdef_bench import InputTransform, hookimpl
+from superdef_bench.nn import jpeg_round_trip
 
 
 class Jpeg(InputTransform):
@@ -29,17 +25,7 @@ class Jpeg(InputTransform):
         self.quality = quality
 
     def transform(self, x: Tensor) -> Tensor:
-        pixels = (x * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-        restored = np.stack([self._round_trip(image) for image in pixels])
-        images = torch.from_numpy(restored).to(x.device)
-        return images.permute(0, 3, 1, 2).to(x.dtype).contiguous() / 255
-
-    def _round_trip(self, pixels: np.ndarray) -> np.ndarray:
-        grey = pixels.shape[2] == 1
-        file = io.BytesIO()
-        Image.fromarray(pixels[..., 0] if grey else pixels).save(file, "JPEG", quality=self.quality)
-        restored = np.asarray(Image.open(file))
-        return restored[..., None] if grey else restored
+        return jpeg_round_trip(x, self.quality)
 
 
 @hookimpl

@@ -1,6 +1,5 @@
 """Wavelet denoising."""
 
-import pywt
 from torch import Tensor
 
 from superdef_bench import InputTransform, hookimpl
@@ -18,6 +17,8 @@ class WaveletDenoise(InputTransform):
     """
 
     def __init__(self, *, sigma: float = 0.04, wavelet: str = "db1", levels: int = 0) -> None:
+        import pywt
+
         super().__init__()
         if sigma <= 0:
             raise ValueError(f"sigma is {sigma}, take a number above 0")

@@ -8,7 +8,6 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from superdef_bench import DataError, data_directory, hookimpl
-from superdef_bench.autoattack import install_alias
 from superdef_bench.pretrained import check_name, guarded, read_checkpoint
 
 _LEAST = 0.9  # of the parameters must come from the file; some models fold or add a few
@@ -33,6 +32,8 @@ def robustbench_model(
         ConfigError: The zoo has no such model.
         DataError: The download fails, or the file is damaged, code, or of another architecture.
     """
+    from superdef_bench.autoattack import install_alias
+
     install_alias()
     with guarded():
         from robustbench.model_zoo import model_dicts

@@ -1,70 +1,27 @@
-"""Train EDSR and RCAN on photographs."""
+"""Train super-resolution on photographs alone: EDSR, RCAN, and the SuperDef student as control."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from superdef_bench import Task, hookimpl
-from superdef_bench.nn import architecture, build_network
 from superdef_bench.training import (
     Precision,
+    Restoration,
     RestorationSettings,
     Schedule,
-    photographs_of,
-    save_network,
-    train_super_resolution,
+    described,
 )
 
 
-def _train(
-    network: str,
-    size: str,
-    scale: int,
-    settings: RestorationSettings,
-    *,
-    data: str,
-    out: Path,
-    device: str,
-    resume: bool,
-) -> Sequence[Path]:
-    described = architecture(network, size, scale)
-    kind = network.lower()
-    name = f"{kind}_{size}_x{scale}"
-    torch.manual_seed(settings.seed)
-    model = build_network(described)
-    photographs = photographs_of(data, scale, least=settings.holdout + 1)
-    best, history = train_super_resolution(
-        model,
-        photographs,
-        settings,
-        extra={"network": described},
-        device=device,
-        checkpoint=out / f"{name}.checkpoint.safetensors",
-        resume=resume,
-    )
-    return save_network(
-        out,
-        name,
-        kind,
-        best,
-        settings,
-        architecture=described,
-        photographs=photographs,
-        history=history,
-        extra={},
-        device=device,
-    )
-
-
-class EdsrRecipe:
-    """EDSR (Lim et al., CVPRW 2017) on pairs of patches: L1, flips and turns, Adam.
-
-    The small patches are bicubic (a = -0.5, antialiased), rounded to 8 bits.
-    """
+class _PixelRecipe:
+    """What the three share: mean absolute error on pairs of patches, Adam, flips and turns."""
 
     data = "data/bsds500"
+    network: str
+    kind: str
+    size: str
+    suffix = ""
 
     def train(
         self,
@@ -74,7 +31,7 @@ class EdsrRecipe:
         out: Path,
         device: str,
         resume: bool,
-        size: str = "16x64",
+        size: str = "",
         scale: int = 2,
         steps: int = 8000,
         batch_size: int = 16,
@@ -89,23 +46,25 @@ class EdsrRecipe:
     ) -> Sequence[Path]:
         """Train on a folder or a zip of photographs, or on the images of a dataset plugin.
 
+        The small patches are bicubic (a = -0.5, antialiased), rounded to 8 bits.
+
         Args:
             task: Not used.
             data: Folder, zip, or name of a dataset plugin.
             out: Folder for the checkpoint and the weights.
             device: Where to train.
             resume: Go on from the checkpoint in `out`.
-            size: Blocks x features; 16x64 is the baseline, 32x256 the large network.
+            size: Numbers with an x between them; empty for the size named above.
             scale: 2, 3 or 4.
             steps: Optimiser steps.
             batch_size: Pairs of patches per step.
             patch: Side of a small patch in pixels.
             lr: Peak learning rate of Adam.
-            schedule: one_cycle or cosine.
+            schedule: Shape of the learning rate over the steps.
             average: Decay of the average of the weights that is kept; 0 keeps the last ones.
             holdout: Photographs kept for validation, the last ones by name.
             every: Steps between validations.
-            precision: auto, float32 or bfloat16; auto takes bfloat16 where the hardware has it.
+            precision: auto takes bfloat16 where the hardware is made for it.
             seed: Seed of weights and patches.
 
         Returns:
@@ -114,72 +73,47 @@ class EdsrRecipe:
         settings = RestorationSettings(
             steps, batch_size, patch, lr, schedule, average, holdout, every, precision, seed
         )
-        return _train(
-            "EDSR", size, scale, settings, data=data, out=out, device=device, resume=resume
-        )
+        size = size or self.size
+        return Restoration(
+            kind=self.kind,
+            name=f"{self.kind.removesuffix(self.suffix)}_{size}_x{scale}{self.suffix}",
+            architecture=described(self.network, size, scale),
+            settings=settings,
+            data=data,
+            out=out,
+            device=device,
+            resume=resume,
+        ).train()
 
 
-class RcanRecipe:
-    """RCAN (Zhang et al., ECCV 2018), the teacher, on pairs of patches: L1, Adam.
+class EdsrRecipe(_PixelRecipe):
+    """EDSR (Lim et al., CVPRW 2017).
 
-    The small patches are bicubic (a = -0.5, antialiased), rounded to 8 bits.
+    Its size is blocks x features: 16x64, the published baseline; 32x256 is the large network.
     """
 
-    data = "data/bsds500"
+    network, kind, size = "EDSR", "edsr", "16x64"
 
-    def train(
-        self,
-        task: Task | None,
-        *,
-        data: str,
-        out: Path,
-        device: str,
-        resume: bool,
-        size: str = "4x4x32",
-        scale: int = 2,
-        steps: int = 8000,
-        batch_size: int = 16,
-        patch: int = 32,
-        lr: float = 1e-3,
-        schedule: Schedule = "one_cycle",
-        average: float = 0.999,
-        holdout: int = 10,
-        every: int = 1000,
-        precision: Precision = "auto",
-        seed: int = 0,
-    ) -> Sequence[Path]:
-        """Train on a folder or a zip of photographs, or on the images of a dataset plugin.
 
-        Args:
-            task: Not used.
-            data: Folder, zip, or name of a dataset plugin.
-            out: Folder for the checkpoint and the weights.
-            device: Where to train.
-            resume: Go on from the checkpoint in `out`.
-            size: Groups x blocks x features; 10x20x64 as published, too large for a CPU.
-            scale: 2, 3 or 4.
-            steps: Optimiser steps.
-            batch_size: Pairs of patches per step.
-            patch: Side of a small patch in pixels.
-            lr: Peak learning rate of Adam.
-            schedule: one_cycle or cosine.
-            average: Decay of the average of the weights that is kept; 0 keeps the last ones.
-            holdout: Photographs kept for validation, the last ones by name.
-            every: Steps between validations.
-            precision: auto, float32 or bfloat16; auto takes bfloat16 where the hardware has it.
-            seed: Seed of weights and patches.
+class RcanRecipe(_PixelRecipe):
+    """RCAN (Zhang et al., ECCV 2018), the teacher of SuperDef.
 
-        Returns:
-            The weights (safetensors) and their provenance (JSON).
-        """
-        settings = RestorationSettings(
-            steps, batch_size, patch, lr, schedule, average, holdout, every, precision, seed
-        )
-        return _train(
-            "RCAN", size, scale, settings, data=data, out=out, device=device, resume=resume
-        )
+    Its size is groups x blocks x features: 4x4x32, for a CPU; 10x20x64 is the published network.
+    """
+
+    network, kind, size = "RCAN", "rcan", "4x4x32"
+
+
+class SuperDefNoKdRecipe(_PixelRecipe):
+    """The SuperDef student without its teacher, the control of every table.
+
+    Network, patches and steps are those of the recipe superdef. Its size is layers x features,
+    8x48; three numbers mean an RCAN of groups x blocks x features, such as 10x6x64.
+    """
+
+    network, kind, size, suffix = "SuperDef", "superdef_no_kd", "8x48", "_no_kd"
 
 
 @hookimpl
 def register_recipes() -> dict[str, Callable[[], Any]]:
-    return {"edsr": EdsrRecipe, "rcan": RcanRecipe}
+    return {"edsr": EdsrRecipe, "rcan": RcanRecipe, "superdef_no_kd": SuperDefNoKdRecipe}

@@ -1,10 +1,11 @@
 """Commands that put one plugin to work: train by a recipe, apply a defense."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from superdef_bench.cli.flags import CommandOfDefense, CommandOfRecipe
 from superdef_bench.cli.root import (
     DataDirectory,
     Device,
@@ -15,13 +16,30 @@ from superdef_bench.cli.root import (
     registry_of,
 )
 
+_FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True}  # the plugin's own
 
-@app.command("train", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+
+@app.command("train", cls=CommandOfRecipe, context_settings=_FLAGS)
 def train_command(
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="Recipe; see: superdef-bench list recipe.")],
-    data: Annotated[str, typer.Option(help="Dataset plugin to train on.")] = "signs",
-    device: Device = "auto",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Dataset plugin, or a folder (for super-resolution also a zip) of images; by "
+            "default the recipe's own.",
+            metavar="NAME|DIR",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Classifier that the recipe works for, where it needs one."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="File of settings, such as steps = 200; flags win.", metavar="TOML"),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; by default auto.")] = None,
     data_dir: DataDirectory = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     plugins_dir: Directories = None,
@@ -31,22 +49,26 @@ def train_command(
 ) -> None:
     """Train weights by a recipe; its own settings are flags, such as --epochs 3.
 
-    All of them: superdef-bench list recipe --json.
+    superdef-bench train RECIPE --help shows those of a recipe.
     """
-    from superdef_bench.arguments import parse_flags
-    from superdef_bench.benchmark import choose_device
+    from superdef_bench.recipes import Choices, train_words
 
     keep_data_in(data_dir)
-    plugin = registry_of(plugins_dir).get("recipe", recipe)
-    train: Any = plugin.build().train
-    settings = parse_flags(train, context.args, f"recipe {recipe!r}")
-    folder = out or Path("runs") / f"train-{recipe}"
-    where = str(choose_device(device))
-    for path in train(None, data=data, out=folder, device=where, resume=resume, **settings):
+    registry = registry_of(plugins_dir)
+    files = train_words(
+        registry.get("recipe", recipe),
+        context.args,
+        Choices(data, model, device),
+        config=config,
+        out=out or Path("runs") / f"train-{recipe}",
+        resume=resume,
+        registry=registry,
+    )
+    for path in files:
         print(path)
 
 
-@app.command("apply", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command("apply", cls=CommandOfDefense, context_settings=_FLAGS)
 def apply_command(
     defense: Annotated[str, typer.Argument(help="Input transform.")],
     image: Annotated[
@@ -60,7 +82,7 @@ def apply_command(
 ) -> None:
     """Run one defense on images, to PNG; its arguments are flags, such as --quality 30.
 
-    All of them: superdef-bench list defense --json.
+    superdef-bench apply DEFENSE --help shows those of a defense.
     """
     from superdef_bench.apply import apply_words
     from superdef_bench.benchmark import choose_device

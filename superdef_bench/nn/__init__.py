@@ -2,17 +2,25 @@
 
 from superdef_bench.nn.catalogue import architecture, build_network
 from superdef_bench.nn.edsr import EDSR
+from superdef_bench.nn.jpeg import jpeg_round_trip
+from superdef_bench.nn.precision import Dtype
 from superdef_bench.nn.rcan import RCAN
 from superdef_bench.nn.resnet import ResNet
+from superdef_bench.nn.restoration import Denoise, SuperResolution, load_network
 from superdef_bench.nn.superdef import SuperDef
 from superdef_bench.nn.wavelet import wavelet_denoise
 
 __all__ = [
     "EDSR",
     "RCAN",
+    "Denoise",
+    "Dtype",
     "ResNet",
     "SuperDef",
+    "SuperResolution",
     "architecture",
     "build_network",
+    "jpeg_round_trip",
+    "load_network",
     "wavelet_denoise",
 ]

@@ -74,7 +74,9 @@ class Restorer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images `(N, 3, H, W)` in [0, 1] to `(N, 3, scale H, scale W)`, not clipped."""
-        shallow = self.head(self.subtract_mean(x * LEVELS))
+        centred = self.subtract_mean(x * LEVELS)
+        # Convolutions may be of lower precision than the images.
+        shallow = self.head(centred.to(self.head.weight.dtype))
         deep = self.body(shallow) + shallow
-        out: Tensor = self.add_mean(self.tail(self.upsampler(deep)))
+        out: Tensor = self.add_mean(self.tail(self.upsampler(deep)).to(x.dtype))
         return out / LEVELS

@@ -115,7 +115,7 @@ class SuperDef(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images `(N, 3, H, W)` in [0, 1] to `(N, 3, scale H, scale W)`, not clipped."""
-        features = x
+        features = x.to(self.tail.weight.dtype)  # convolutions may be of lower precision
         for conv in self.body:
             features = conv(features).relu()
         detail = functional.pixel_shuffle(self.tail(features), self.scale)

@@ -12,6 +12,7 @@ _FROM_RGB = (
     (112.0 / 255, -93.786 / 255, -18.214 / 255),
 )
 _FLOOR = 1e-12
+_ROUNDING = 1e-5  # restored values beyond [0, 1] by no more than this are on the border
 
 
 def default_levels(height: int, width: int, wavelet: str) -> int:
@@ -26,6 +27,16 @@ def _shrink(details: Tensor, variance: Tensor) -> Tensor:
     signal = details.square().mean(dim=(-2, -1), keepdim=True) - variance
     threshold = variance / signal.clamp_min(_FLOOR).sqrt()
     return details.sign() * (details.abs() - threshold).clamp_min(0.0)
+
+
+def _clip(x: Tensor) -> Tensor:
+    """Clip to [0, 1]; the border has a gradient, and rounding does not put a value beyond it.
+
+    White would come back as 1 plus the last bit, and lose the gradient that it has.
+    """
+    clipped = x.clamp(0.0, 1.0)
+    beyond = (x - clipped).abs() > _ROUNDING
+    return torch.where(beyond, clipped, x + (clipped - x).detach())
 
 
 def wavelet_denoise(
@@ -58,4 +69,4 @@ def wavelet_denoise(
     coefficients: Any = (approximation, *shrunk)
     restored = waverec2(coefficients, wavelet)[..., :height, :width]
     inverse = torch.linalg.inv(matrix.double()).to(x.dtype)
-    return torch.einsum("ck,nkhw->nchw", inverse, restored).clamp(0.0, 1.0)
+    return _clip(torch.einsum("ck,nkhw->nchw", inverse, restored))

@@ -1,11 +1,15 @@
 """What training recipes share."""
 
-from superdef_bench.training.artefact import save_network
+from superdef_bench.fields import parse_eps
+from superdef_bench.training.adversarial import Adversary
+from superdef_bench.training.artefact import Restoration, described
 from superdef_bench.training.checkpoint import load_checkpoint, save_checkpoint
-from superdef_bench.training.classifier import Settings, measure, read_all, train_classifier
+from superdef_bench.training.classifier import Settings, measure, train_classifier
+from superdef_bench.training.distillation import Distillation, DistilledRestoration
 from superdef_bench.training.loop import Fit, fit_network
+from superdef_bench.training.queries import Queries
 from superdef_bench.training.schedule import Schedule, cosine, one_cycle, rate_of
-from superdef_bench.training.sources import photographs_of
+from superdef_bench.training.splits import read_all, splits_of
 from superdef_bench.training.super_resolution import (
     Precision,
     RestorationSettings,
@@ -13,21 +17,27 @@ from superdef_bench.training.super_resolution import (
 )
 
 __all__ = [
+    "Adversary",
+    "Distillation",
+    "DistilledRestoration",
     "Fit",
     "Precision",
+    "Queries",
+    "Restoration",
     "RestorationSettings",
     "Schedule",
     "Settings",
     "cosine",
+    "described",
     "fit_network",
     "load_checkpoint",
     "measure",
     "one_cycle",
-    "photographs_of",
+    "parse_eps",
     "rate_of",
     "read_all",
     "save_checkpoint",
-    "save_network",
+    "splits_of",
     "train_classifier",
     "train_super_resolution",
 ]

@@ -2,27 +2,43 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from superdef_bench.errors import ConfigError, DataError
-from superdef_bench.progress import Bar, progress_bar
-from superdef_bench.training.checkpoint import load_checkpoint, save_checkpoint
-from superdef_bench.training.schedule import one_cycle
+from superdef_bench.training.adversarial import Adversary
+from superdef_bench.training.loop import Fit, fit_network
+from superdef_bench.training.schedule import rate_of
+from superdef_bench.training.splits import at_once, read_all
+from superdef_bench.training.super_resolution import autocast
 from superdef_bench.transform import resize
 from superdef_bench.types import Dataset
 
 MODES = ("nearest", "bilinear", "bicubic")
-_LOAD = 1000
+_AT_ONCE = 250
+_ATTACKED = 250  # validation images that are attacked after every epoch
+_MEASURED = 500  # images that are attacked in the end
 
 
 @dataclass(frozen=True)
 class Settings:
     """Hyper-parameters of the classifier recipe.
+
+    Args:
+        epochs: Passes over the training images.
+        batch_size: Images per step.
+        lr: Peak learning rate.
+        momentum: Nesterov momentum.
+        weight_decay: L2 penalty.
+        label_smoothing: Share of the label spread over all classes.
+        seed: Seed of order and noise.
+        precision: `bfloat16` runs convolutions in it, those of the attack too.
+        adversary: Makes the images to train on; None for clean ones.
 
     Raises:
         ConfigError: One is out of its range.
@@ -35,6 +51,8 @@ class Settings:
     weight_decay: float
     label_smoothing: float
     seed: int
+    precision: Literal["float32", "bfloat16"] = "float32"
+    adversary: Adversary | None = None
 
     def __post_init__(self) -> None:
         limits = {
@@ -51,18 +69,15 @@ class Settings:
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"label_smoothing is {self.label_smoothing}", hint="take 0 to 1")
 
-
-def read_all(dataset: Dataset) -> tuple[Tensor, Tensor]:
-    """Return all images as uint8 `(N, C, H, W)` and labels `(N,)`."""
-    images, labels, total = [], [], len(dataset.ids)
-    with progress_bar(total) as bar:
-        for start in range(0, total, _LOAD):
-            x, y = dataset.load(range(start, min(start + _LOAD, total)))
-            images.append((x * 255).round().byte())
-            labels.append(y)
-            bar.show(f"reading {dataset.name} {dataset.split}", f"{start + len(x)}/{total} images")
-            bar.advance(len(x))
-    return torch.cat(images), torch.cat(labels)
+    @property
+    def flags(self) -> dict[str, Any]:
+        """The settings as the command line has them, those of an attack where there is one."""
+        flags = asdict(self)
+        attack = flags.pop("adversary")
+        if attack:
+            named = {"attack": "adversarial", "eps": "eps", "steps": "attack_steps"}
+            flags |= {named[name]: value for name, value in attack.items()}
+        return flags
 
 
 def enlarge(x: Tensor, mode: str) -> Tensor:
@@ -76,50 +91,38 @@ def enlarge(x: Tensor, mode: str) -> Tensor:
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor, *, mode: str = "") -> float:
     """Return the share of uint8 images that `model` gets right, enlarged if a mode is named."""
     device = next(model.parameters()).device
-    right = 0
-    for x, y in zip(images.split(250), labels.split(250), strict=True):
+    right, size = 0, at_once(images[0], _AT_ONCE)
+    for x, y in zip(images.split(size), labels.split(size), strict=True):
         x = x.to(device).float() / 255
         x = enlarge(x, mode) if mode else x
         right += int((model(x).argmax(1) == y.to(device)).sum())
     return right / len(labels)
 
 
-def _epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    data: tuple[Tensor, Tensor],
-    settings: Settings,
-    epoch: int,
-    bar: Bar,
-) -> float:
-    """Run one epoch and return its mean loss; half of each batch is enlarged."""
-    images, labels = data
-    device = next(model.parameters()).device
-    # Order and modes come from (seed, epoch) alone: a resumed run draws the same.
-    generator = torch.Generator().manual_seed(settings.seed * 100_003 + epoch)
-    size = settings.batch_size
-    order = torch.randperm(len(labels), generator=generator)
-    batches = order[: len(order) // size * size].split(size)
-    total, loss_sum = settings.epochs * len(batches), torch.zeros((), device=device)
-    for number, batch in enumerate(batches):
-        step = epoch * len(batches) + number
-        for group in optimizer.param_groups:
-            group["lr"] = one_cycle(step, total, settings.lr)
-        x, y = images[batch].to(device).float() / 255, labels[batch].to(device)
-        half = size // 2
-        mode = MODES[int(torch.randint(len(MODES), (), generator=generator))]
-        losses = [
-            functional.cross_entropy(model(x), y, label_smoothing=settings.label_smoothing)
-            for x, y in ((x[:half], y[:half]), (enlarge(x[half:], mode), y[half:]))
-        ]
-        loss = (losses[0] + losses[1]) / 2
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        loss_sum += loss.detach()
-        bar.advance(size)
-        bar.show("training", f"epoch {epoch + 1}/{settings.epochs}, step {step + 1}/{total}")
-    return float(loss_sum / len(batches))
+class _Draws:
+    """Which images a step sees, and how half of them are enlarged."""
+
+    def __init__(self, images: int, settings: Settings) -> None:
+        self.batches = images // settings.batch_size
+        self._images, self._settings, self._epoch = images, settings, -1
+        self._order: list[Tensor] = []
+        self._modes: list[str] = []
+
+    def __call__(self, step: int) -> tuple[Tensor, str]:
+        """Return the places of the images, int64 `(batch_size,)`, and the interpolation."""
+        epoch, number = divmod(step, self.batches)
+        if epoch != self._epoch:
+            self._draw(epoch)
+        return self._order[number], self._modes[number]
+
+    def _draw(self, epoch: int) -> None:
+        # From (seed, epoch) alone: a resumed run draws the same.
+        generator = torch.Generator().manual_seed(self._settings.seed * 100_003 + epoch)
+        order = torch.randperm(self._images, generator=generator)
+        self._order = list(order.split(self._settings.batch_size))
+        chosen = [torch.randint(len(MODES), (), generator=generator) for _ in range(self.batches)]
+        self._modes = [MODES[int(mode)] for mode in chosen]
+        self._epoch = epoch
 
 
 def train_classifier(
@@ -128,20 +131,31 @@ def train_classifier(
     validation: Dataset,
     settings: Settings,
     *,
+    extra: Mapping[str, Any],
     checkpoint: Path,
     resume: bool,
 ) -> Mapping[str, Any]:
     """Train `model` in place with SGD and a one-cycle schedule; return its metrics.
 
-    A checkpoint is written after every epoch; `resume` goes on from it bit for bit on a CPU.
+    Half of each batch is enlarged. With an adversary each half is attacked at the size that the
+    network sees.
+
+    Args:
+        model: Classifier of images of any size.
+        train: Images to train on.
+        validation: Images to measure on after every epoch.
+        settings: Hyper-parameters.
+        extra: What else a checkpoint must agree on.
+        checkpoint: File that holds the state.
+        resume: Go on from it, bit for bit on a CPU.
 
     Raises:
-        DataError: The data is smaller than a batch, the loss is not finite, or the checkpoint
-            cannot be used.
+        DataError: The data is smaller than a batch; see also `fit_network`.
     """
-    if len(train.ids) < settings.batch_size:
+    size, attack = settings.batch_size, settings.adversary
+    if len(train.ids) < size:
         raise DataError(
-            f"{len(train.ids)} training images are fewer than a batch of {settings.batch_size}",
+            f"{len(train.ids)} training images are fewer than a batch of {size}",
             hint="give more images or a smaller --batch-size",
         )
     optimizer = torch.optim.SGD(
@@ -151,29 +165,66 @@ def train_classifier(
         weight_decay=settings.weight_decay,
         nesterov=settings.momentum > 0,
     )
-    first, history = 0, list[dict[str, float]]()
-    if resume and checkpoint.exists():
-        numbers = load_checkpoint(checkpoint, model, optimizer, asdict(settings))
-        first, history = numbers["epoch"], numbers["history"]
-    data, held_out = read_all(train), read_all(validation)
-    with progress_bar(len(train.ids) * (settings.epochs - first)) as bar:
-        for epoch in range(first, settings.epochs):
-            loss = _epoch(model.train(), optimizer, data, settings, epoch, bar)
-            if not torch.isfinite(torch.tensor(loss)):
-                raise DataError(
-                    f"the loss of epoch {epoch + 1} is {loss}",
-                    hint=f"lower --lr; {checkpoint} still holds the epoch before",
-                )
-            history.append({"loss": loss, "validation": accuracy(model.eval(), *held_out)})
-            numbers = {"settings": asdict(settings), "epoch": epoch + 1, "history": history}
-            save_checkpoint(checkpoint, model, optimizer, numbers)
-    return {"history": history, **measure(model, held_out)}
+    device = next(model.parameters()).device
+    (images, labels), held_out = read_all(train), read_all(validation)
+    draws = _Draws(len(labels), settings)
+
+    def loss_of(step: int) -> Tensor:
+        batch, mode = draws(step)
+        x, y = images[batch].to(device).float() / 255, labels[batch].to(device)
+        half = size // 2
+        halves = ((x[:half], y[:half]), (enlarge(x[half:], mode), y[half:]))
+        losses = []
+        for place, (part, truth) in enumerate(halves):
+            seed = 2 * (settings.seed * 1_000_003 + step) + place
+            with autocast(device.type, settings.precision):
+                shown = attack.examples(model, part, truth, seed) if attack else part
+                logits = model(shown).float()
+            losses.append(
+                functional.cross_entropy(logits, truth, label_smoothing=settings.label_smoothing)
+            )
+        return (losses[0] + losses[1]) / 2
+
+    steps = settings.epochs * draws.batches
+    fit = Fit(
+        steps=steps,
+        rate=rate_of("one_cycle", steps, settings.lr),
+        every=draws.batches,
+        average=0.0,
+        settings={**settings.flags, **extra, "train": train.sha256},
+        checkpoint=checkpoint,
+        resume=resume,
+    )
+    validate = partial(_validate, data=held_out, adversary=attack)
+    _, history = fit_network(fit, model, optimizer, loss_of, validate)
+    return {"history": history, **measure(model, held_out, attack)}
 
 
-def measure(model: nn.Module, data: tuple[Tensor, Tensor]) -> dict[str, float]:
-    """Return the accuracy at the native size and at twice the size by each interpolation."""
+def _validate(
+    model: nn.Module, data: tuple[Tensor, Tensor], adversary: Adversary | None
+) -> dict[str, float]:
+    return {"accuracy": accuracy(model, *data), **_attacked(model, data, adversary, _ATTACKED)}
+
+
+def _attacked(
+    model: nn.Module, data: tuple[Tensor, Tensor], adversary: Adversary | None, count: int
+) -> dict[str, float]:
+    if adversary is None:
+        return {}
+    images, labels = (part[:count] for part in data)
+    return {"adversarial_accuracy": adversary.accuracy(model, images, labels)}
+
+
+def measure(
+    model: nn.Module, data: tuple[Tensor, Tensor], adversary: Adversary | None = None
+) -> dict[str, float]:
+    """Return the accuracy at the native size and at twice the size by each interpolation.
+
+    With an adversary also `adversarial_accuracy`, of the first 500 images under attack.
+    """
     model.eval()
     return {
         "accuracy": accuracy(model, *data),
         **{f"accuracy_x2_{mode}": accuracy(model, *data, mode=mode) for mode in MODES},
+        **_attacked(model, data, adversary, _MEASURED),
     }

@@ -3,7 +3,7 @@
 import hashlib
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -40,11 +40,23 @@ class Photographs:
     small: Sequence[Tensor]
     scale: int
 
-    def part(self, first: int, last: int) -> "Photographs":
-        """Return some of them, with the hash of all."""
-        return Photographs(
-            self.name, self.sha256, self.large[first:last], self.small[first:last], self.scale
+    def split(self, holdout: int) -> tuple["Photographs", "Photographs"]:
+        """Return all but the last `holdout`, and those; both with the hash of all.
+
+        Raises:
+            ConfigError: None would be left.
+        """
+        cut = len(self.large) - holdout
+        if cut < 1:
+            raise ConfigError(
+                f"{holdout} of {len(self.large)} photographs are held out",
+                hint="lower --holdout, or give more photographs",
+            )
+        first, last = (
+            replace(self, large=self.large[part], small=self.small[part])
+            for part in (slice(None, cut), slice(cut, None))
         )
+        return first, last
 
     @cached_property
     def _weights(self) -> Tensor:

@@ -1,6 +1,5 @@
 """What --data names: a dataset plugin, a folder or a zip."""
 
-from pathlib import Path
 from typing import cast
 
 from superdef_bench import api
@@ -9,7 +8,6 @@ from superdef_bench.training.photographs import (
     dataset_photographs,
     read_photographs,
 )
-from superdef_bench.types import Dataset
 
 
 def is_plugin(data: str) -> bool:
@@ -25,5 +23,4 @@ def photographs_of(data: str, scale: int, *, least: int) -> Photographs:
     """
     if not is_plugin(data):
         return read_photographs(data, scale, least=least)
-    dataset = cast("Dataset", api.load_dataset(data, split="train"))
-    return dataset_photographs(dataset, scale, least=least)
+    return dataset_photographs(api.load_dataset(data, split="train"), scale, least=least)

@@ -1,6 +1,6 @@
 """Train a super-resolution network on pairs of patches."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ from superdef_bench.transform import resize
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Network = Callable[[Tensor], Tensor]
-Loss = Callable[[Network, Tensor, Tensor, int], Tensor]
+Loss = Callable[..., Tensor]
+Draw = Callable[[int], Sequence[Tensor]]
 
 _LARGEST = 192  # side of the middle of a small photograph that a validation restores
 
@@ -84,7 +85,7 @@ def autocast(device: str, precision: Precision) -> AbstractContextManager[None]:
     return torch.autocast(device.split(":")[0], torch.bfloat16, enabled=wanted)
 
 
-def pixel_loss(network: Network, small: Tensor, large: Tensor, step: int) -> Tensor:
+def pixel_loss(network: Network, step: int, small: Tensor, large: Tensor) -> Tensor:
     """Return the mean absolute error, as EDSR and RCAN are trained."""
     return (network(small) - large).abs().mean()
 
@@ -95,6 +96,7 @@ def train_super_resolution(
     settings: RestorationSettings,
     *,
     loss: Loss = pixel_loss,
+    draw: Draw | None = None,
     extra: Mapping[str, Any],
     device: str,
     checkpoint: Path,
@@ -106,7 +108,8 @@ def train_super_resolution(
         network: Takes images `(N, 3, h, w)` in [0, 1]; has `scale`.
         photographs: Those for training and, at the end, for validation.
         settings: Hyper-parameters.
-        loss: Of the network in training precision, a batch, and the number of the step.
+        loss: Of the network in training precision, the number of the step, and a batch.
+        draw: Returns the batch of a step; by default random pairs of the training photographs.
         extra: What else a checkpoint must agree on.
         device: Where to train.
         checkpoint: File that holds the state.
@@ -116,13 +119,7 @@ def train_super_resolution(
         ConfigError: The patches do not fit.
         DataError: See `fit_network`.
     """
-    cut = len(photographs.large) - settings.holdout
-    if cut < 1:
-        raise ConfigError(
-            f"{settings.holdout} of {len(photographs.large)} photographs are held out",
-            hint="lower --holdout, or give more photographs",
-        )
-    train, held_out = photographs.part(0, cut), photographs.part(cut, cut + settings.holdout)
+    train, held_out = photographs.split(settings.holdout)
     train.check_patch(settings.patch)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lists no (device, memory_format)
     learned = [p for p in network.parameters() if p.requires_grad]
@@ -133,11 +130,14 @@ def train_super_resolution(
             out: Tensor = network(small)
         return out.float()
 
-    def loss_of(step: int) -> Tensor:
+    def pairs(step: int) -> Sequence[Tensor]:
         seed = settings.seed * 1_000_003 + step
-        pairs = train.patches(settings.batch_size, settings.patch, seed)
-        small, large = (side.to(device, memory_format=torch.channels_last) for side in pairs)
-        return loss(run, small, large, step)
+        return train.patches(settings.batch_size, settings.patch, seed)
+
+    def loss_of(step: int) -> Tensor:
+        batch = (draw or pairs)(step)
+        moved = (side.to(device, memory_format=torch.channels_last) for side in batch)
+        return loss(run, step, *moved)
 
     fit = Fit(
         steps=settings.steps,

@@ -1,0 +1,150 @@
+"""Super-resolution as an input transform, and the trained networks it runs."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from superdef_bench import weights as artefacts
+from superdef_bench.errors import ConfigError, DataError
+from superdef_bench.nn.catalogue import build_network
+from superdef_bench.nn.layers import check_sizes
+from superdef_bench.nn.precision import DTYPES, Dtype, lower, with_scaled_gradient
+from superdef_bench.nn.published import PUBLISHED, read_published
+from superdef_bench.nn.tiling import ensemble, in_tiles
+from superdef_bench.nn.wavelet import wavelet_denoise
+from superdef_bench.pretrained import check_file, fill
+from superdef_bench.transform import InputTransform, Output
+
+Denoise = Literal["none", "wavelet"]
+
+_SMALLEST = 8  # pixels; smaller tiles are nearly all overlap
+
+
+def load_network(kind: str, *, scale: int = 2, weights: str = "") -> nn.Module:
+    """Return a trained super-resolution network, ready to use: folded, frozen, in eval mode.
+
+    Args:
+        kind: `edsr`, `rcan`, `superdef` or `superdef_no_kd`, as its recipe names it.
+        scale: 2, 3 or 4.
+        weights: What `superdef-bench train` wrote, its provenance beside it; for `edsr` and
+            `rcan` also a checkpoint without provenance in the layout of the public
+            repositories. If empty, the shipped weights; of several the largest file.
+
+    Raises:
+        ConfigError: The weights are for another scale.
+        DataError: There are none, they are damaged, or of another kind.
+    """
+    check_sizes(scale)
+    path = Path(weights).expanduser() if weights else _shipped(kind, scale)
+    check_file(path)
+    published = kind in PUBLISHED and not path.with_suffix(".json").exists()
+    read = read_published if published else _read_artefact
+    network = read(kind, path, scale).eval().requires_grad_(False)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lists no memory_format alone
+
+
+def _shipped(kind: str, scale: int) -> Path:
+    fitting = [
+        (path.stat().st_size, path)
+        for path in artefacts.SHIPPED.glob("*.safetensors")
+        for record in [artefacts.read_provenance(path)]
+        if record.get("kind") == kind and record.get("architecture", {}).get("scale") == scale
+    ]
+    if not fitting:
+        raise DataError(
+            f"no weights of {kind} x{scale} are shipped",
+            hint=f"superdef-bench train {kind} --scale {scale} writes some, "
+            'weights = "FILE.safetensors" takes them',
+        )
+    return max(fitting)[1]
+
+
+def _read_artefact(kind: str, path: Path, scale: int) -> nn.Module:
+    record: Any = artefacts.read_provenance(path)
+    architecture = record.get("architecture") if isinstance(record, dict) else None
+    if not isinstance(architecture, dict) or "sha256" not in record:
+        raise DataError(
+            f"weights {path} have a provenance that describes no super-resolution network",
+            hint=f"superdef-bench train {kind} writes both files",
+        )
+    if record.get("kind") != kind:
+        raise DataError(
+            f"weights {path} are of {record.get('kind')!r}, not of {kind!r}",
+            hint="each defense takes the weights of its own recipe",
+        )
+    if architecture.get("scale") != scale:
+        raise ConfigError(
+            f"weights {path} enlarge by {architecture.get('scale')}, scale is {scale}",
+            hint=f"set scale = {architecture.get('scale')}",
+        )
+    network = build_network(architecture)
+    fill(network, artefacts.load_weights(path), path, f"the {kind} of its provenance")
+    return network
+
+
+class SuperResolution(InputTransform):
+    """Enlarge images by a super-resolution network, after wavelet denoising if asked.
+
+    Args:
+        network: Maps images `(N, 3, h, w)` in [0, 1] to larger ones, not clipped; its weights
+            are cast to `dtype` in place.
+        output: What becomes of the new size.
+        denoise: `wavelet` puts BayesShrink before the network, as Mustafa et al. (2020) do.
+        sigma: Standard deviation of the noise that it takes out, in RGB units on [0, 1].
+        tile: Side in pixels of the tiles that an image is restored in, to save memory; each
+            sees 16 pixels around it. 0 restores it as a whole. A network that sees farther, or
+            averages over the image as RCAN's attention does, gives a slightly different image.
+        self_ensemble: Take the mean over the eight flips and turns.
+        dtype: What the network computes in; images stay float32.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        output: Output = "native",
+        denoise: Denoise = "none",
+        sigma: float = 0.04,
+        tile: int = 0,
+        self_ensemble: bool = False,
+        dtype: Dtype = "float32",
+    ) -> None:
+        super().__init__()
+        if output not in ("native", "resize_back"):
+            raise ValueError(f"output is {output!r}, take native or resize_back")
+        if denoise not in ("none", "wavelet"):
+            raise ValueError(f"denoise is {denoise!r}, take none or wavelet")
+        if not sigma > 0:
+            raise ValueError(f"sigma is {sigma}, take a number above 0")
+        if tile != 0 and tile < _SMALLEST:
+            raise ValueError(f"tile is {tile}, take 0 for none, or {_SMALLEST} or more")
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype is {dtype!r}, take {', '.join(DTYPES)}")
+        self.network = lower(network, DTYPES[dtype])
+        self.output, self.denoise, self.sigma = output, denoise, sigma
+        self.tile, self.self_ensemble, self.dtype = tile, self_ensemble, dtype
+
+    def transform(self, x: Tensor) -> Tensor:
+        if self.denoise == "wavelet":
+            x = wavelet_denoise(x, sigma=self.sigma)
+        return self.enlarge(x)
+
+    def enlarge(self, x: Tensor) -> Tensor:
+        """Return images `(N, C, scale H, scale W)` in [0, 1]; C is 3, or 1 for grey ones."""
+        grey = x.shape[1] == 1
+        colour = x.expand(-1, 3, -1, -1) if grey else x
+        tiled = partial(in_tiles, self._restore, tile=self.tile) if self.tile else self._restore
+        out = ensemble(tiled, colour) if self.self_ensemble else tiled(colour)
+        if grey:
+            out = out.mean(dim=1, keepdim=True)
+        # Convolutions leave their own memory format, on which a classifier's `view` stops.
+        return out.clamp(0.0, 1.0).contiguous()
+
+    def _restore(self, x: Tensor) -> Tensor:
+        if self.dtype == "float16":
+            return with_scaled_gradient(self.network, x)
+        out: Tensor = self.network(x)
+        return out.float()

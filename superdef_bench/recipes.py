@@ -1,0 +1,131 @@
+"""Train by a recipe, as a command line and a settings file ask for it."""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from superdef_bench.arguments import RESERVED, parse_flags
+from superdef_bench.benchmark import choose_device
+from superdef_bench.errors import ConfigError, ContractError, DataError, SuperdefError
+from superdef_bench.flags import check_settings, flags_of
+from superdef_bench.plugins import Plugin, Registry
+from superdef_bench.tasks import task_to_train_for
+
+_DATA = "signs"  # of a recipe that names none itself
+_OWN = [f"--{name}" for name in ("config", "data", "data-dir", "device", "help", "model", "out")]
+_OWN += ["--plugins-dir", "--resume"]  # flags of the command itself
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What every recipe is given beside its settings; None where nothing was said.
+
+    Attributes:
+        data: What to train on: a dataset plugin, or a place on disk.
+        model: Model plugin of the classifier to work for.
+        device: Where to train.
+    """
+
+    data: str | None = None
+    model: str | None = None
+    device: str | None = None
+
+
+def train_words(
+    plugin: Plugin,
+    words: Sequence[str],
+    choices: Choices,
+    *,
+    config: Path | None,
+    out: Path,
+    resume: bool,
+    registry: Registry,
+) -> Sequence[Path]:
+    """Train by a recipe and return the files written.
+
+    Args:
+        plugin: The recipe.
+        words: Its settings as flags; they win over those of the file.
+        choices: From the command line; they win too.
+        config: File of settings.
+        out: Folder for what is written.
+        resume: Go on from the checkpoint there.
+        registry: Plugins.
+
+    Raises:
+        ConfigError: A setting or choice is unknown, missing or of another type.
+        DataError: A file cannot be read or written.
+        SuperdefError: Whatever else the recipe says, or the user stopped it.
+    """
+    recipe: Any = plugin.build()
+    flags = flags_of(recipe.train, reserved=RESERVED)
+    taken = [flag.word for flag in flags if flag.word in _OWN]
+    if taken:
+        raise ContractError(
+            f"{plugin.title} has a setting {taken[0]}, which is a flag of train itself",
+            hint="give it another name",
+        )
+    settings = parse_flags(recipe.train, words, plugin.title, more=_OWN)
+    if config is not None:
+        written, more = read_settings(config, recipe)
+        settings = {**more, **settings}
+        choices = Choices(
+            choices.data or written.data,
+            choices.model or written.model,
+            choices.device or written.device,
+        )
+    lacking = [flag.word for flag in flags if flag.required and flag.name not in settings]
+    if lacking:
+        raise ConfigError(f"{plugin.title} needs {lacking[0]}", hint="it has no default")
+    device = str(choose_device(choices.device or "auto"))
+    data: str = choices.data or str(getattr(recipe, "data", _DATA))
+    task = task_to_train_for(data, choices.model, registry) if choices.model else None
+    try:
+        files: Sequence[Path] = recipe.train(
+            task, data=data, out=out, device=device, resume=resume, **settings
+        )
+    except KeyboardInterrupt as error:
+        raise SuperdefError(
+            f"{plugin.title} was stopped", hint="where it left a checkpoint, --resume goes on"
+        ) from error
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"{plugin.title} stopped: {place}{reason}",
+            hint="where it left a checkpoint, --resume goes on",
+        ) from error
+    return files
+
+
+def read_settings(path: Path, recipe: Any) -> tuple[Choices, dict[str, Any]]:
+    """Return what a TOML file of a recipe chooses and sets.
+
+    Args:
+        path: A flat table.
+        recipe: Its `train` says which settings there are.
+
+    Raises:
+        ConfigError: The file cannot be read or is no TOML, or a name or a type in it is wrong.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"settings {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"settings {path} are no TOML: {error}", hint="a line is name = value"
+        ) from error
+    for name, value in given.items():
+        if isinstance(value, dict):
+            raise ConfigError(
+                f"{name!r} in {path} is a table", hint="settings stand in none: steps = 200"
+            )
+    chosen = {name: given.pop(name) for name in ("data", "model", "device") if name in given}
+    for name, value in chosen.items():
+        if not isinstance(value, str) or not value:
+            raise ConfigError(f"{name!r} in {path} is {value!r}", hint="it takes text")
+    check_settings(recipe.train, given, str(path))
+    return Choices(**chosen), given

@@ -1,0 +1,118 @@
+"""Adversarial examples to train on: PGD, or one step from a noisy image (N-FGSM)."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from superdef_bench.engine import ascend, project
+from superdef_bench.errors import ConfigError
+from superdef_bench.fields import parse_eps
+from superdef_bench.rng import Random
+from superdef_bench.training.splits import at_once
+from superdef_bench.types import AttackContext, Threat
+
+TrainingAttack = Literal["pgd", "n_fgsm"]
+
+_STEPS = 10  # of the PGD that measures
+_AT_ONCE = 250
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """The attack whose examples a network is trained on, in the Linf norm.
+
+    Args:
+        attack: `pgd` (Madry et al., ICLR 2018): steps of 2.5 eps / steps from a random point of
+            the ball. `n_fgsm` (de Jorge et al., NeurIPS 2022): one step of eps from an image with
+            noise of up to 2 eps; the sum is not cut to the ball, which keeps a single step from
+            overfitting to itself.
+        eps: Radius, such as `8/255`.
+        steps: Gradient steps of `pgd`.
+
+    Raises:
+        ConfigError: One is out of its range.
+    """
+
+    attack: TrainingAttack
+    eps: str = "8/255"
+    steps: int = 7
+
+    def __post_init__(self) -> None:
+        if self.attack not in get_args(TrainingAttack):
+            raise ConfigError(f"no training on {self.attack!r}", hint="take pgd or n_fgsm")
+        if self.radius > 1:
+            raise ConfigError(
+                f"eps {self.eps!r} is above 1, the whole range of a pixel",
+                hint=f'did you mean "{self.eps}/255"?',
+            )
+        if self.steps < 1:
+            raise ConfigError(f"attack_steps is {self.steps}", hint="take 1 or more")
+
+    @property
+    def radius(self) -> float:
+        """The radius as a number."""
+        return parse_eps(self.eps)
+
+    def examples(self, model: nn.Module, x: Tensor, y: Tensor, seed: int) -> Tensor:
+        """Return adversarial images for `x` `(N, C, H, W)`, in [0, 1].
+
+        Batch norm uses its running statistics meanwhile, as under a real attack, and does not
+        learn from images that are not trained on. The same seed draws the same noise.
+        """
+        training = model.training
+        model.eval()
+        generator = torch.Generator(x.device).manual_seed(seed)
+        noise = 2 * torch.rand(x.shape, generator=generator, device=x.device) - 1  # in [-1, 1)
+        eps, attack = self.radius, self._n_fgsm if self.attack == "n_fgsm" else self._pgd
+        found = attack(model, x, y, eps, noise)
+        model.train(training)
+        return found
+
+    @staticmethod
+    def _n_fgsm(model: nn.Module, x: Tensor, y: Tensor, eps: float, noise: Tensor) -> Tensor:
+        start = (x + 2 * eps * noise).clamp(0.0, 1.0)
+        return (start + eps * _slope(model, start, y)).clamp(0.0, 1.0)
+
+    def _pgd(self, model: nn.Module, x: Tensor, y: Tensor, eps: float, noise: Tensor) -> Tensor:
+        threat, step = Threat("linf", eps), 2.5 * eps / self.steps
+        iterate = project(x + eps * noise, x, threat)
+        for _ in range(self.steps):
+            iterate = project(iterate + step * _slope(model, iterate, y), x, threat)
+        return iterate
+
+    def accuracy(self, model: nn.Module, images: Tensor, labels: Tensor) -> float:
+        """Return the share of uint8 images `(N, C, H, W)` still right after ten steps of PGD.
+
+        The attack is that of the benchmark at the same eps, from one random point of the ball
+        with steps of a quarter of it, whatever the network was trained on.
+        """
+        model.eval()
+        device, right = next(model.parameters()).device, 0
+        threat = Threat("linf", self.radius)
+        numbers = torch.arange(len(labels), device=device)
+        for ids in numbers.split(at_once(images[0], _AT_ONCE)):
+            x, y = images[ids.cpu()].to(device).float() / 255, labels[ids.cpu()].to(device)
+            context = AttackContext.start(ids, Random(0, "training/accuracy", ids))
+            found = ascend(
+                model,
+                x,
+                y,
+                threat,
+                context,
+                steps=_STEPS,
+                step_size=2.5 * self.radius / _STEPS,
+                random_starts=True,
+            )
+            with torch.no_grad():
+                right += int((model(found).argmax(dim=1) == y).sum())
+        return right / len(labels)
+
+
+def _slope(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Return the sign of the loss's gradient by the images; the weights get none."""
+    leaf = x.detach().requires_grad_()
+    loss = functional.cross_entropy(model(leaf).float(), y, reduction="sum")
+    return torch.autograd.grad(loss, leaf)[0].sign()

@@ -1,0 +1,248 @@
+"""Recipes of super-resolution: what they learn, how they resume, how they fail."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from superdef_bench import DataError, SuperdefError
+from superdef_bench.nn import SuperDef, architecture, build_network
+from superdef_bench.training import RestorationSettings, loop, train_super_resolution
+from superdef_bench.training.photographs import Photographs, read_photographs
+from superdef_bench.weights import load_weights, read_provenance
+from tests.conftest import Answer
+from tests.photographs import write_photographs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_photographs(tmp_path_factory.mktemp("photographs") / "all")
+
+
+@pytest.fixture(scope="module")
+def photographs(folder: Path) -> Photographs:
+    return read_photographs(folder, 2)
+
+
+def settings(**changed: Any) -> RestorationSettings:
+    plain: dict[str, Any] = {
+        "steps": 6,
+        "batch_size": 2,
+        "patch": 12,
+        "lr": 1e-3,
+        "schedule": "one_cycle",
+        "average": 0.9,
+        "holdout": 2,
+        "every": 2,
+        "precision": "float32",
+        "seed": 0,
+    }
+    return RestorationSettings(**{**plain, **changed})
+
+
+def train(
+    photographs: Photographs,
+    path: Path,
+    *,
+    network: nn.Module | None = None,
+    resume: bool = False,
+    **changed: Any,
+) -> tuple[nn.Module, loop.History]:
+    torch.manual_seed(0)
+    return train_super_resolution(
+        network or SuperDef(layers=2, features=16),
+        photographs,
+        settings(**changed),
+        extra={},
+        device="cpu",
+        checkpoint=path,
+        resume=resume,
+    )
+
+
+def test_twenty_seconds_of_training_beat_bicubic_on_photographs_never_seen(
+    photographs: Photographs, tmp_path: Path
+) -> None:
+    _, history = train(
+        photographs,
+        tmp_path / "c.safetensors",
+        network=SuperDef(layers=4, features=32),
+        steps=240,
+        batch_size=16,
+        patch=24,
+        lr=2e-3,
+        average=0.99,
+        every=240,
+        precision="auto",
+    )
+    assert history[-1]["psnr"] > history[-1]["bicubic_psnr"] + 0.3
+
+
+@pytest.mark.slow
+def test_a_longer_training_beats_bicubic_by_half_a_decibel(
+    photographs: Photographs, tmp_path: Path
+) -> None:
+    _, history = train(
+        photographs,
+        tmp_path / "c.safetensors",
+        network=SuperDef(),
+        steps=1500,
+        batch_size=16,
+        patch=32,
+        average=0.99,
+        every=1500,
+        precision="auto",
+    )
+    assert history[-1]["psnr"] > history[-1]["bicubic_psnr"] + 0.5
+
+
+@pytest.mark.parametrize("network", ["SuperDef 2x16", "EDSR 1x16", "RCAN 1x1x16"])
+def test_a_resumed_training_is_bit_equal(
+    photographs: Photographs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str
+) -> None:
+    def fresh() -> nn.Module:
+        torch.manual_seed(0)
+        return build_network(architecture(*network.split(), scale=2))
+
+    whole, history = train(photographs, tmp_path / "whole.safetensors", network=fresh())
+    path, real = tmp_path / "cut.safetensors", loop.save_checkpoint
+
+    def save_and_stop(*arguments: Any) -> None:
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", save_and_stop)
+        with pytest.raises(SuperdefError, match="stopped at step 2 of 6") as stopped:
+            train(photographs, path, network=fresh())
+    assert "--resume goes on" in stopped.value.hint
+    torch.rand(5)  # whatever else was drawn in between
+    resumed, again = train(photographs, path, network=fresh(), resume=True)
+    assert again == history
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_the_network_to_use_is_the_average_of_the_weights(
+    photographs: Photographs, tmp_path: Path
+) -> None:
+    averaged, _ = train(photographs, tmp_path / "a.safetensors")
+    last, _ = train(photographs, tmp_path / "b.safetensors", average=0.0)
+    distance = [
+        (a - b).detach().abs().max().item()
+        for a, b in zip(averaged.parameters(), last.parameters(), strict=True)
+    ]
+    assert max(distance) > 1e-6
+    assert all(not parameter.requires_grad for parameter in averaged.parameters())
+
+
+class Exploding(nn.Module):
+    """A network whose output is no number from its third step on."""
+
+    scale = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.calls = SuperDef(layers=1, features=4), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += self.training
+        out: Tensor = self.inner(x)
+        return out * torch.nan if self.calls > 2 else out
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
+    photographs: Photographs, tmp_path: Path
+) -> None:
+    path = tmp_path / "c.safetensors"
+    with pytest.raises(DataError, match="the loss is nan by step 4") as raised:
+        train(photographs, path, network=Exploding(), average=0.0)
+    assert f"{path} holds step 2" in raised.value.hint
+
+
+def test_memory_that_runs_out_is_one_line(photographs: Photographs, tmp_path: Path) -> None:
+    class Greedy(Exploding):
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.inner(x)
+            self.calls += self.training
+            return out if self.calls < 4 else torch.empty(2**60) + out
+
+    with pytest.raises(DataError, match="memory ran out at step 4") as raised:
+        train(photographs, tmp_path / "c.safetensors", network=Greedy(), average=0.0)
+    assert "smaller batch" in raised.value.hint
+    assert "holds step 2" in raised.value.hint
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(
+    photographs: Photographs, tmp_path: Path
+) -> None:
+    path = tmp_path / "c.safetensors"
+    train(photographs, path)
+    content = path.read_bytes()
+    with pytest.raises(DataError, match=r"other settings: lr 0.001, now 0.002\n"):
+        train(photographs, path, lr=2e-3, resume=True)
+    assert path.read_bytes() == content
+    path.write_bytes(content[:-50])
+    with pytest.raises(DataError, match="cannot be read"):
+        train(photographs, path, resume=True)
+
+
+def test_the_commands_train_teacher_student_and_control(
+    run_cli: Callable[..., Answer], folder: Path
+) -> None:
+    small = ("--steps", 2, "--every", 2, "--holdout", 2, "--patch", 8, "--batch-size", 2)
+    given = ("--data", folder, "-o", "out", *small)
+    assert run_cli("train", "rcan", "--size", "1x1x16", *given).code == 0
+    teacher = ("--teacher", "out/rcan_1x1x16_x2.safetensors")
+    answer = run_cli("train", "superdef", "--size", "2x8", *teacher, *given)
+    assert answer.code == 0, answer.err
+    assert answer.out.split() == ["out/superdef_2x8_x2.safetensors", "out/superdef_2x8_x2.json"]
+    assert "step 2/2, loss" in answer.err
+    assert "psnr" in answer.err
+    record = read_provenance(Path("out/superdef_2x8_x2.safetensors"))
+    assert record["architecture"] == {
+        "network": "SuperDef",
+        "layers": 2,
+        "features": 8,
+        "scale": 2,
+        "folded": True,
+    }
+    assert record["settings"]["alpha"] == 0.5
+    assert record["data"]["photographs"] == 5
+    network = build_network(record["architecture"])
+    network.load_state_dict(load_weights(Path("out/superdef_2x8_x2.safetensors")))
+    control = run_cli("train", "superdef_no_kd", "--size", "2x8", *given)
+    assert control.out.split()[0] == "out/superdef_2x8_x2_no_kd.safetensors"
+    queries = ("--queries", "clean,noise,jpeg,adversarial", "--model", "signs_resnet8")
+    several = run_cli("train", "superdef", "--size", "1x1x16", *teacher, *queries, *given)
+    assert several.code == 0, several.err
+    record = json.loads(Path("out/superdef_1x1x16_x2.json").read_text())
+    assert record["architecture"]["network"] == "RCAN"
+    assert record["settings"]["queries"] == ["clean", "noise", "jpeg", "adversarial"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["edsr", "--data", "nowhere"], "training data nowhere does not exist"),
+        (["edsr", "--size", "16"], "size '16' is none of EDSR"),
+        (["edsr", "--scale", "5"], "scale is 5"),
+        (["edsr", "--holdout", "9"], "has 7 images, 10 are needed"),
+        (["edsr", "--holdout", "2", "--patch", "500"], "patches of 500 pixels do not fit"),
+        (["edsr", "--lr", "0"], "lr is 0"),
+        (["superdef", "--teacher", "no.safetensors"], "no.safetensors"),
+        (["superdef", "--queries", "adversarial"], "adversarial queries need a classifier"),
+        (["superdef", "--stepps", "3"], "did you mean '--steps'"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(
+    run_cli: Callable[..., Answer], folder: Path, words: list[str], message: str
+) -> None:
+    answer = run_cli("train", *words, *(() if "--data" in words else ("--data", folder)))
+    assert answer.code == 2
+    assert message in answer.err
+    assert "Traceback" not in answer.err
