@@ -238,7 +238,11 @@ class Dataset(Protocol):
 
 
 class Recipe(Protocol):
-    """Trains what a plugin needs."""
+    """Trains what a plugin needs. May have `data`, what `--data` is by default, else `signs`.
+
+    Keyword arguments beside `data`, `out`, `device` and `resume` are flags; their lines under
+    `Args:` are the help.
+    """
 
     def train(
         self,
@@ -250,5 +254,9 @@ class Recipe(Protocol):
         resume: bool,
         **settings: Any,
     ) -> Sequence[Path]:
-        """Train and return the files written: safetensors and provenance JSON."""
+        """Train and return the files written: safetensors and provenance JSON.
+
+        `task` is None unless `--model` names a classifier; `load_model(task.model)` builds it. Of
+        images without labels the task has the model's classes, by number, and an empty sha256.
+        """
         ...

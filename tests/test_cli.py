@@ -126,7 +126,10 @@ def register_defenses():
         (["train", "classifier", "--epoch", "3"], "has no flag '--epoch'"),
         (["train", "classifier", "--epochs"], "flag --epochs of recipe 'classifier' needs a value"),
         (["train", "classifier", "--epochs", "many"], "flag --epochs is 'many'"),
-        (["train", "classifier", "--data", "sings"], "unknown dataset 'sings'"),
+        (
+            ["train", "classifier", "--data", "sings"],
+            "no folder 'sings'\nhint: did you mean 'signs'?",
+        ),
     ],
 )
 def test_mistakes_are_one_line_and_a_hint(

@@ -124,3 +124,13 @@ def test_the_shortcuts_are_the_options_of_one_plugin() -> None:
     for mode in ("nearest", "bilinear", "bicubic"):
         assert torch.equal(transform("interpolation", x, mode=mode), transform(f"{mode}_x2", x))
     assert torch.equal(transform("interpolation", x, mode="nearest", path="up_down"), x)
+
+
+def test_up_and_down_by_bicubic_hands_on_most_of_a_perturbation() -> None:
+    signs = torch.randint(0, 2, (8, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    noise = (2 * signs - 1) * 8 / 255
+    grey = torch.full_like(noise, 0.5)
+    left = transform("interpolation", grey + noise, path="up_down") - grey
+    correlation = (left * noise).sum() / (left.norm() * noise.norm())
+    # docs/defenses.md says 0.95.
+    assert float(correlation) == pytest.approx(0.95, abs=0.005)

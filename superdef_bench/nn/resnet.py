@@ -1,9 +1,13 @@
 """Small residual classifiers that take any image size (He et al., CVPR 2016)."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from superdef_bench.errors import DataError
 
 
 def _fold(conv: nn.Module, norm: nn.Module) -> nn.Conv2d:
@@ -70,6 +74,26 @@ class ResNet(nn.Module):
                 inputs = outputs
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(inputs, num_classes)
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> "ResNet":
+        """Return the network whose state dict this is, of the size that the shapes tell.
+
+        Raises:
+            DataError: It is no state dict of an unfolded ResNet.
+        """
+        try:
+            width, channels = tensors["stem.weight"].shape[:2]
+            num_classes = len(tensors["head.weight"])
+            count = len({name.split(".")[1] for name in tensors if name.startswith("stages.")})
+            network = cls(
+                blocks=count // 3, num_classes=num_classes, width=width, channels=channels
+            )
+            network.load_state_dict(dict(tensors))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:80]
+            raise DataError(f"these weights are of no ResNet: {reason}") from error
+        return network
 
     def fold(self) -> "ResNet":
         """Fold every batch norm into its convolution and return the network, for use only.

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 OVERLAP = 16  # pixels on each side of a tile that its neighbours also see
-_PIXELS = 2**18  # of all tiles that the network takes at once
+_PIXELS = 2**15  # of the tiles that go through the network at once
 
 Network = Callable[[Tensor], Tensor]
 
