@@ -12,7 +12,7 @@ from superdef_bench.formats import (
     percent,
     with_interval,
 )
-from superdef_bench.notes import notes_section
+from superdef_bench.notes import notes_section, transfer_mark
 from superdef_bench.ranking import Standing, is_full, score
 from superdef_bench.results import Results, Row
 
@@ -117,7 +117,7 @@ def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
                 "–" if s.rank is None else str(s.rank),
                 _name(results, s.defense),
                 with_interval(s.clean),
-                with_interval(s.gray),
+                with_interval(s.gray) + transfer_mark(results, s.defense),
                 with_interval(s.adaptive, "≤ "),
                 percent(s.illusion),
                 fall,
@@ -154,7 +154,8 @@ def _by_eps(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         for eps in radii:
             for rung, sign in (("gray_box", ""), ("adaptive", "≤ ")):
                 found = results.row(defense=s.defense, rung=rung, attack="worst", eps=eps)
-                row.append(with_interval(score(found), sign))
+                mark = transfer_mark(results, s.defense) if rung == "gray_box" else ""
+                row.append(with_interval(score(found), sign) + mark)
         rows.append(row)
     yield from grid(head, rows)
 
@@ -176,7 +177,11 @@ def _conditional(results: Results, standings: Sequence[Standing]) -> Iterator[st
         found = [results.row(defense=s.defense, **columns) for columns in wanted]
         numbers = [percent(row["conditional_accuracy"]) if row else "–" for row in found]
         signs = ["", *(["", "≤ "] * len(radii))]
-        cells = [n if n == "–" else sign + n for sign, n in zip(signs, numbers, strict=True)]
+        marks = ["", *([transfer_mark(results, s.defense), ""] * len(radii))]
+        cells = [
+            n if n == "–" else sign + n + mark
+            for sign, n, mark in zip(signs, numbers, marks, strict=True)
+        ]
         rows.append([_name(results, s.defense), *cells])
     yield from grid(head, rows)
     yield (
@@ -247,7 +252,9 @@ def _attack_grid(
     rows = []
     for s in standings:
         cells = [results.row(defense=s.defense, rung=rung, attack=a, eps=e) for a, e in columns]
-        rows.append([_name(results, s.defense), *(show(c) if c else "–" for c in cells)])
+        mark = transfer_mark(results, s.defense) if rung == "gray_box" else ""
+        shown = (show(cell) + mark if cell else "–" for cell in cells)
+        rows.append([_name(results, s.defense), *shown])
     yield from grid(head, rows)
 
 

@@ -8,6 +8,11 @@ from superdef_bench.ranking import Standing
 from superdef_bench.results import Results
 
 
+def transfer_mark(results: Results, defense: str) -> str:
+    """Return what marks the gray-box cells of a row with a classifier of its own."""
+    return " †" if results.document["defenses"][defense]["replaces"] else ""
+
+
 def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     document = results.document
     notes = [
@@ -20,6 +25,12 @@ def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[s
         f"{escape(name)} is suspect: {escape(facts['suspicion'])}."
         for name, facts in document["defenses"].items()
         if facts["suspicion"]
+    ]
+    notes += [
+        f"†: {escape(name)} stands in the classifier's place, so its gray-box examples were made "
+        "on another network (transfer)."
+        for name, facts in document["defenses"].items()
+        if facts["replaces"]
     ]
     notes += [
         f"{RUNG_TITLES[entry['rung']]} does not apply to {escape(entry['defense'])}: "

@@ -23,6 +23,24 @@ def test_the_golden_results_give_the_golden_leaderboard(suffix: str) -> None:
     assert written == file.read_text(), f"if that is meant, write it to {file}"
 
 
+def test_gray_box_cells_of_another_classifier_are_marked_as_transfer() -> None:
+    document = json.loads((GOLDEN / "example.json").read_text())
+    before = files(Results(document))[".md"].decode()
+    assert "†" not in before
+    document["defenses"]["jpeg"]["replaces"] = True
+    table = files(Results(document))[".md"].decode()
+    assert "- †: jpeg stands in the classifier's place" in table
+    marked = [line for line in table.splitlines() if "†" in line and line.startswith("|")]
+    assert {line.split("|")[2 if line[2] in "123456789–" else 1].strip() for line in marked} == {
+        "jpeg"
+    }
+    ranking, by_eps, conditional, by_attack = marked
+    assert ranking.split("|")[4].strip().endswith("†")
+    assert ranking.count("†") == 1
+    assert by_eps.count("†") == conditional.count("†") == by_eps.count("≤")
+    assert by_attack.count("†") == by_attack.count("(")
+
+
 def test_the_picture_shows_every_row_and_is_reproducible() -> None:
     results = load_results(GOLDEN / "example.json")
     first, second = files(results)[".svg"], files(results)[".svg"]
