@@ -52,8 +52,9 @@ class Training:
         process.send_signal(number)
         return process.communicate()[1]
 
-    def weights(self, name: str) -> bytes:
-        return (self._root / name / "out/edsr_1x8_x2.safetensors").read_bytes()
+    def results(self, name: str) -> list[bytes]:
+        files = ("edsr_1x8_x2.safetensors", "edsr_1x8_x2.json")
+        return [(self._root / name / "out" / file).read_bytes() for file in files]
 
 
 @pytest.fixture
@@ -79,4 +80,4 @@ def test_a_stopped_or_killed_training_goes_on_to_the_same_weights(training: Trai
     assert out.split() == ["out/edsr_1x8_x2.safetensors", "out/edsr_1x8_x2.json"]
     assert f"step 20/{_STEPS}," not in err
     assert whole.wait() == 0
-    assert training.weights("cut") == training.weights("whole")
+    assert training.results("cut") == training.results("whole")

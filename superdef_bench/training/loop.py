@@ -52,12 +52,14 @@ class _Training:
     def __init__(self, fit: Fit, model: nn.Module, optimizer: Optimizer) -> None:
         self.fit, self.model, self.optimizer = fit, model, optimizer
         self.average = copy.deepcopy(model).requires_grad_(False) if fit.average else None
-        self.step, self.saved, self.history = 0, 0, History()
-        if fit.resume and fit.checkpoint.exists():
+        self.step, self.saved, self.history, self.seen = 0, 0, History(), _Seen()
+        self.resumed = fit.resume and fit.checkpoint.exists()
+        if self.resumed:
             numbers = load_checkpoint(fit.checkpoint, self.modules(), optimizer, fit.settings)
             self.step = self.saved = numbers["step"]
-            self.history = numbers["history"]
-        self._written = time.monotonic()
+            self.history, self.seen = numbers["history"], _Seen(*numbers["seen"])
+        self._first, self._started = self.step, time.monotonic()
+        self._written = self._started
 
     def modules(self) -> dict[str, nn.Module]:
         return {"model": self.model, **({"average": self.average} if self.average else {})}
@@ -98,7 +100,12 @@ class _Training:
         return time.monotonic() - self._written > _SECONDS
 
     def save(self) -> None:
-        numbers = {"settings": self.fit.settings, "step": self.step, "history": self.history}
+        numbers = {
+            "settings": self.fit.settings,
+            "step": self.step,
+            "history": self.history,
+            "seen": self.seen.numbers(),
+        }
         save_checkpoint(self.fit.checkpoint, self.modules(), self.optimizer, numbers)
         self.saved, self._written = self.step, time.monotonic()
 
@@ -107,6 +114,15 @@ class _Training:
         if not self.saved:
             return "no checkpoint was written yet"
         return f"{self.fit.checkpoint} holds step {self.saved}"
+
+    def line(self) -> str:
+        """Say where the training stands, and how long it will take."""
+        last = self.history[-1] if self.history else {}
+        metrics = [f"{k} {v:.4g}" for k, v in last.items() if k not in ("step", "loss")]
+        words = [f"step {self.step}/{self.fit.steps}", f"loss {self.seen.mean:.4g}", *metrics]
+        left = (self.fit.steps - self.step) / max(self.step - self._first, 1)
+        seconds = left * (time.monotonic() - self._started)
+        return ", ".join([*words, f"{seconds / 60:.1f} min left"] if left else words)
 
 
 def fit_network(
@@ -133,19 +149,20 @@ def fit_network(
         SuperdefError: The user stopped it.
     """
     training = _Training(fit, model, optimizer)
-    since = _Seen()
     with progress_bar(fit.steps) as bar, _explained(training):
+        if fit.resume and not training.resumed:
+            bar.log(f"there is no checkpoint {fit.checkpoint}: starting afresh")
         bar.advance(training.step)
         while training.step < fit.steps:
             model.train()
-            since.add(training.advance(loss_of))
+            training.seen.add(training.advance(loss_of))
             bar.advance(1)
             last = training.step == fit.steps
             if training.step % _CHECK == 0 or last:
-                since.check(training)
-                bar.show("training", _line(training, since.mean))
+                _check(training)
+                bar.show("training", training.line())
             if training.step % fit.every == 0 or last:
-                _validate(training, since, validate, bar)
+                _validate(training, validate, bar)
             elif training.step % _CHECK == 0 and training.due():
                 training.save()
     return training.best, training.history
@@ -154,35 +171,36 @@ def fit_network(
 class _Seen:
     """Losses since the last validation, summed on the device."""
 
-    def __init__(self) -> None:
-        self.clear()
+    def __init__(self, total: float = 0.0, count: int = 0) -> None:
+        self._sum: Tensor | float = total
+        self._count, self.mean = count, math.nan
 
-    def clear(self) -> None:
-        self._sum: Tensor | float = 0.0
-        self._count, self.mean = 0, math.nan
+    def numbers(self) -> tuple[float, int]:
+        """Return what makes the same again."""
+        return float(self._sum), self._count
 
     def add(self, loss: Tensor) -> None:
         self._sum, self._count = self._sum + loss, self._count + 1
 
-    def check(self, training: _Training) -> None:
-        """Bring the mean to the host; raise DataError unless it is finite."""
-        if not self._count:
-            return
+    def average(self) -> float:
+        """Bring the mean to the host and return it."""
         self.mean = float(self._sum) / self._count
-        if not math.isfinite(self.mean):
-            raise DataError(
-                f"the loss is {self.mean} by step {training.step}",
-                hint=f"lower --lr; {training.kept()}",
-            )
+        return self.mean
+
+
+def _check(training: _Training) -> None:
+    """Raise DataError unless the mean loss is finite."""
+    if not math.isfinite(training.seen.average()):
+        raise DataError(
+            f"the loss is {training.seen.mean} by step {training.step}",
+            hint=f"lower --lr; {training.kept()}",
+        )
 
 
 def _validate(
-    training: _Training,
-    since: _Seen,
-    validate: Callable[[nn.Module], Mapping[str, float]],
-    bar: Bar,
+    training: _Training, validate: Callable[[nn.Module], Mapping[str, float]], bar: Bar
 ) -> None:
-    since.check(training)
+    _check(training)
     found = dict(validate(training.best.eval()))
     strange = [name for name, value in found.items() if not math.isfinite(value)]
     if strange:
@@ -190,16 +208,11 @@ def _validate(
             f"{strange[0]} is {found[strange[0]]} at step {training.step}",
             hint=f"lower --lr; {training.kept()}",
         )
-    training.history.append({"step": training.step, "loss": since.mean, **found})
+    loss = training.seen.mean
+    training.history.append({"step": training.step, "loss": loss, **found})
+    bar.log(training.line())
+    training.seen = _Seen()
     training.save()
-    bar.log(_line(training, since.mean))
-    since.clear()
-
-
-def _line(training: _Training, loss: float) -> str:
-    last = training.history[-1] if training.history else {}
-    metrics = [f"{k} {v:.4g}" for k, v in last.items() if k not in ("step", "loss")]
-    return ", ".join([f"step {training.step}/{training.fit.steps}", f"loss {loss:.4g}", *metrics])
 
 
 @contextmanager
