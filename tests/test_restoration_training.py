@@ -11,7 +11,12 @@ from torch import Tensor, nn
 
 from superdef_bench import DataError, SuperdefError
 from superdef_bench.nn import SuperDef, architecture, build_network
-from superdef_bench.training import RestorationSettings, loop, train_super_resolution
+from superdef_bench.training import (
+    RestorationSettings,
+    loop,
+    save_checkpoint,
+    train_super_resolution,
+)
 from superdef_bench.training.photographs import Photographs, read_photographs
 from superdef_bench.weights import load_weights, read_provenance
 from tests.conftest import Answer
@@ -106,10 +111,11 @@ def test_a_resumed_training_is_bit_equal(
 ) -> None:
     def fresh() -> nn.Module:
         torch.manual_seed(0)
-        return build_network(architecture(*network.split(), scale=2))
+        name, size = network.split()
+        return build_network(architecture(name, size, 2))
 
     whole, history = train(photographs, tmp_path / "whole.safetensors", network=fresh())
-    path, real = tmp_path / "cut.safetensors", loop.save_checkpoint
+    path, real = tmp_path / "cut.safetensors", save_checkpoint
 
     def save_and_stop(*arguments: Any) -> None:
         real(*arguments)

@@ -24,19 +24,19 @@ NAMES = ["esrgan", "span", "swinir", "compact", "dncnn"]
 
 def network(name: str) -> nn.Module:
     """Return a small random network; spandrel's loader finds its sizes again."""
-    from spandrel.architectures.Compact import (  # type: ignore[import-untyped]  # ships no types
+    from spandrel.architectures.Compact import (
         Compact,
     )
-    from spandrel.architectures.DnCNN import (  # type: ignore[import-untyped]  # ships no types
+    from spandrel.architectures.DnCNN import (
         DnCNN,
     )
-    from spandrel.architectures.ESRGAN import (  # type: ignore[import-untyped]  # ships no types
+    from spandrel.architectures.ESRGAN import (
         ESRGAN,
     )
-    from spandrel.architectures.SPAN import (  # type: ignore[import-untyped]  # ships no types
+    from spandrel.architectures.SPAN import (
         SPAN,
     )
-    from spandrel.architectures.SwinIR import (  # type: ignore[import-untyped]  # ships no types
+    from spandrel.architectures.SwinIR import (
         SwinIR,
     )
 

@@ -80,7 +80,7 @@ class AnySuperResolution(SuperResolution):
 
 def _recognise(path: Path) -> Any:
     try:
-        import spandrel  # type: ignore[import-untyped]  # ships no types
+        import spandrel
     except ImportError as error:
         raise ConfigError("sr needs spandrel", hint="pip install spandrel") from error
     content = read_checkpoint(path)
@@ -100,7 +100,7 @@ def _recognise(path: Path) -> Any:
     except Exception as error:  # sizes are read from the tensors, wrong ones can raise anything
         raise DataError(
             f"checkpoint {path} cannot be loaded: {' '.join(str(error).split())[:80]}",
-            hint="it is damaged, or not all of the network",
+            hint="it is damaged, half a file, or of another architecture",
         ) from error
     if not isinstance(model, spandrel.ImageModelDescriptor) or model.purpose == "FaceSR":
         raise DataError(

@@ -33,8 +33,9 @@ def architecture(network: str, size: str, scale: int) -> dict[str, Any]:
     names, words = _SIZES[network], size.lower().split("x")
     if len(words) != len(names) or not all(word.isdecimal() for word in words):
         raise ConfigError(
-            f"size {size!r} is none of {network}", hint=f"it takes {' x '.join(names)}, such as "
-            + "x".join(["4", "4", "32"][-len(names) :])
+            f"size {size!r} is none of {network}",
+            hint=f"it takes {' x '.join(names)}, such as "
+            + "x".join(["4", "4", "32"][-len(names) :]),
         )
     numbers = dict(zip(names, map(int, words), strict=True))
     return {"network": network, **numbers, "scale": scale}

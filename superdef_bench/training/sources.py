@@ -1,7 +1,5 @@
 """What --data names: a dataset plugin, a folder or a zip."""
 
-from typing import cast
-
 from superdef_bench import api
 from superdef_bench.training.photographs import (
     Photographs,
