@@ -25,6 +25,7 @@ from superdef_bench.errors import (
 from superdef_bench.files import write_atomically
 from superdef_bench.pictures import SUFFIXES, read_picture
 from superdef_bench.plugins import Plugin
+from superdef_bench.process import fix_numerics
 from superdef_bench.progress import progress_bar
 from superdef_bench.rng import Random, image_id
 from superdef_bench.transform import InputTransform
@@ -75,6 +76,7 @@ def apply_words(
     Raises:
         SuperdefError: See `build_transform`, `plan_files` and `apply`.
     """
+    fix_numerics()
     arguments, files = split_flags(plugin.factory, words, plugin.title)
     transform = build_transform(plugin, arguments, device)
     planned = plan_files([Path(file) for file in files], out, force=force)

@@ -6,6 +6,13 @@ from pathlib import Path
 DATA_VARIABLE = "SUPERDEF_BENCH_DATA_DIR"
 
 
+def find_data(data: str) -> Path:
+    """Return the place that `data` names, from the current folder, else in `data_directory`."""
+    here = Path(data).expanduser()
+    below = data_directory() / here
+    return below if not here.exists() and below.exists() else here
+
+
 def data_directory() -> Path:
     """Return the folder of downloaded data sets and zoo models.
 

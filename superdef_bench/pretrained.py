@@ -146,6 +146,8 @@ def read_checkpoint(path: Path, sha256: str = "") -> Any:
                 hint='plugin = "torchscript" runs it, if you trust it',
             ) from error
         reason = " ".join(str(error).split())[:80] or type(error).__name__
+        if reason.startswith("Weights only load failed"):  # torch goes on about its own options
+            reason = "it is no file of torch.save"
         raise DataError(f"checkpoint {path} is damaged: {reason}", hint=_AGAIN) from error
 
 

@@ -11,7 +11,9 @@ from superdef_bench.benchmark import choose_device
 from superdef_bench.errors import ConfigError, ContractError, DataError, SuperdefError
 from superdef_bench.flags import check_settings, flags_of
 from superdef_bench.plugins import Plugin, Registry
+from superdef_bench.process import fix_numerics
 from superdef_bench.tasks import task_to_train_for
+from superdef_bench.training.loop import out_of_memory
 
 _DATA = "signs"  # of a recipe that names none itself
 _OWN = [f"--{name}" for name in ("config", "data", "data-dir", "device", "help", "model", "out")]
@@ -82,13 +84,21 @@ def train_words(
     device = str(choose_device(choices.device or "auto"))
     data: str = choices.data or str(getattr(recipe, "data", _DATA))
     task = task_to_train_for(data, choices.model, registry) if choices.model else None
+    fix_numerics()
     try:
+        out.mkdir(parents=True, exist_ok=True)
         files: Sequence[Path] = recipe.train(
             task, data=data, out=out, device=device, resume=resume, **settings
         )
     except KeyboardInterrupt as error:
         raise SuperdefError(
             f"{plugin.title} was stopped", hint="where it left a checkpoint, --resume goes on"
+        ) from error
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise DataError(
+            f"{plugin.title}: memory ran out", hint="take a smaller batch, patch or network"
         ) from error
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""

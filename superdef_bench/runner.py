@@ -1,16 +1,11 @@
 """Run a plan shard by shard, keep every record, and write the results."""
 
 import json
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import pyarrow as pa
-import torch
 from torch import nn
 
 from superdef_bench.aggregate import COLUMNS
@@ -22,6 +17,7 @@ from superdef_bench.errors import CellError, InterruptError
 from superdef_bench.executors import run_local
 from superdef_bench.files import write_atomically
 from superdef_bench.plan import Cell, Group, Plan
+from superdef_bench.process import fix_numerics, stoppable
 from superdef_bench.progress import progress_bar
 from superdef_bench.records import RecordStore, to_table
 from superdef_bench.results import FILE, Results
@@ -57,12 +53,12 @@ def run(benchmark: Benchmark, plan: Plan, out: Path, *, command: str) -> tuple[R
         InterruptError: Ctrl-C or SIGTERM; the same call goes on where it stopped.
         DataError: The folder cannot be used.
     """
-    _fix_numerics()
+    fix_numerics()
     store, worker = RecordStore(out / "records"), Worker(benchmark, Bank(out / "bank"))
     outcome, start = Outcome(), time.perf_counter()
     _write_manifest(benchmark, out, command)
     weights = {id(group): _work(group) for group in plan.groups}
-    with progress_bar(plan.shards * sum(weights.values())) as bar, _stoppable():
+    with progress_bar(plan.shards * sum(weights.values())) as bar, stoppable():
         total = sum(cell.n for cell in plan.cells)
 
         def work(number: int) -> None:
@@ -98,32 +94,6 @@ def run(benchmark: Benchmark, plan: Plan, out: Path, *, command: str) -> tuple[R
     )
     results.save(out / FILE)
     return results, outcome
-
-
-def _fix_numerics() -> None:
-    """Full float32 on a GPU, the same kernels every time."""
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread, where no signal arrives
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _work(group: Group) -> float:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from superdef_bench.errors import ConfigError, DataError
 from superdef_bench.fingerprint import fingerprint, sources, tensors
+from superdef_bench.places import find_data
 from superdef_bench.plugins import Plugin, Registry
 from superdef_bench.suggest import did_you_mean
 from superdef_bench.types import Dataset, Task
@@ -117,7 +118,7 @@ def _labelled(data: str, registry: Registry) -> Dataset | None:
     if data in known:
         dataset = known[data].build(split="train")
         return dataset
-    place = Path(data).expanduser()
+    place = find_data(data)
     if not place.exists():
         hint = did_you_mean(data, known, more="or a folder of images; docs/training.md")
         raise DataError(f"training data {data} does not exist", hint=hint)

@@ -20,6 +20,7 @@ from superdef_bench import (
     load_dataset,
     load_model,
 )
+from superdef_bench.fields import parse_eps
 from superdef_bench.nn import ResNet
 from superdef_bench.toy import toy_images
 from superdef_bench.training import (
@@ -27,7 +28,6 @@ from superdef_bench.training import (
     Settings,
     loop,
     measure,
-    parse_eps,
     read_all,
     save_checkpoint,
     train_classifier,
@@ -113,6 +113,9 @@ def test_an_attack_leaves_the_network_alone_and_is_keyed_by_its_seed(attack: str
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert network.training
+    assert not torch.equal(first, adversary.examples(network.eval(), x, y, seed=1)), (
+        "in training the statistics of the batch are attacked"
+    )
     assert all(parameter.grad is None for parameter in network.parameters())
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
     assert not first.requires_grad

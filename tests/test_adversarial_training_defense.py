@@ -131,6 +131,7 @@ def test_the_command_trains_what_the_defense_then_hands_out(
     ].items()
     for measured in (record["test"], record["validation"]["history"][-1]):
         assert 0 <= measured["adversarial_accuracy"] <= measured["accuracy"]
+    assert 0 <= record["test"]["adversarial_accuracy_x2_bicubic"] <= 1
     table = config(CONFIG.format(dataset="small"))
     answer = run_cli("run", table, "-o", "results", "--plugins-dir", folder)
     assert answer.code == 0, answer.err

@@ -103,6 +103,17 @@ def test_where_an_input_was_changed_the_teacher_alone_counts(
     assert float(loss(student, 5, small, large)) == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_every_query_has_its_turn_however_small_the_batch() -> None:
+    queries = asked("clean", "noise", "jpeg", "adversarial")
+    small, _ = patches(count=3, side=16)
+    clean = [queries.clean(3, step).tolist() for step in range(4)]
+    assert [row for rows in clean for row in rows].count(True) == 3
+    for step in range(4):
+        changed = queries.change(small, step)
+        same = [torch.equal(a, b) for a, b in zip(changed, small, strict=True)]
+        assert same == clean[step]
+
+
 def test_noise_has_its_size_and_belongs_to_the_step() -> None:
     grey = torch.full((8, 3, 32, 32), 0.5)
     queries = asked("noise", noise=0.05)
@@ -138,6 +149,8 @@ def test_adversarial_patches_stay_in_the_ball_and_change_the_classifiers_mind() 
 def test_queries_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ConfigError, match="unknown query 'nose'"):
         asked("clean", "nose")
+    with pytest.raises(ConfigError, match="stands twice in clean,clean"):
+        asked("clean", "clean")
     with pytest.raises(ConfigError, match="there is no query"):
         asked()
     with pytest.raises(ConfigError, match="need a classifier"):
@@ -155,7 +168,9 @@ def photographs() -> Photographs:
     large = [
         torch.randint(0, 256, (3, 64, 48), dtype=torch.uint8, generator=generator) for _ in range(3)
     ]
-    return Photographs("noise", "0" * 64, large, [shrink(image, 2) for image in large], 2)
+    return Photographs(
+        "noise", "0" * 64, ["a", "b", "c"], large, [shrink(image, 2) for image in large], 2
+    )
 
 
 class Silent(nn.Module):
@@ -213,7 +228,7 @@ def test_affinity_is_the_cosine_of_every_two_places() -> None:
     assert torch.allclose(affinity(features)[0], expected)
     assert torch.allclose(affinity(5 * features), affinity(features))
     other = torch.tensor([[[1.0, 1.0]]])[None]  # one channel: all places agree
-    assert float(affinity_loss([features], [other])) == pytest.approx(0.4 / 4)
+    assert float(affinity_loss([features], [other])) == pytest.approx(0.4 / 4 / 255)
 
 
 def test_the_feature_term_reaches_the_student_at_three_depths(
@@ -224,7 +239,8 @@ def test_the_feature_term_reaches_the_student_at_three_depths(
         student(small)
         teacher(small)
     assert [m.shape[0] for m in (*mine, *theirs)] == [6] * 6
-    assert tapped(student)[-1] is list(student.body)[-1]  # type: ignore[arg-type]  # SuperDef has it
+    assert [layer is student.tail for layer in tapped(student)] == [False, False, True]
+    assert all(m.min().item() >= 0 for m in mine[1:])
     plain = Distillation(teacher, student, 0.5, asked("clean"))(student, 0, small, large)
     both = Distillation(teacher, student, 0.5, asked("clean"), 10.0)(student, 0, small, large)
     expected = plain + 10 * affinity_loss(mine, theirs)

@@ -29,6 +29,7 @@ LAYERS = [
         "ranking",
         "toy",
         "formats",
+        "process",
         "strips",
         "pretrained",
     },

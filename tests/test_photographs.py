@@ -53,7 +53,7 @@ def test_patches_depend_on_their_seed_alone_and_come_in_every_turn(
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert not torch.equal(first[0], photographs.patches(8, 16, seed=4)[0])
     ramp = torch.arange(16 * 16).view(1, 16, 16).expand(3, -1, -1).to(torch.uint8)
-    one = Photographs("ramp", "", [ramp], [shrink(ramp, 2)], 2)
+    one = Photographs("ramp", "", ["ramp"], [ramp], [shrink(ramp, 2)], 2)
     corners = {tuple(x[0, [0, 0, -1], [0, -1, 0]].tolist()) for x in one.patches(200, 8, seed=0)[1]}
     assert len(corners) == 8
 
@@ -164,5 +164,30 @@ def test_a_damaged_member_of_a_zip_is_named(folder: Path, tmp_path: Path) -> Non
     content = bytearray(path.read_bytes())
     content[start + 500] ^= 255
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"a_brick.png is damaged"):
+    with pytest.raises(DataError, match=r"a_brick.png (is damaged|cannot be read)"):
         read_photographs(path, 2)
+
+
+def test_a_zip_that_cannot_be_unpacked_here_is_one_line(tmp_path: Path) -> None:
+    noise(tmp_path / "a.png", (20, 30))
+    path = tmp_path / "locked.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("a.png", "b.png"):
+            archive.write(tmp_path / "a.png", name)
+    content = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the bit that says encrypted
+        start = content.find(mark)
+        while start >= 0:
+            content[start + place] |= 1
+            start = content.find(mark, start + 4)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a.png cannot be read: .*encrypted"):
+        read_photographs(path, 2)
+
+
+def test_the_parts_of_a_split_have_hashes_of_their_own(photographs: Photographs) -> None:
+    hashes = {part.sha256 for holdout in (1, 2) for part in photographs.split(holdout)}
+    assert len(hashes | {photographs.sha256}) == 5
+    train, held_out = photographs.split(2)
+    assert held_out.names == ["z_chelsea.png", "z_rocket.jpg"]
+    assert len(train.large) == len(train.small) == len(train.names) == 5

@@ -1,16 +1,19 @@
 """Recipes of super-resolution: what they learn, how they resume, how they fail."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from superdef_bench import DataError, SuperdefError
-from superdef_bench.nn import SuperDef, architecture, build_network
+from superdef_bench import ConfigError, DataError, SuperdefError
+from superdef_bench.nn import EDSR, SuperDef, architecture, build_network
 from superdef_bench.training import (
     RestorationSettings,
     loop,
@@ -231,10 +234,63 @@ def test_the_commands_train_teacher_student_and_control(
     assert record["settings"]["queries"] == ["clean", "noise", "jpeg", "adversarial"]
 
 
+def test_a_checkpoint_is_not_overwritten_unless_it_is_resumed(
+    photographs: Photographs, tmp_path: Path
+) -> None:
+    path = tmp_path / "c.safetensors"
+    train(photographs, path)
+    content = path.read_bytes()
+    with pytest.raises(ConfigError, match="is there already") as raised:
+        train(photographs, path)
+    assert "--resume" in raised.value.hint
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("lost", ["optimizer/0/exp_avg", "model/tail.weight"])
+def test_a_checkpoint_that_lacks_a_part_is_refused(
+    photographs: Photographs, tmp_path: Path, lost: str
+) -> None:
+    path = tmp_path / "c.safetensors"
+    train(photographs, path)
+    with safetensors.safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        kept = {name: file.get_tensor(name) for name in file.keys() if name != lost}  # noqa: SIM118  # no mapping
+    assert len(kept) > 10
+    path.write_bytes(safetensors.torch.save(kept, metadata=metadata))
+    with pytest.raises(DataError, match=r"cannot be read: \d+ tensors are expected"):
+        train(photographs, path, resume=True)
+
+
+def test_a_photograph_that_measures_nothing_is_named(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "all")
+    Image.new("RGB", (64, 64), "white").save(tmp_path / "all/zz.png")
+    with pytest.raises(DataError, match=r"photograph zz.png, held out .* of one colour"):
+        train(read_photographs(tmp_path / "all", 2), tmp_path / "c.safetensors")
+
+
+def test_mean_shifts_keep_the_precision_of_images() -> None:
+    torch.manual_seed(0)
+    network, x = EDSR(blocks=1, features=4), torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        for parameter in (*network.head.parameters(), *network.tail.parameters()):
+            parameter.zero_()
+    with torch.autocast("cpu", torch.bfloat16):
+        shifted, out = network.subtract_mean(255 * x), network(x)
+    assert torch.equal(shifted, network.subtract_mean(255 * x))
+    assert torch.equal(out, network(x))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["edsr", "--data", "nowhere"], "training data nowhere does not exist"),
+        (["edsr", "--data", "signz"], "did you mean 'signs'"),
+        (["edsr", "--seed", "99999999999999"], "seed is 99999999999999"),
+        (["edsr", "--size", "9x9999999", "--holdout", "1"], "memory ran out"),
+        (["edsr", "--model", "signs_resnet8", "--data", "signs"], "uses no classifier"),
+        (["superdef", "--model", "signs_resnet8"], "alone use a classifier"),
+        (["superdef", "--queries", "noise", "--eps", "8"], "eps '8' is above 1"),
+        (["classifier", "--lr", "0", "--data", "signs"], "lr is 0"),
         (["edsr", "--size", "16"], "size '16' is none of EDSR"),
         (["edsr", "--scale", "5"], "scale is 5"),
         (["edsr", "--holdout", "9"], "has 7 images, 10 are needed"),

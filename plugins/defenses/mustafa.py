@@ -11,6 +11,7 @@ from superdef_bench.nn import (
     SuperResolution,
     jpeg_round_trip,
     load_network,
+    unusual_size,
     wavelet_denoise,
 )
 
@@ -83,10 +84,17 @@ class Mustafa(SuperResolution):
             raise ValueError(f"levels is {levels}, take 0 or more")
         if jpeg is not None and not 0 <= jpeg <= 95:
             raise ValueError(f"jpeg is {jpeg}, take 1 to 95, or 0 for none")
+        if stages == "wavelet" and output == "resize_back":
+            raise ValueError("stages = 'wavelet' keeps the size, leave output out")
         usual = _PRESETS[preset]
-        enlarges = stages != "wavelet"
+        network: nn.Module = nn.Identity()
+        self.qualifier = ""
+        if stages != "wavelet":
+            network = load_network("edsr", scale=scale, weights=weights)
+            size = unusual_size(network)
+            self.qualifier = f"EDSR {size}" if size else ""
         super().__init__(
-            load_network("edsr", scale=scale, weights=weights) if enlarges else nn.Identity(),
+            network,
             output=output,
             denoise="none" if stages == "sr" else "wavelet",
             sigma=usual.sigma if sigma is None else sigma,

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from superdef_bench import hookimpl
-from superdef_bench.nn import Denoise, Dtype, SuperResolution, load_network
+from superdef_bench.nn import Denoise, Dtype, SuperResolution, load_network, unusual_size
 
 _Output = Literal["native", "resize_back"]
 
@@ -23,6 +23,7 @@ class _Trained(SuperResolution):
     """
 
     kind: str
+    remark = ""
 
     def __init__(
         self,
@@ -36,8 +37,11 @@ class _Trained(SuperResolution):
         dtype: Dtype = "float32",
         weights: str = "",
     ) -> None:
+        network = load_network(self.kind, scale=scale, weights=weights)
+        # A row says what it is a reconstruction of, and a size that is not the usual one.
+        self.qualifier = ", ".join(filter(None, (self.remark, unusual_size(network))))
         super().__init__(
-            load_network(self.kind, scale=scale, weights=weights),
+            network,
             output=output,
             denoise=denoise,
             sigma=sigma,
@@ -75,7 +79,7 @@ class SuperDefDefense(_Trained):
     """
 
     kind = "superdef"
-    qualifier = "reconstruction"
+    remark = "reconstruction"
 
 
 class SuperDefWithoutTeacher(_Trained):
@@ -85,7 +89,7 @@ class SuperDefWithoutTeacher(_Trained):
     """
 
     kind = "superdef_no_kd"
-    qualifier = "reconstruction"
+    remark = "reconstruction"
 
 
 @hookimpl

@@ -52,7 +52,7 @@ class ClassifierRecipe:
         """Train on a dataset; without a split `validation`, a tenth of `train` is held out for it.
 
         Args:
-            task: Not used: the classifier makes the task.
+            task: None; the classifier makes the task.
             data: Name of a dataset plugin, or a folder: `train/<class>/` and `test/<class>/`.
             out: Folder for the checkpoint and the weights.
             device: Where to train.
@@ -75,6 +75,8 @@ class ClassifierRecipe:
         Returns:
             The weights (safetensors) and their provenance (JSON).
         """
+        if task is not None:
+            raise ConfigError("recipe 'classifier' makes its own", hint="leave --model out")
         if blocks < 1 or width < 1:
             raise ConfigError(f"blocks is {blocks}, width is {width}", hint="take 1 or more")
         adversary = None if adversarial == "none" else Adversary(adversarial, eps, attack_steps)

@@ -4,20 +4,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from superdef_bench import Task, hookimpl
+from superdef_bench import ConfigError, Task, hookimpl
 from superdef_bench.training import (
     Precision,
     Restoration,
     RestorationSettings,
     Schedule,
     described,
+    plain_size,
 )
 
 
 class _PixelRecipe:
     """What the three share: mean absolute error on pairs of patches, Adam, flips and turns."""
 
-    data = "data/bsds500"
+    data = "bsds500"
     network: str
     kind: str
     size: str
@@ -49,7 +50,7 @@ class _PixelRecipe:
         The small patches are bicubic (a = -0.5, antialiased), rounded to 8 bits.
 
         Args:
-            task: Not used.
+            task: None; the recipe uses no classifier.
             data: Folder, zip, or name of a dataset plugin.
             out: Folder for the checkpoint and the weights.
             device: Where to train.
@@ -73,7 +74,9 @@ class _PixelRecipe:
         settings = RestorationSettings(
             steps, batch_size, patch, lr, schedule, average, holdout, every, precision, seed
         )
-        size = size or self.size
+        if task is not None:
+            raise ConfigError(f"recipe {self.kind!r} uses no classifier", hint="leave --model out")
+        size = plain_size(size or self.size)
         return Restoration(
             kind=self.kind,
             name=f"{self.kind.removesuffix(self.suffix)}_{size}_x{scale}{self.suffix}",

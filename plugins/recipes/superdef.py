@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from superdef_bench import ConfigError, Task, hookimpl, load_model
-from superdef_bench.nn import load_network
+from superdef_bench import ConfigError, DataError, Task, hookimpl, load_model
+from superdef_bench.nn import load_network, network_facts
 from superdef_bench.training import (
     DistilledRestoration,
     Precision,
@@ -13,7 +13,8 @@ from superdef_bench.training import (
     RestorationSettings,
     Schedule,
     described,
-    parse_eps,
+    plain_size,
+    read_radius,
 )
 
 
@@ -25,7 +26,7 @@ class SuperDefRecipe:
     blocks x features, such as 10x6x64, the student of FAKD.
     """
 
-    data = "data/bsds500"
+    data = "bsds500"
 
     def train(
         self,
@@ -98,30 +99,36 @@ class SuperDefRecipe:
         )
         kinds = tuple(word.strip() for word in queries.split(",") if word.strip())
         adversarial = "adversarial" in kinds
-        if adversarial and task is None:
-            raise ConfigError(
-                "adversarial queries need a classifier", hint="name one: --model signs_resnet8"
-            )
+        if adversarial != (task is not None):
+            what = "need a classifier" if adversarial else "alone use a classifier"
+            hint = "name one: --model signs_resnet8" if adversarial else "leave --model out"
+            raise ConfigError(f"adversarial queries {what}", hint=hint)
+        try:
+            expert = load_network("rcan", scale=scale, weights=teacher).to(device)
+        except DataError as error:
+            hint = error.hint if teacher else f"train rcan --scale {scale}, then --teacher FILE"
+            raise DataError(f"teacher: {error.message}", hint=hint) from error
         classifier = None
         if adversarial and task:
             classifier = load_model(task.model).to(device).requires_grad_(False)
         return DistilledRestoration(
             kind="superdef",
-            name=f"superdef_{size}_x{scale}",
+            name=f"superdef_{plain_size(size)}_x{scale}",
             architecture=described("SuperDef", size, scale),
             settings=settings,
             data=data,
             out=out,
             device=device,
             resume=resume,
-            teacher=load_network("rcan", scale=scale, weights=teacher).to(device),
+            teacher=expert,
+            teacher_facts=network_facts("rcan", scale=scale, weights=teacher),
             alpha=alpha,
             affinity=affinity,
             remember=remember,
             queries=Queries(
                 kinds=kinds,
                 noise=noise,
-                eps=parse_eps(eps),
+                eps=read_radius(eps),
                 attack_steps=attack_steps,
                 classifier=classifier,
                 seed=seed,

@@ -11,6 +11,7 @@ from superdef_bench.nn.rcan import RCAN
 from superdef_bench.nn.superdef import SuperDef
 
 _NETWORKS: dict[str, type[nn.Module]] = {"EDSR": EDSR, "RCAN": RCAN, "SuperDef": SuperDef}
+_USUAL = {"EDSR": ("16x64", "32x256"), "RCAN": ("10x20x64",), "SuperDef": ("8x48",)}
 _SIZES = {
     "EDSR": ("blocks", "features"),
     "RCAN": ("groups", "blocks", "features"),
@@ -31,7 +32,7 @@ def architecture(network: str, size: str, scale: int) -> dict[str, Any]:
         ConfigError: The size has another form.
     """
     names, words = _SIZES[network], size.lower().split("x")
-    if len(words) != len(names) or not all(word.isdecimal() for word in words):
+    if len(words) != len(names) or not all(word.isascii() and word.isdecimal() for word in words):
         raise ConfigError(
             f"size {size!r} is none of {network}",
             hint=f"it takes {' x '.join(names)}, such as "
@@ -39,6 +40,16 @@ def architecture(network: str, size: str, scale: int) -> dict[str, Any]:
         )
     numbers = dict(zip(names, map(int, words), strict=True))
     return {"network": network, **numbers, "scale": scale}
+
+
+def unusual_size(network: nn.Module) -> str:
+    """Return the size of a network as in `8x32`; empty where it is the usual one of its kind.
+
+    Usual are the sizes that papers publish, and the default of SuperDef.
+    """
+    size = str(getattr(network, "size", ""))
+    kind = type(network).__name__
+    return "" if size in _USUAL.get(kind, ()) else size
 
 
 def build_network(record: Mapping[str, Any]) -> nn.Module:

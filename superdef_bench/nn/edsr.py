@@ -42,3 +42,4 @@ class EDSR(Restorer):
         factor = (0.1 if features >= 256 else 1.0) if residual_scale is None else residual_scale
         stack = [ResidualBlock(features, factor) for _ in range(blocks)]
         super().__init__(nn.Sequential(*stack, conv3(features, features)), features, scale)
+        self.size = f"{blocks}x{features}"

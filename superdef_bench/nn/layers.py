@@ -41,6 +41,11 @@ class MeanShift(nn.Conv2d):
             self.bias.copy_(sign * LEVELS * torch.tensor(_MEAN))
         self.requires_grad_(False)
 
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # as torch names it
+        """Shift images; pixels of 0..255 keep their precision where convolutions lose some."""
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
+
 
 class Upsampler(nn.Sequential):
     """Convolutions and pixel shuffles (Shi et al., CVPR 2016): one stage, two for scale 4."""

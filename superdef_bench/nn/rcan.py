@@ -70,7 +70,8 @@ class RCAN(Restorer):
         if features < reduction:
             raise ConfigError(
                 f"features is {features}, fewer than the reduction of {reduction}",
-                hint="take more features or a smaller reduction",
+                hint=f"take {reduction} features or more",
             )
         stack = [ResidualGroup(blocks, features, reduction) for _ in range(groups)]
         super().__init__(nn.Sequential(*stack, conv3(features, features)), features, scale)
+        self.size = f"{groups}x{blocks}x{features}"

@@ -31,7 +31,7 @@ def load_network(kind: str, *, scale: int = 2, weights: str = "") -> nn.Module:
         scale: 2, 3 or 4.
         weights: What `superdef-bench train` wrote, its provenance beside it; for `edsr` and
             `rcan` also a checkpoint without provenance in the layout of the public
-            repositories. If empty, the shipped weights; of several the largest file.
+            repositories. If empty, the shipped weights.
 
     Raises:
         ConfigError: The weights are for another scale.
@@ -48,8 +48,8 @@ def load_network(kind: str, *, scale: int = 2, weights: str = "") -> nn.Module:
 
 def _shipped(kind: str, scale: int) -> Path:
     fitting = [
-        (path.stat().st_size, path)
-        for path in artefacts.SHIPPED.glob("*.safetensors")
+        path
+        for path in sorted(artefacts.SHIPPED.glob("*.safetensors"))
         for record in [artefacts.read_provenance(path)]
         if record.get("kind") == kind and record.get("architecture", {}).get("scale") == scale
     ]
@@ -59,7 +59,19 @@ def _shipped(kind: str, scale: int) -> Path:
             hint=f"superdef-bench train {kind} --scale {scale} writes some, "
             'weights = "FILE.safetensors" takes them',
         )
-    return max(fitting)[1]
+    return fitting[0]
+
+
+def network_facts(kind: str, *, scale: int = 2, weights: str = "") -> dict[str, Any]:
+    """Return what is known of the network that `load_network` returns: hash, sizes, data.
+
+    Empty for a published checkpoint, which has no provenance.
+    """
+    path = Path(weights).expanduser() if weights else _shipped(kind, scale)
+    if not path.with_suffix(".json").exists():
+        return {}
+    record = artefacts.read_provenance(path)
+    return {name: record.get(name) for name in ("sha256", "architecture", "data")}
 
 
 def _read_artefact(kind: str, path: Path, scale: int) -> nn.Module:

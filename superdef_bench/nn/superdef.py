@@ -96,7 +96,7 @@ class SuperDef(nn.Module):
         super().__init__()
         check_sizes(scale, layers=layers, features=features)
         build = conv3 if folded else BranchedConv
-        self.scale = scale
+        self.scale, self.size = scale, f"{layers}x{features}"
         self.body = nn.ModuleList(
             [build(3, features), *(build(features, features) for _ in range(layers))]
         )

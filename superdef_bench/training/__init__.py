@@ -1,8 +1,7 @@
 """What training recipes share."""
 
-from superdef_bench.fields import parse_eps
-from superdef_bench.training.adversarial import Adversary
-from superdef_bench.training.artefact import Restoration, described
+from superdef_bench.training.adversarial import Adversary, read_radius
+from superdef_bench.training.artefact import Restoration, described, plain_size
 from superdef_bench.training.checkpoint import load_checkpoint, save_checkpoint
 from superdef_bench.training.classifier import Settings, measure, train_classifier
 from superdef_bench.training.distillation import Distillation, DistilledRestoration
@@ -33,9 +32,10 @@ __all__ = [
     "load_checkpoint",
     "measure",
     "one_cycle",
-    "parse_eps",
+    "plain_size",
     "rate_of",
     "read_all",
+    "read_radius",
     "save_checkpoint",
     "splits_of",
     "train_classifier",

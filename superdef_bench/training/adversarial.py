@@ -1,5 +1,7 @@
 """Adversarial examples to train on: PGD, or one step from a noisy image (N-FGSM)."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -18,6 +20,21 @@ TrainingAttack = Literal["pgd", "n_fgsm"]
 
 _STEPS = 10  # of the PGD that measures
 _AT_ONCE = 250
+
+
+def read_radius(text: str) -> float:
+    """Return the Linf radius that a text such as `8/255` means.
+
+    Raises:
+        ConfigError: It is no number within 0 and 1.
+    """
+    radius = parse_eps(text)
+    if radius > 1:
+        raise ConfigError(
+            f"eps {text!r} is above 1, the whole range of a pixel",
+            hint=f'did you mean "{text}/255"?',
+        )
+    return radius
 
 
 @dataclass(frozen=True)
@@ -43,33 +60,28 @@ class Adversary:
     def __post_init__(self) -> None:
         if self.attack not in get_args(TrainingAttack):
             raise ConfigError(f"no training on {self.attack!r}", hint="take pgd or n_fgsm")
-        if self.radius > 1:
-            raise ConfigError(
-                f"eps {self.eps!r} is above 1, the whole range of a pixel",
-                hint=f'did you mean "{self.eps}/255"?',
-            )
+        read_radius(self.eps)
         if self.steps < 1:
             raise ConfigError(f"attack_steps is {self.steps}", hint="take 1 or more")
 
     @property
     def radius(self) -> float:
         """The radius as a number."""
-        return parse_eps(self.eps)
+        return read_radius(self.eps)
 
     def examples(self, model: nn.Module, x: Tensor, y: Tensor, seed: int) -> Tensor:
         """Return adversarial images for `x` `(N, C, H, W)`, in [0, 1].
 
-        Batch norm uses its running statistics meanwhile, as under a real attack, and does not
-        learn from images that are not trained on. The same seed draws the same noise.
+        The network is attacked in the mode that it is in. In training that is batch norm with
+        the statistics of the batch: attacked with the running ones, which are those of two image
+        sizes, the network learns to answer differently in both modes in place of robustness. The
+        attack leaves the running statistics as they are. The same seed draws the same noise.
         """
-        training = model.training
-        model.eval()
         generator = torch.Generator(x.device).manual_seed(seed)
         noise = 2 * torch.rand(x.shape, generator=generator, device=x.device) - 1  # in [-1, 1)
-        eps, attack = self.radius, self._n_fgsm if self.attack == "n_fgsm" else self._pgd
-        found = attack(model, x, y, eps, noise)
-        model.train(training)
-        return found
+        attack = self._n_fgsm if self.attack == "n_fgsm" else self._pgd
+        with _untracked(model):
+            return attack(model, x, y, self.radius, noise)
 
     @staticmethod
     def _n_fgsm(model: nn.Module, x: Tensor, y: Tensor, eps: float, noise: Tensor) -> Tensor:
@@ -83,11 +95,19 @@ class Adversary:
             iterate = project(iterate + step * _slope(model, iterate, y), x, threat)
         return iterate
 
-    def accuracy(self, model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    def accuracy(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        prepare: Callable[[Tensor], Tensor] | None = None,
+    ) -> float:
         """Return the share of uint8 images `(N, C, H, W)` still right after ten steps of PGD.
 
         The attack is that of the benchmark at the same eps, from one random point of the ball
-        with steps of a quarter of it, whatever the network was trained on.
+        with steps of a quarter of it, whatever the network was trained on. What `prepare` makes
+        of the images is attacked, where it is given.
         """
         model.eval()
         device, right = next(model.parameters()).device, 0
@@ -95,6 +115,7 @@ class Adversary:
         numbers = torch.arange(len(labels), device=device)
         for ids in numbers.split(at_once(images[0], _AT_ONCE)):
             x, y = images[ids.cpu()].to(device).float() / 255, labels[ids.cpu()].to(device)
+            x = prepare(x) if prepare else x
             context = AttackContext.start(ids, Random(0, "training/accuracy", ids))
             found = ascend(
                 model,
@@ -109,6 +130,19 @@ class Adversary:
             with torch.no_grad():
                 right += int((model(found).argmax(dim=1) == y).sum())
         return right / len(labels)
+
+
+@contextmanager
+def _untracked(model: nn.Module) -> Iterator[None]:
+    """Keep batch norm from following the statistics of what passes through."""
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def _slope(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

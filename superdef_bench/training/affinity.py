@@ -10,11 +10,9 @@ from torch.nn import functional
 from superdef_bench.errors import ConfigError
 from superdef_bench.nn import EDSR, RCAN, SuperDef
 
-_TAPS = 3
-
 
 def tapped(network: nn.Module) -> list[nn.Module]:
-    """Return three layers of a network, evenly spaced, the last one its deepest.
+    """Return the layers whose inputs are compared: two inside the body, and what follows it.
 
     Raises:
         ConfigError: The network is none that has them.
@@ -22,19 +20,20 @@ def tapped(network: nn.Module) -> list[nn.Module]:
     if not isinstance(network, EDSR | RCAN | SuperDef):
         raise ConfigError(f"{type(network).__name__} has no feature maps to compare")
     layers = list(network.body.children())
-    return [layers[len(layers) * (tap + 1) // _TAPS - 1] for tap in range(_TAPS)]
+    last = network.tail if isinstance(network, SuperDef) else network.upsampler
+    return [layers[len(layers) // 3], layers[2 * len(layers) // 3], last]
 
 
 @contextmanager
 def feature_maps(network: nn.Module, *, wanted: bool = True) -> Iterator[list[Tensor]]:
-    """Collect what the tapped layers return while the block runs, `(N, C, h, w)` each."""
+    """Collect what the tapped layers are given while the block runs, `(N, C, h, w)` each."""
     maps: list[Tensor] = []
     layers = tapped(network) if wanted else []
 
-    def keep(layer: nn.Module, inputs: object, output: Tensor) -> None:
-        maps.append(output)
+    def keep(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        maps.append(inputs[0])
 
-    handles = [layer.register_forward_hook(keep) for layer in layers]
+    handles = [layer.register_forward_pre_hook(keep) for layer in layers]
     try:
         yield maps
     finally:
@@ -49,6 +48,10 @@ def affinity(features: Tensor) -> Tensor:
 
 
 def affinity_loss(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
-    """Return the mean absolute difference of affinities, averaged over maps of one size."""
+    """Return the mean absolute difference of affinities, summed over maps of one size.
+
+    FAKD weighs it against pixels in 0..255; here they are in [0, 1], and the sum is divided by
+    255, so that a weight means what it means there.
+    """
     pairs = zip(student, teacher, strict=True)
-    return torch.stack([(affinity(s) - affinity(t)).abs().mean() for s, t in pairs]).mean()
+    return torch.stack([(affinity(s) - affinity(t)).abs().mean() for s, t in pairs]).sum() / 255

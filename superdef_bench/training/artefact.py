@@ -1,7 +1,7 @@
 """From a recipe's settings to weights and the record of where they come from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from superdef_bench.training.loop import History
 from superdef_bench.training.photographs import Photographs
 from superdef_bench.training.sources import photographs_of
 from superdef_bench.training.super_resolution import (
+    LARGEST,
     Draw,
     Loss,
     RestorationSettings,
     pixel_loss,
     train_super_resolution,
-    uses_bfloat16,
 )
 from superdef_bench.weights import save_weights
 
@@ -87,12 +87,7 @@ class Restoration:
         described = dict(self.architecture)
         if isinstance(network, SuperDef):
             network, described = network.fold(), {**described, "folded": True}
-        bfloat16 = uses_bfloat16(self.device, self.settings.precision)
-        settings = {
-            **asdict(self.settings),
-            **self.loss_settings(),
-            "precision": "bfloat16" if bfloat16 else "float32",
-        }
+        settings = {**self.settings.on(self.device), **self.loss_settings()}
         holdout = self.settings.holdout
         provenance = {
             "kind": self.kind,
@@ -105,13 +100,19 @@ class Restoration:
                 "photographs": len(photographs.large) - holdout,
             },
             "steps": self.settings.steps,
-            "validation": {"photographs": holdout, **history[-1]},
+            "validation": {"photographs": holdout, "middle": LARGEST, **history[-1]},
             "device": self.device.split(":")[0],
             "versions": {"torch": torch.__version__},
         }
         path = self.out / f"{self.name}.safetensors"
         save_weights(path, network.state_dict(), provenance)
         return [path, path.with_suffix(".json")]
+
+
+def plain_size(size: str) -> str:
+    """Return a size as files are named by it: no leading zeros, a small x."""
+    words = size.lower().split("x")
+    return "x".join(str(int(w)) if w.isascii() and w.isdecimal() else w for w in words)
 
 
 def described(network: str, size: str, scale: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from superdef_bench.errors import DataError
 from superdef_bench.files import write_atomically
 
-_NUMBERS = "numbers"
+_NUMBERS, _COUNT = "numbers", "tensors"
 
 
 def save_checkpoint(
@@ -38,7 +38,7 @@ def save_checkpoint(
             if isinstance(value, Tensor):
                 tensors[f"optimizer/{index}/{name}"] = value
     packed = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(dict(numbers), sort_keys=True)
+    text = json.dumps({**numbers, _COUNT: len(packed)}, sort_keys=True)
     write_atomically(path, safetensors.torch.save(packed, metadata={_NUMBERS: text}))
 
 
@@ -54,11 +54,14 @@ def load_checkpoint(
         with safetensors.safe_open(path, framework="pt") as file:
             numbers: dict[str, Any] = json.loads(file.metadata()[_NUMBERS])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+        before = numbers["settings"]
+        if numbers[_COUNT] != len(tensors):
+            raise ValueError(f"{numbers[_COUNT]} tensors are expected, {len(tensors)} are there")
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"checkpoint {path} cannot be read: {error}", hint="delete it to start afresh"
         ) from error
-    before, now = numbers["settings"], json.loads(json.dumps(dict(settings)))
+    now = json.loads(json.dumps(dict(settings)))
     if before != now:
         names = sorted({k for k in before.keys() | now.keys() if before.get(k) != now.get(k)})
         shown = ", ".join(f"{k} {before.get(k)}, now {now.get(k)}" for k in names)

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from superdef_bench.errors import ConfigError, DataError
 from superdef_bench.training.adversarial import Adversary
-from superdef_bench.training.loop import Fit, fit_network
+from superdef_bench.training.loop import Fit, check_seed, fit_network
 from superdef_bench.training.schedule import rate_of
 from superdef_bench.training.splits import at_once, read_all
 from superdef_bench.training.super_resolution import autocast
@@ -58,16 +58,18 @@ class Settings:
         limits = {
             "epochs": 1,
             "batch_size": 2,
-            "lr": 0,
             "momentum": 0,
             "weight_decay": 0,
-            "seed": 0,
         }
         for name, least in limits.items():
             if not getattr(self, name) >= least:
                 raise ConfigError(f"{name} is {getattr(self, name)}", hint=f"take {least} or more")
+        if not self.lr > 0:
+            raise ConfigError(f"lr is {self.lr}", hint="take a number above 0")
         if not 0 <= self.label_smoothing < 1:
-            raise ConfigError(f"label_smoothing is {self.label_smoothing}", hint="take 0 to 1")
+            hint = "take 0 up to below 1"
+            raise ConfigError(f"label_smoothing is {self.label_smoothing}", hint=hint)
+        check_seed(self.seed)
 
     @property
     def flags(self) -> dict[str, Any]:
@@ -203,16 +205,11 @@ def train_classifier(
 def _validate(
     model: nn.Module, data: tuple[Tensor, Tensor], adversary: Adversary | None
 ) -> dict[str, float]:
-    return {"accuracy": accuracy(model, *data), **_attacked(model, data, adversary, _ATTACKED)}
-
-
-def _attacked(
-    model: nn.Module, data: tuple[Tensor, Tensor], adversary: Adversary | None, count: int
-) -> dict[str, float]:
-    if adversary is None:
-        return {}
-    images, labels = (part[:count] for part in data)
-    return {"adversarial_accuracy": adversary.accuracy(model, images, labels)}
+    found = {"accuracy": accuracy(model, *data)}
+    if adversary:
+        images, labels = (part[:_ATTACKED] for part in data)
+        found["adversarial_accuracy"] = adversary.accuracy(model, images, labels)
+    return found
 
 
 def measure(
@@ -220,11 +217,19 @@ def measure(
 ) -> dict[str, float]:
     """Return the accuracy at the native size and at twice the size by each interpolation.
 
-    With an adversary also `adversarial_accuracy`, of the first 500 images under attack.
+    With an adversary also that of the first 500 images under attack, at the native size and of
+    images enlarged by bicubic, which are attacked as they are then.
     """
     model.eval()
-    return {
+    found = {
         "accuracy": accuracy(model, *data),
         **{f"accuracy_x2_{mode}": accuracy(model, *data, mode=mode) for mode in MODES},
-        **_attacked(model, data, adversary, _MEASURED),
     }
+    if adversary:
+        images, labels = (part[:_MEASURED] for part in data)
+        twice = partial(enlarge, mode="bicubic")
+        found["adversarial_accuracy"] = adversary.accuracy(model, images, labels)
+        found["adversarial_accuracy_x2_bicubic"] = adversary.accuracy(
+            model, images, labels, prepare=twice
+        )
+    return found

@@ -70,19 +70,19 @@ class Distillation:
             answer: What the teacher makes of `small`; None to ask it.
         """
         if answer is not None:
-            return self._response(network(small), answer.float(), large)
+            return self._response(network(small), answer.float(), large, step)
         asked = self.queries.change(small, step)
         with feature_maps(self.student, wanted=bool(self.affinity)) as mine:
             out = network(asked)
         with feature_maps(self.teacher, wanted=bool(self.affinity)) as theirs, torch.no_grad():
             answer = self.teacher(asked)
-        loss = self._response(out, answer, large)
+        loss = self._response(out, answer, large, step)
         if self.affinity:
             loss = loss + self.affinity * affinity_loss(mine, theirs)
         return loss
 
-    def _response(self, out: Tensor, answer: Tensor, large: Tensor) -> Tensor:
-        clean = self.queries.clean(len(out)).to(out.device)
+    def _response(self, out: Tensor, answer: Tensor, large: Tensor, step: int) -> Tensor:
+        clean = self.queries.clean(len(out), step).to(out.device)
         weight = torch.where(clean, self.alpha, 1.0).view(-1, 1, 1, 1)
         return ((1 - weight) * (out - large).abs() + weight * (out - answer).abs()).mean()
 
@@ -136,9 +136,12 @@ class RememberedAnswers:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        return safetensors.torch.load_file(path)
+        found = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise DataError(f"teacher's answers {path} are damaged", hint="delete the file") from error
+    if found.keys() != {"small", "large", "answer"}:
+        raise DataError(f"{path} holds no answers of a teacher", hint="delete the file")
+    return found
 
 
 @torch.no_grad()
@@ -165,6 +168,7 @@ class DistilledRestoration(Restoration):
 
     Args:
         teacher: Frozen network, on the device.
+        teacher_facts: What its provenance says of it.
         alpha: See `Distillation`.
         affinity: See `Distillation`.
         remember: Size of the fixed set, see `RememberedAnswers`; 0 for fresh patches.
@@ -175,6 +179,7 @@ class DistilledRestoration(Restoration):
     """
 
     teacher: nn.Module
+    teacher_facts: Mapping[str, Any]
     alpha: float
     affinity: float
     remember: int
@@ -192,7 +197,7 @@ class DistilledRestoration(Restoration):
     def loss_settings(self) -> Mapping[str, Any]:
         """Return weights, queries, and the hash of the teacher."""
         return {
-            "teacher": network_sha256(self.teacher),
+            "teacher": {"tensors_sha256": network_sha256(self.teacher), **self.teacher_facts},
             "alpha": self.alpha,
             "affinity": self.affinity,
             "remember": self.remember,

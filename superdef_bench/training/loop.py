@@ -13,14 +13,23 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from superdef_bench.errors import DataError, SuperdefError
+from superdef_bench.errors import ConfigError, DataError, SuperdefError
+from superdef_bench.process import stoppable
 from superdef_bench.progress import Bar, progress_bar
 from superdef_bench.training.checkpoint import load_checkpoint, save_checkpoint
 
 _CHECK = 20  # steps between looks at the loss, which wait for the device
 _SECONDS = 60.0  # between checkpoints where validations are further apart
 
+_MOST = 2**31 - 1  # of a seed, so that seed and step fit into one of torch
+
 History = list[dict[str, float]]
+
+
+def check_seed(seed: int) -> None:
+    """Raise ConfigError unless a seed can be combined with the number of a step."""
+    if not 0 <= seed <= _MOST:
+        raise ConfigError(f"seed is {seed}", hint=f"take 0 to {_MOST}")
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,14 @@ class _Training:
         self.fit, self.model, self.optimizer = fit, model, optimizer
         self.average = copy.deepcopy(model).requires_grad_(False) if fit.average else None
         self.step, self.saved, self.history, self.seen = 0, 0, History(), _Seen()
-        self.resumed = fit.resume and fit.checkpoint.exists()
+        self._pairs = self._floating_pairs()
+        there = fit.checkpoint.exists()
+        if there and not fit.resume:
+            raise ConfigError(
+                f"checkpoint {fit.checkpoint} is there already",
+                hint="--resume goes on from it; to start afresh take another -o, or delete it",
+            )
+        self.resumed = there
         if self.resumed:
             numbers = load_checkpoint(fit.checkpoint, self.modules(), optimizer, fit.settings)
             self.step = self.saved = numbers["step"]
@@ -81,20 +97,22 @@ class _Training:
         self._follow()
         return loss.detach()
 
+    def _floating_pairs(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the tensors of the average and of the model that are averaged."""
+        if self.average is None:
+            return [], []
+        states = (module.state_dict().values() for module in (self.average, self.model))
+        both = zip(*states, strict=True)
+        floating = [pair for pair in both if pair[0].is_floating_point()]
+        return [kept for kept, _ in floating], [new for _, new in floating]
+
     @torch.no_grad()
     def _follow(self) -> None:
         if self.average is None:
             return
         # Short at first, so that the random start is soon forgotten.
         decay = min(self.fit.average, self.step / (self.step + 10))
-        pairs = zip(
-            self.average.state_dict().values(), self.model.state_dict().values(), strict=True
-        )
-        for kept, new in pairs:
-            if kept.is_floating_point():
-                kept.lerp_(new, 1 - decay)
-            else:
-                kept.copy_(new)
+        torch._foreach_lerp_(*self._pairs, 1 - decay)
 
     def due(self) -> bool:
         return time.monotonic() - self._written > _SECONDS
@@ -145,11 +163,12 @@ def fit_network(
         validate: Measures a network in evaluation mode.
 
     Raises:
+        ConfigError: There is a checkpoint, and it is not to be resumed.
         DataError: The checkpoint cannot be used, the loss is not finite, or memory ran out.
         SuperdefError: The user stopped it.
     """
     training = _Training(fit, model, optimizer)
-    with progress_bar(fit.steps) as bar, _explained(training):
+    with progress_bar(fit.steps) as bar, stoppable(), _explained(training):
         if fit.resume and not training.resumed:
             bar.log(f"there is no checkpoint {fit.checkpoint}: starting afresh")
         bar.advance(training.step)
@@ -226,13 +245,14 @@ def _explained(training: _Training) -> Iterator[None]:
             hint="the same command with --resume goes on",
         ) from error
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
         hint = f"take a smaller batch, patch or network; {training.kept()}"
         raise DataError(f"memory ran out at step {training.step + 1}", hint=hint) from error
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that memory ran out, on a GPU or not."""
     text = str(error).lower()
     signs = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate")
     return isinstance(error, MemoryError) or any(sign in text for sign in signs)

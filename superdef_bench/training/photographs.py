@@ -3,7 +3,7 @@
 import hashlib
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from superdef_bench.errors import ConfigError, DataError
+from superdef_bench.fingerprint import fingerprint
 from superdef_bench.pictures import SUFFIXES, read_picture
 from superdef_bench.progress import progress_bar
 from superdef_bench.transform import resize
@@ -28,6 +29,7 @@ class Photographs:
     Attributes:
         name: Of the folder or file they come from.
         sha256: Over the names and bytes of the files.
+        names: Of the files, or ids.
         large: `(3, H, W)` each, cut to multiples of the scale.
         small: `(3, H / scale, W / scale)` each: bicubic (a = -0.5, antialiased), rounded to 8
             bits, as the standard test sets are.
@@ -36,12 +38,13 @@ class Photographs:
 
     name: str
     sha256: str
+    names: Sequence[str]
     large: Sequence[Tensor]
     small: Sequence[Tensor]
     scale: int
 
     def split(self, holdout: int) -> tuple["Photographs", "Photographs"]:
-        """Return all but the last `holdout`, and those; both with the hash of all.
+        """Return all but the last `holdout`, and those, each with a hash of its own.
 
         Raises:
             ConfigError: None would be left.
@@ -52,11 +55,17 @@ class Photographs:
                 f"{holdout} of {len(self.large)} photographs are held out",
                 hint="lower --holdout, or give more photographs",
             )
-        first, last = (
-            replace(self, large=self.large[part], small=self.small[part])
-            for part in (slice(None, cut), slice(cut, None))
+        return self._part(0, cut), self._part(cut, len(self.large))
+
+    def _part(self, first: int, last: int) -> "Photographs":
+        return Photographs(
+            self.name,
+            fingerprint(self.sha256, first, last),
+            self.names[first:last],
+            self.large[first:last],
+            self.small[first:last],
+            self.scale,
         )
-        return first, last
 
     @cached_property
     def _weights(self) -> Tensor:
@@ -139,8 +148,14 @@ def read_photographs(data: str | Path, scale: int, *, least: int = 2) -> Photogr
         for number, (name, read) in enumerate(files):
             try:
                 content = read()
+            except zipfile.BadZipFile as error:
+                raise DataError(f"{place / name} is damaged", hint="get the zip again") from error
             except OSError as error:
                 raise DataError(f"{place / name} cannot be read: {error.strerror}") from error
+            except (NotImplementedError, RuntimeError) as error:  # of a member of a zip
+                raise DataError(
+                    f"{place / name} cannot be read: {error}", hint="unpack it into a folder"
+                ) from error
             digest.update(name.encode() + hashlib.sha256(content).digest())
             picture = read_picture(place / name, content).convert("RGB")
             if min(picture.size) < scale:
@@ -148,7 +163,7 @@ def read_photographs(data: str | Path, scale: int, *, least: int = 2) -> Photogr
             images.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
             bar.show(f"reading {place.name}", f"{number + 1}/{len(files)} photographs")
             bar.advance(1)
-    return _pairs(place.stem, digest.hexdigest(), images, scale)
+    return _pairs(place.stem, digest.hexdigest(), [name for name, _ in files], images, scale)
 
 
 def dataset_photographs(dataset: Dataset, scale: int, *, least: int = 2) -> Photographs:
@@ -164,7 +179,7 @@ def dataset_photographs(dataset: Dataset, scale: int, *, least: int = 2) -> Phot
         images += (x.expand(-1, 3, -1, -1) * 255).round().byte().unbind()
     if min(images[0].shape[-2:]) < scale:
         raise DataError(f"the images of dataset {dataset.name} are smaller than {scale} pixels")
-    return _pairs(dataset.name, dataset.sha256, images, scale)
+    return _pairs(dataset.name, dataset.sha256, dataset.ids, images, scale)
 
 
 def _check_count(what: str, count: int, least: int) -> None:
@@ -172,9 +187,12 @@ def _check_count(what: str, count: int, least: int) -> None:
         raise DataError(f"{what} has {count} images, {least} are needed", hint=_HINT)
 
 
-def _pairs(name: str, sha256: str, images: Sequence[Tensor], scale: int) -> Photographs:
+def _pairs(
+    name: str, sha256: str, names: Sequence[str], images: Sequence[Tensor], scale: int
+) -> Photographs:
     large = [image[:, : _whole(image, 1, scale), : _whole(image, 2, scale)] for image in images]
-    return Photographs(name, sha256, large, [shrink(image, scale) for image in large], scale)
+    small = [shrink(image, scale) for image in large]
+    return Photographs(name, sha256, names, large, small, scale)
 
 
 def _whole(image: Tensor, side: int, scale: int) -> int:
@@ -202,11 +220,8 @@ def _below(folder: Path) -> Iterator[_File]:
 def _zipped(file: Path) -> Iterator[_File]:
     try:
         archive = zipfile.ZipFile(file)
-        broken = archive.testzip()
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"training data {file} is no zip: {error}", hint=_HINT) from error
-    if broken:
-        raise DataError(f"training data {file}: {broken} is damaged", hint="get the file again")
     for name in filter(_is_image, sorted(archive.namelist())):
         yield name, _reader(archive, name)
 

@@ -13,6 +13,7 @@ from superdef_bench.fingerprint import tensors
 from superdef_bench.nn import jpeg_round_trip
 from superdef_bench.rng import Random
 from superdef_bench.suggest import did_you_mean
+from superdef_bench.training.loop import out_of_memory
 from superdef_bench.types import AttackContext, Threat
 
 KINDS = ("clean", "noise", "jpeg", "adversarial")
@@ -24,7 +25,8 @@ class Queries:
     """What becomes of a batch of small patches before the teacher sees it.
 
     Args:
-        kinds: Of `clean`, `noise`, `jpeg`, `adversarial`; the rows of a batch take them in turn.
+        kinds: Of `clean`, `noise`, `jpeg`, `adversarial`; the rows of a batch
+            take them in turn, and a step goes on where the one before stopped.
         noise: Standard deviation of Gaussian noise.
         eps: Linf radius of adversarial patches.
         attack_steps: Steps of PGD against the classifier, from a random start.
@@ -46,6 +48,8 @@ class Queries:
         for kind in self.kinds:
             if kind not in KINDS:
                 raise ConfigError(f"unknown query {kind!r}", hint=did_you_mean(kind, KINDS))
+        if len(set(self.kinds)) < len(self.kinds):
+            raise ConfigError(f"a query stands twice in {','.join(self.kinds)}")
         if not self.kinds:
             raise ConfigError("there is no query", hint=f"--queries takes {','.join(KINDS)}")
         if not self.noise > 0 or not self.eps > 0 or self.attack_steps < 1:
@@ -65,12 +69,12 @@ class Queries:
             used["classifier"] = tensors(self.classifier.state_dict())
         return used
 
-    def clean(self, count: int) -> Tensor:
-        """Return which rows of a batch stay clean, bool `(count,)`."""
-        return torch.tensor([self._kind(row) == "clean" for row in range(count)])
+    def clean(self, count: int, step: int) -> Tensor:
+        """Return which rows of a step's batch stay clean, bool `(count,)`."""
+        return torch.tensor([self._kind(row, count, step) == "clean" for row in range(count)])
 
-    def _kind(self, row: int) -> str:
-        return self.kinds[row % len(self.kinds)]
+    def _kind(self, row: int, count: int, step: int) -> str:
+        return self.kinds[(step * count + row) % len(self.kinds)]
 
     def change(self, x: Tensor, step: int) -> Tensor:
         """Return patches `(N, 3, h, w)` in [0, 1], each changed after the kind of its row."""
@@ -78,7 +82,8 @@ class Queries:
             return x
         changed = x.clone()
         for kind in dict.fromkeys(self.kinds):
-            rows = torch.tensor([r for r in range(len(x)) if self._kind(r) == kind])
+            count = len(x)
+            rows = torch.tensor([r for r in range(count) if self._kind(r, count, step) == kind])
             if len(rows) and kind != "clean":
                 rows = rows.to(x.device)
                 changed[rows] = self._degrade(kind, x[rows], rows, step)
@@ -101,6 +106,8 @@ class Queries:
             with torch.no_grad():
                 y = self.classifier(x).argmax(dim=1)
         except RuntimeError as error:
+            if out_of_memory(error):
+                raise
             raise ConfigError(
                 f"the classifier cannot take patches of {x.shape[-1]} pixels: "
                 f"{str(error).splitlines()[0]}",

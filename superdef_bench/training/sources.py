@@ -1,6 +1,9 @@
 """What --data names: a dataset plugin, a folder or a zip."""
 
 from superdef_bench import api
+from superdef_bench.errors import DataError
+from superdef_bench.places import data_directory, find_data
+from superdef_bench.suggest import did_you_mean
 from superdef_bench.training.photographs import (
     Photographs,
     dataset_photographs,
@@ -20,5 +23,13 @@ def photographs_of(data: str, scale: int, *, least: int) -> Photographs:
         DataError: They are missing, too few, too small, or one cannot be read.
     """
     if not is_plugin(data):
-        return read_photographs(data, scale, least=least)
+        place = find_data(data)
+        if not place.exists():
+            known = api.plugins().plugins["dataset"]
+            hint = "a folder or a zip of photographs, see docs/training.md"
+            raise DataError(
+                f"training data {data} does not exist, neither here nor in {data_directory()}",
+                hint=did_you_mean(data, known, more=hint),
+            )
+        return read_photographs(place, scale, least=least)
     return dataset_photographs(api.load_dataset(data, split="train"), scale, least=least)

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from superdef_bench import api
 from superdef_bench.errors import ConfigError, DataError, SuperdefError
+from superdef_bench.places import find_data
 from superdef_bench.progress import progress_bar
 from superdef_bench.suggest import did_you_mean
 from superdef_bench.training.sources import is_plugin
@@ -101,7 +101,7 @@ def _required(data: str, split: str) -> Dataset:
 
 
 def _folder_splits(data: str) -> Splits:
-    folder = Path(data).expanduser().resolve()
+    folder = find_data(data).resolve()
     if not folder.is_dir():
         known = api.plugins().plugins["dataset"]
         raise DataError(

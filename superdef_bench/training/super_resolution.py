@@ -1,5 +1,6 @@
 """Train a super-resolution network on pairs of patches."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -9,9 +10,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from superdef_bench.errors import ConfigError
+from superdef_bench.errors import ConfigError, DataError
 from superdef_bench.quality import psnr_y
-from superdef_bench.training.loop import Fit, History, fit_network
+from superdef_bench.training.loop import Fit, History, check_seed, fit_network
 from superdef_bench.training.photographs import Photographs
 from superdef_bench.training.schedule import Schedule, rate_of
 from superdef_bench.transform import resize
@@ -21,7 +22,7 @@ Network = Callable[[Tensor], Tensor]
 Loss = Callable[..., Tensor]
 Draw = Callable[[int], Sequence[Tensor]]
 
-_LARGEST = 192  # side of the middle of a small photograph that a validation restores
+LARGEST = 192  # side of the middle of a small photograph that a validation restores
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,12 @@ class RestorationSettings:
             raise ConfigError(f"lr is {self.lr}", hint="take a number above 0")
         if not 0 <= self.average < 1:
             raise ConfigError(f"average is {self.average}", hint="take 0 up to below 1")
-        if self.seed < 0:
-            raise ConfigError(f"seed is {self.seed}", hint="take 0 or more")
+        check_seed(self.seed)
+
+    def on(self, device: str) -> dict[str, Any]:
+        """Return the settings with the precision that `auto` means on `device`."""
+        lower = uses_bfloat16(device, self.precision)
+        return {**asdict(self), "precision": "bfloat16" if lower else "float32"}
 
 
 def has_bfloat16(device: str) -> bool:
@@ -121,6 +126,7 @@ def train_super_resolution(
     """
     train, held_out = photographs.split(settings.holdout)
     train.check_patch(settings.patch)
+    measured = HeldOut.of(held_out)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lists no (device, memory_format)
     learned = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(learned, lr=settings.lr)
@@ -144,27 +150,60 @@ def train_super_resolution(
         rate=rate_of(settings.schedule, settings.steps, settings.lr),
         every=settings.every,
         average=settings.average,
-        settings={**asdict(settings), **extra, "photographs": photographs.sha256},
+        settings={**settings.on(device), **extra, "photographs": photographs.sha256},
         checkpoint=checkpoint,
         resume=resume,
     )
-    return fit_network(fit, network, optimizer, loss_of, lambda best: measure(best, held_out))
+    return fit_network(fit, network, optimizer, loss_of, measured.measure)
 
 
-@torch.no_grad()
-def measure(network: nn.Module, photographs: Photographs) -> dict[str, float]:
-    """Return the mean PSNR in dB (luma) over photographs, and that of bicubic enlargement."""
-    scale, found = photographs.scale, list[Tensor]()
-    device = next(network.parameters()).device
-    for small, large in zip(photographs.small, photographs.large, strict=True):
-        top, left = (max(side - _LARGEST, 0) // 2 for side in small.shape[1:])
-        x = _cut(small, top, left, _LARGEST).to(device)
-        reference = _cut(large, scale * top, scale * left, scale * _LARGEST).to(device)
-        plain = resize(x, (reference.shape[-2], reference.shape[-1]))
-        both = torch.cat([network(x), plain]).clamp(0.0, 1.0)
-        found.append(psnr_y(both, reference, scale))
-    mine, bicubic = torch.stack(found).mean(dim=0).tolist()
-    return {"psnr": mine, "bicubic_psnr": bicubic}
+@dataclass(frozen=True)
+class HeldOut:
+    """The middles of photographs, small and large, to measure a network on.
+
+    Attributes:
+        pairs: `(1, 3, h, w)` and `(1, 3, H, W)` in [0, 1], `LARGEST` small pixels at most a side.
+        scale: 2, 3 or 4.
+        bicubic: Mean PSNR of bicubic enlargement in dB.
+    """
+
+    pairs: Sequence[tuple[Tensor, Tensor]]
+    scale: int
+    bicubic: float
+
+    @classmethod
+    def of(cls, photographs: Photographs) -> "HeldOut":
+        """Return the middles of `photographs`.
+
+        Raises:
+            DataError: One is too small to have a PSNR, or so flat that nothing can be wrong in it.
+        """
+        scale, pairs, found = photographs.scale, [], []
+        sides = zip(photographs.names, photographs.small, photographs.large, strict=True)
+        for name, small, large in sides:
+            top, left = (max(side - LARGEST, 0) // 2 for side in small.shape[1:])
+            x = _cut(small, top, left, LARGEST)
+            reference = _cut(large, scale * top, scale * left, scale * LARGEST)
+            plain = resize(x, (reference.shape[-2], reference.shape[-1])).clamp(0.0, 1.0)
+            value = float(psnr_y(plain, reference, scale))
+            if not math.isfinite(value):
+                raise DataError(
+                    f"photograph {name}, held out for validation, is too small or of one colour",
+                    hint="take it out, or rename it so that another comes last",
+                )
+            pairs.append((x, reference))
+            found.append(value)
+        return cls(pairs, scale, sum(found) / len(found))
+
+    @torch.no_grad()
+    def measure(self, network: nn.Module) -> dict[str, float]:
+        """Return the mean PSNR of `network` in dB (luma), and that of bicubic enlargement."""
+        device = next(network.parameters()).device
+        found = [
+            psnr_y(network(x.to(device)).clamp(0.0, 1.0), reference.to(device), self.scale)
+            for x, reference in self.pairs
+        ]
+        return {"psnr": float(torch.cat(found).mean()), "bicubic_psnr": self.bicubic}
 
 
 def _cut(image: Tensor, top: int, left: int, side: int) -> Tensor:
