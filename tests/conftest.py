@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from superdef_bench import api, cli
+from tests.photographs import write_photographs
 
 CONFIG = """
 [run]
@@ -96,6 +97,12 @@ def plugin_folder(tmp_path: Path) -> Callable[[str], Path]:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of seven real photographs; the two of cat and rocket come last."""
+    return write_photographs(tmp_path_factory.mktemp("photographs") / "all")
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from superdef_bench import (
     load_attack,
     load_dataset,
     load_model,
+    resize,
 )
 from superdef_bench.fields import parse_eps
 from superdef_bench.nn import ResNet
@@ -205,12 +206,21 @@ def test_training_on_either_attack_raises_the_accuracy_under_attack(tmp_path: Pa
 
 
 def test_accuracy_under_attack_is_what_pgd_of_the_benchmark_leaves() -> None:
-    model, (x, y) = load_model("signs_resnet8"), load_dataset("signs").load(range(60))
-    ids, left = torch.arange(60), []
-    for eps in ("1/255", "2/255"):
+    model, (x, y) = load_model("signs_resnet8"), load_dataset("signs").load(range(30))
+    pixels, ids = (x * 255).round().byte(), torch.arange(30)
+
+    def left(images: Tensor, eps: str) -> float:
         context = AttackContext.start(ids, Random(0, "training/accuracy", ids))
-        found = load_attack("pgd", steps=10)(model, x, y, Threat("linf", parse_eps(eps)), context)
-        left.append(float((model(found).argmax(dim=1) == y).float().mean()))
-        pixels = (x * 255).round().byte()
-        assert Adversary("n_fgsm", eps).accuracy(model, pixels, y) == pytest.approx(left[-1])
-    assert 1 > left[0] > left[1] > 0
+        threat = Threat("linf", parse_eps(eps))
+        found = load_attack("pgd", steps=10)(model, images, y, threat, context)
+        return float((model(found).argmax(dim=1) == y).float().mean())
+
+    small, large = (
+        measure(model, (pixels, y), Adversary("n_fgsm", eps)) for eps in ("1/255", "2/255")
+    )
+    assert small["adversarial_accuracy"] == pytest.approx(left(x, "1/255"))
+    assert large["adversarial_accuracy"] == pytest.approx(left(x, "2/255"))
+    twice = resize(x, (64, 64)).clamp(0, 1)
+    assert large["adversarial_accuracy_x2_bicubic"] == pytest.approx(left(twice, "2/255"))
+    assert large["accuracy"] > small["adversarial_accuracy"] > large["adversarial_accuracy"] > 0
+    assert large["adversarial_accuracy_x2_bicubic"] != large["adversarial_accuracy"]

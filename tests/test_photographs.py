@@ -16,17 +16,11 @@ from superdef_bench.training.photographs import (
     read_photographs,
     shrink,
 )
-from tests.photographs import write_photographs
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_photographs(tmp_path_factory.mktemp("photographs") / "all")
-
-
-@pytest.fixture(scope="module")
-def photographs(folder: Path) -> Photographs:
-    return read_photographs(folder, 2)
+def photographs(photo_folder: Path) -> Photographs:
+    return read_photographs(photo_folder, 2)
 
 
 def noise(path: Path, size: tuple[int, int], seed: int = 0) -> None:
@@ -35,8 +29,8 @@ def noise(path: Path, size: tuple[int, int], seed: int = 0) -> None:
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_a_small_patch_is_its_large_one_made_smaller(folder: Path, scale: int) -> None:
-    pairs = read_photographs(folder, scale)
+def test_a_small_patch_is_its_large_one_made_smaller(photo_folder: Path, scale: int) -> None:
+    pairs = read_photographs(photo_folder, scale)
     small, large = pairs.patches(24, 20, seed=1)
     assert small.shape == (24, 3, 20, 20)
     assert large.shape == (24, 3, 20 * scale, 20 * scale)
@@ -109,14 +103,14 @@ def test_the_psnr_is_that_of_luma_in_8_bits_without_the_border() -> None:
     assert torch.equal(luma(x[:, :1]), x[:, :1])
 
 
-def test_a_zip_gives_what_its_folder_gives(folder: Path, tmp_path: Path) -> None:
+def test_a_zip_gives_what_its_folder_gives(photo_folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "all.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        for file in folder.iterdir():
+        for file in photo_folder.iterdir():
             archive.write(file, file.name)
         archive.writestr("notes.txt", "no image")
         archive.writestr("__MACOSX/._a.png", "no image either")
-    unpacked, zipped = read_photographs(folder, 2), read_photographs(path, 2)
+    unpacked, zipped = read_photographs(photo_folder, 2), read_photographs(path, 2)
     assert zipped.sha256 == unpacked.sha256
     assert all(map(torch.equal, zipped.large, unpacked.large))
 
@@ -155,10 +149,10 @@ def test_photographs_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
         pairs.split(2)
 
 
-def test_a_damaged_member_of_a_zip_is_named(folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_member_of_a_zip_is_named(photo_folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "all.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted(folder.iterdir()):
+        for file in sorted(photo_folder.iterdir()):
             archive.write(file, file.name)
         start = archive.infolist()[1].header_offset
     content = bytearray(path.read_bytes())

@@ -1,8 +1,6 @@
 """Recipes of super-resolution: what they learn, how they resume, how they fail."""
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +19,11 @@ from superdef_bench.training import (
     train_super_resolution,
 )
 from superdef_bench.training.photographs import Photographs, read_photographs
-from superdef_bench.weights import load_weights, read_provenance
-from tests.conftest import Answer
-from tests.photographs import write_photographs
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_photographs(tmp_path_factory.mktemp("photographs") / "all")
-
-
-@pytest.fixture(scope="module")
-def photographs(folder: Path) -> Photographs:
-    return read_photographs(folder, 2)
+def photographs(photo_folder: Path) -> Photographs:
+    return read_photographs(photo_folder, 2)
 
 
 def settings(**changed: Any) -> RestorationSettings:
@@ -200,40 +190,6 @@ def test_a_checkpoint_of_another_configuration_is_refused(
         train(photographs, path, resume=True)
 
 
-def test_the_commands_train_teacher_student_and_control(
-    run_cli: Callable[..., Answer], folder: Path
-) -> None:
-    small = ("--steps", 2, "--every", 2, "--holdout", 2, "--patch", 8, "--batch-size", 2)
-    given = ("--data", folder, "-o", "out", *small)
-    assert run_cli("train", "rcan", "--size", "1x1x16", *given).code == 0
-    teacher = ("--teacher", "out/rcan_1x1x16_x2.safetensors")
-    answer = run_cli("train", "superdef", "--size", "2x8", *teacher, *given)
-    assert answer.code == 0, answer.err
-    assert answer.out.split() == ["out/superdef_2x8_x2.safetensors", "out/superdef_2x8_x2.json"]
-    assert "step 2/2, loss" in answer.err
-    assert "psnr" in answer.err
-    record = read_provenance(Path("out/superdef_2x8_x2.safetensors"))
-    assert record["architecture"] == {
-        "network": "SuperDef",
-        "layers": 2,
-        "features": 8,
-        "scale": 2,
-        "folded": True,
-    }
-    assert record["settings"]["alpha"] == 0.5
-    assert record["data"]["photographs"] == 5
-    network = build_network(record["architecture"])
-    network.load_state_dict(load_weights(Path("out/superdef_2x8_x2.safetensors")))
-    control = run_cli("train", "superdef_no_kd", "--size", "2x8", *given)
-    assert control.out.split()[0] == "out/superdef_2x8_x2_no_kd.safetensors"
-    queries = ("--queries", "clean,noise,jpeg,adversarial", "--model", "signs_resnet8")
-    several = run_cli("train", "superdef", "--size", "1x1x16", *teacher, *queries, *given)
-    assert several.code == 0, several.err
-    record = json.loads(Path("out/superdef_1x1x16_x2.json").read_text())
-    assert record["architecture"]["network"] == "RCAN"
-    assert record["settings"]["queries"] == ["clean", "noise", "jpeg", "adversarial"]
-
-
 def test_a_checkpoint_is_not_overwritten_unless_it_is_resumed(
     photographs: Photographs, tmp_path: Path
 ) -> None:
@@ -261,8 +217,8 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(
         train(photographs, path, resume=True)
 
 
-def test_a_photograph_that_measures_nothing_is_named(folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(folder, tmp_path / "all")
+def test_a_photograph_that_measures_nothing_is_named(photo_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(photo_folder, tmp_path / "all")
     Image.new("RGB", (64, 64), "white").save(tmp_path / "all/zz.png")
     with pytest.raises(DataError, match=r"photograph zz.png, held out .* of one colour"):
         train(read_photographs(tmp_path / "all", 2), tmp_path / "c.safetensors")
@@ -278,33 +234,3 @@ def test_mean_shifts_keep_the_precision_of_images() -> None:
         shifted, out = network.subtract_mean(255 * x), network(x)
     assert torch.equal(shifted, network.subtract_mean(255 * x))
     assert torch.equal(out, network(x))
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["edsr", "--data", "nowhere"], "training data nowhere does not exist"),
-        (["edsr", "--data", "signz"], "did you mean 'signs'"),
-        (["edsr", "--seed", "99999999999999"], "seed is 99999999999999"),
-        (["edsr", "--size", "9x9999999", "--holdout", "1"], "memory ran out"),
-        (["edsr", "--model", "signs_resnet8", "--data", "signs"], "uses no classifier"),
-        (["superdef", "--model", "signs_resnet8"], "alone use a classifier"),
-        (["superdef", "--queries", "noise", "--eps", "8"], "eps '8' is above 1"),
-        (["classifier", "--lr", "0", "--data", "signs"], "lr is 0"),
-        (["edsr", "--size", "16"], "size '16' is none of EDSR"),
-        (["edsr", "--scale", "5"], "scale is 5"),
-        (["edsr", "--holdout", "9"], "has 7 images, 10 are needed"),
-        (["edsr", "--holdout", "2", "--patch", "500"], "patches of 500 pixels do not fit"),
-        (["edsr", "--lr", "0"], "lr is 0"),
-        (["superdef", "--teacher", "no.safetensors"], "no.safetensors"),
-        (["superdef", "--queries", "adversarial"], "adversarial queries need a classifier"),
-        (["superdef", "--stepps", "3"], "did you mean '--steps'"),
-    ],
-)
-def test_what_cannot_be_trained_is_one_line(
-    run_cli: Callable[..., Answer], folder: Path, words: list[str], message: str
-) -> None:
-    answer = run_cli("train", *words, *(() if "--data" in words else ("--data", folder)))
-    assert answer.code == 2
-    assert message in answer.err
-    assert "Traceback" not in answer.err

@@ -216,8 +216,8 @@ def test_a_run_names_its_rows_by_what_they_are(
     assert answer.code == 0, answer.err
     assert {row["defense"] for row in records(tmp_path / "out")} == {
         "none",
-        "edsr (native)",
-        "superdef (reconstruction, native)",
-        "superdef_no_kd (reconstruction, resize_back)",
-        "both (reconstruction, native)",
+        "edsr (2x8, native)",
+        "superdef (reconstruction, 8x12, native)",
+        "superdef_no_kd (reconstruction, 8x12, resize_back)",
+        "both (reconstruction, 8x12, native)",
     }

@@ -8,18 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.photographs import write_photographs
-
 _STEPS = 400
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_photographs(tmp_path_factory.mktemp("photographs") / "all")
-
-
 class Training:
-    """Starts the same training in a folder of its own."""
+    """Starts the same training in a photo_folder of its own."""
 
     def __init__(self, photographs: Path, root: Path, environment: dict[str, str]) -> None:
         self._photographs, self._root, self._environment = photographs, root, environment
@@ -58,8 +51,8 @@ class Training:
 
 
 @pytest.fixture
-def training(folder: Path, tmp_path: Path, quiet_environment: dict[str, str]) -> Training:
-    return Training(folder, tmp_path, {**quiet_environment, "OMP_NUM_THREADS": "1"})
+def training(photo_folder: Path, tmp_path: Path, quiet_environment: dict[str, str]) -> Training:
+    return Training(photo_folder, tmp_path, {**quiet_environment, "OMP_NUM_THREADS": "1"})
 
 
 def test_a_stopped_or_killed_training_goes_on_to_the_same_weights(training: Training) -> None:

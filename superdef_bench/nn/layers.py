@@ -1,7 +1,10 @@
 """Layers that super-resolution networks share."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
+from torch.amp.autocast_mode import is_autocast_available
 
 from superdef_bench.errors import ConfigError
 
@@ -43,8 +46,10 @@ class MeanShift(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # as torch names it
         """Shift images; pixels of 0..255 keep their precision where convolutions lose some."""
-        with torch.autocast(input.device.type, enabled=False):
-            return super().forward(input.float())
+        device = input.device.type
+        lowered = is_autocast_available(device) and torch.is_autocast_enabled(device)
+        with torch.autocast(device, enabled=False) if lowered else nullcontext():
+            return super().forward(input.float() if lowered else input)
 
 
 class Upsampler(nn.Sequential):
