@@ -60,6 +60,15 @@ class Plugin:
         """Kind and name, as messages call it."""
         return f"{self.kind} {self.name!r}"
 
+    @property
+    def needs_arguments(self) -> bool:
+        """Whether it cannot be built without arguments."""
+        try:
+            self.check_arguments({})
+        except ConfigError:
+            return True
+        return False
+
     def check_arguments(self, arguments: Mapping[str, Any]) -> None:
         """Raise ConfigError for an argument that the factory does not take, or lacks."""
         check_keywords(self.factory, arguments, self.title)

@@ -19,7 +19,7 @@ from superdef_bench.progress import progress_bar
 from superdef_bench.ranking import is_full, rank
 from superdef_bench.results import Results
 from superdef_bench.suggest import did_you_mean
-from superdef_bench.testing import check_plugin, needs_arguments
+from superdef_bench.testing import check_plugin
 
 
 def console() -> Console:
@@ -170,7 +170,7 @@ def print_checks(registry: Registry, names: Sequence[str], *, every: bool) -> bo
 def _print_check(plugin: Plugin, *, every: bool) -> bool:
     """Print the checks of a plugin; return whether it may pass."""
     screen, name = console(), f"{plugin.kind}:{plugin.name}"
-    if needs_arguments(plugin):
+    if plugin.needs_arguments:
         if not every:
             plugin.check_arguments({})
         screen.print(f"skipped  {name}  needs arguments", markup=False)

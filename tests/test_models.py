@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from superdef_bench import ConfigError, DataError, load_dataset, load_model
 from superdef_bench.fingerprint import tensors
 from superdef_bench.plugins import load_plugins
-from superdef_bench.testing import needs_arguments
 from tests.conftest import Answer, records
 
 
@@ -265,4 +264,4 @@ def test_bad_torchscript_files(tmp_path: Path) -> None:
 def test_checking_every_plugin_skips_them() -> None:
     registry = load_plugins()
     for name in ("robustbench", "torchvision", "timm", "checkpoint", "torchscript"):
-        assert needs_arguments(registry.get("model", name)), "else it would download"
+        assert registry.get("model", name).needs_arguments, "else it would download"

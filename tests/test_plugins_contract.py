@@ -25,11 +25,10 @@ from superdef_bench.testing import (
     assert_contract,
     check_attack,
     check_defense,
-    needs_arguments,
 )
 from superdef_bench.types import Access, AttackKind
 
-_PLUGINS = [plugin for plugin in load_plugins() if not needs_arguments(plugin)]
+_PLUGINS = [plugin for plugin in load_plugins() if not plugin.needs_arguments]
 
 
 @pytest.mark.parametrize("plugin", _PLUGINS, ids=lambda plugin: f"{plugin.kind}:{plugin.name}")
