@@ -12,7 +12,7 @@ from superdef_bench.formats import (
     percent,
     with_interval,
 )
-from superdef_bench.notes import notes_section, transfer_mark
+from superdef_bench.notes import notes_section, rows_section, transfer_mark
 from superdef_bench.ranking import Standing, is_full, score
 from superdef_bench.results import Results, Row
 
@@ -31,6 +31,7 @@ def leaderboard(results: Results, standings: Sequence[Standing]) -> str:
         *_conditional(results, standings),
         *_by_attack(results, standings),
         *_cost(results, standings),
+        *rows_section(results),
         *notes_section(results, standings),
     ]
     return "\n".join(parts).rstrip() + "\n"
@@ -130,7 +131,8 @@ def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         "Accuracy in percent with its 95 % Wilson interval. Gray box and adaptive are worst cases "
         "per image. Illusion gap: gray box minus adaptive. Like for like: the largest fall of one "
         "attack when it knows the defense. Median eps: smallest that breaks half of all images. "
-        "Rows share a rank unless McNemar's exact test tells them apart (p ≤ 0.05)."
+        "Rows share a rank unless McNemar's exact test tells them apart (p ≤ 0.05); within a rank "
+        "they go by median eps, clean accuracy and cost."
     )
     yield ""
 

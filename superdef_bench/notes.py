@@ -13,6 +13,26 @@ def transfer_mark(results: Results, defense: str) -> str:
     return " †" if results.document["defenses"][defense]["replaces"] else ""
 
 
+def rows_section(results: Results) -> Iterator[str]:
+    """Say what each row is: its plugin, or the chain of them, and every argument."""
+    yield "## Rows"
+    yield ""
+    for name, facts in results.document["defenses"].items():
+        arguments = facts["arguments"]
+        stages = arguments.get("chain", [arguments])
+        yield f"- {escape(name)}: {escape(', then '.join(map(_stage, stages)))}"
+    yield ""
+
+
+def _stage(arguments: Mapping[str, Any]) -> str:
+    given = [
+        f"{name} = {f'{value:g}' if isinstance(value, float) else value}"
+        for name, value in arguments.items()
+        if name != "plugin" and value not in ("", None)
+    ]
+    return f"{arguments['plugin']}" + (f" ({', '.join(given)})" if given else "")
+
+
 def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     document = results.document
     notes = [

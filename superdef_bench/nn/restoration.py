@@ -39,6 +39,11 @@ def load_network(kind: str, *, scale: int = 2, weights: str = "") -> nn.Module:
     """
     check_sizes(scale)
     path = Path(weights).expanduser() if weights else _shipped(kind, scale)
+    if path.name.endswith(".checkpoint.safetensors"):
+        raise DataError(
+            f"{path} is what --resume goes on from",
+            hint=f"the weights are {path.name.replace('.checkpoint', '')}",
+        )
     check_file(path)
     published = kind in PUBLISHED and not path.with_suffix(".json").exists()
     read = read_published if published else _read_artefact
@@ -85,7 +90,7 @@ def _read_artefact(kind: str, path: Path, scale: int) -> nn.Module:
     if record.get("kind") != kind:
         raise DataError(
             f"weights {path} are of {record.get('kind')!r}, not of {kind!r}",
-            hint="each defense takes the weights of its own recipe",
+            hint=f"take what superdef-bench train {kind} wrote",
         )
     if architecture.get("scale") != scale:
         raise ConfigError(

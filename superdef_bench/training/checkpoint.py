@@ -67,7 +67,7 @@ def load_checkpoint(
         shown = ", ".join(f"{k} {before.get(k)}, now {now.get(k)}" for k in names)
         raise DataError(
             f"checkpoint {path} was written with other settings: {shown}",
-            hint="use those, another -o, or leave --resume out",
+            hint="use those, or another -o, or delete the checkpoint",
         )
     for kind, module in modules.items():
         module.load_state_dict(_part(tensors, kind))

@@ -25,11 +25,11 @@ def photographs_of(data: str, scale: int, *, least: int) -> Photographs:
     if not is_plugin(data):
         place = find_data(data)
         if not place.exists():
-            known = api.plugins().plugins["dataset"]
-            hint = "a folder or a zip of photographs, see docs/training.md"
+            close = did_you_mean(data, api.plugins().plugins["dataset"])
+            hint = f"put photographs there, or name a folder or a zip of them; {close}"
             raise DataError(
                 f"training data {data} does not exist, neither here nor in {data_directory()}",
-                hint=did_you_mean(data, known, more=hint),
+                hint=hint,
             )
         return read_photographs(place, scale, least=least)
     return dataset_photographs(api.load_dataset(data, split="train"), scale, least=least)

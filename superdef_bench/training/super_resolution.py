@@ -150,7 +150,11 @@ def train_super_resolution(
         rate=rate_of(settings.schedule, settings.steps, settings.lr),
         every=settings.every,
         average=settings.average,
-        settings={**settings.on(device), **extra, "photographs": photographs.sha256},
+        settings={
+            **{k: v for k, v in settings.on(device).items() if k != "every"},
+            **extra,
+            "photographs": photographs.sha256,
+        },
         checkpoint=checkpoint,
         resume=resume,
     )
