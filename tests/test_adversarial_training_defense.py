@@ -8,11 +8,30 @@ from pathlib import Path
 import pytest
 import torch
 
-from superdef_bench import DataError, load_defense, testing
+from superdef_bench import (
+    AttackContext,
+    DataError,
+    Random,
+    Threat,
+    load_attack,
+    load_dataset,
+    load_defense,
+    load_model,
+    resize,
+    testing,
+)
+from superdef_bench.arguments import settings
 from superdef_bench.nn import ResNet
+from superdef_bench.plugins import load_plugins
 from superdef_bench.toy import toy_images, toy_model, toy_task
 from superdef_bench.types import Task
-from superdef_bench.weights import find_weights, load_weights, save_weights
+from superdef_bench.weights import (
+    SHIPPED,
+    find_weights,
+    load_weights,
+    read_provenance,
+    save_weights,
+)
 from tests.conftest import Answer, records
 
 SMALL = """
@@ -141,3 +160,35 @@ def test_the_command_trains_what_the_defense_then_hands_out(
     assert answer.code == 2
     assert "was not trained for this task" in answer.err
     assert "--adversarial n_fgsm --data signs" in answer.err
+
+
+def test_the_network_that_ships_withstands_what_breaks_the_plain_one() -> None:
+    signs, plain = load_dataset("signs"), load_model("signs_resnet8")
+    task = replace(
+        toy_task(),
+        dataset="signs",
+        num_classes=20,
+        class_names=tuple(signs.class_names),
+        loader=find_weights,
+    )
+    robust = load_defense("adversarial_training").protect(plain, task)
+    (x, y), ids = signs.load(range(60)), torch.arange(60)
+    for images in (x, resize(x, (64, 64)).clamp(0, 1)):
+        left = []
+        for model in (plain, robust):
+            context = AttackContext.start(ids, Random(0, "test", ids))
+            pgd = load_attack("pgd", steps=10)
+            found = pgd(model, images, y, Threat("linf", 8 / 255), context)
+            left.append(float((model(found).argmax(dim=1) == y).float().mean()))
+        assert left[0] < 0.2
+        assert left[1] > left[0] + 0.2
+
+
+def test_the_documented_command_trains_the_network_that_ships() -> None:
+    record = read_provenance(SHIPPED / "signs_resnet8_at.safetensors")
+    recipe = load_plugins().get("recipe", "classifier").build()
+    documented = {"adversarial": "n_fgsm", "epochs": 30, "precision": "bfloat16"}
+    used = {**record["settings"], **record["architecture"]}
+    wanted = {**settings(recipe.train), **documented}
+    assert {name: used[name] for name in wanted} == wanted
+    assert record["task"]["dataset"] == "signs"
