@@ -1,7 +1,7 @@
 """Records to accuracy rows: one per cell and eps, and worst cases over them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,8 @@ class CellRecords:
         counted: Whether it takes part in worst cases.
         eps: Radii of the attack; a cell without a ball is read at each.
         wrong: Which images the defense gets wrong when clean.
+        limit: Images that its rows cover, for the undefended classifier under a rung with fewer;
+            worst cases take all.
     """
 
     cell: Mapping[str, Any]
@@ -56,6 +58,7 @@ class CellRecords:
     eps: Sequence[float]
     table: pa.Table
     wrong: Bits | None = None
+    limit: int | None = None
 
     def right(self, eps: float | None) -> Bits:
         """Return which images are right; without a ball, broken only within `eps` if given."""
@@ -81,6 +84,9 @@ class CellRecords:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the accuracy rows of the cell: one per radius it is read at."""
+        if self.limit is not None:
+            yield from replace(self, table=self.table.slice(0, self.limit), limit=None).rows()
+            return
         radii: list[float | None] = [self.cell["eps"]]
         if self.kind == "minimal":
             # A replay without a ball says how many of the smallest perturbations are undone.

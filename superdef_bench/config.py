@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from superdef_bench.choices import (
 from superdef_bench.errors import ConfigError
 from superdef_bench.fields import (
     check_keys,
+    limits_of,
     norm_of,
     parse_eps,
     radii_of,
@@ -33,7 +34,7 @@ from superdef_bench.types import Norm, Rung, Target
 
 _RUN_KEYS = (
     *("dataset", "model", "limit", "batch_size", "seed", "rungs"),
-    *("presets", "eightbit"),
+    *("presets", "eightbit", "limits"),
 )
 _THREAT_KEYS = ("norm", "eps", "topk", "target")
 
@@ -46,6 +47,7 @@ class Config:
         topk: An image is right while its label is among the k highest logits.
         target: How each image's label to reach is chosen; `none` for any wrong one.
         eightbit: Score attacked images after rounding them to 8 bits.
+        limits: Fewer images for a rung, by its name.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Config:
     eightbit: bool
     attacks: tuple[AttackChoice, ...]
     defenses: tuple[DefenseChoice, ...]
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     def select(
         self,
@@ -208,6 +211,7 @@ def parse(document: Mapping[str, Any], name: str) -> Config:
             eightbit=truth_of(run, "eightbit"),
             attacks=tuple(attacks.values()),
             defenses=with_none(defense_of(key, value) for key, value in defenses.items()),
+            limits=limits_of(run.get("limits", {})),
         )
     )
 

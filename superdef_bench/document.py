@@ -1,6 +1,6 @@
 """The results document: everything that a leaderboard, a plot or a gate needs to know."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +129,7 @@ def _records(
                 table=pa.concat_tables(tables),
             )
             if attack and defense.name == "none":
-                yield from _undefended(records, attack)
+                yield from _undefended(records, attack, benchmark.config.limits)
             else:
                 yield records
 
@@ -141,11 +141,14 @@ def _with_errors(cells: list[CellRecords]) -> list[CellRecords]:
     return [replace(cell, wrong=wrong) for cell in cells]
 
 
-def _undefended(records: CellRecords, attack: BuiltAttack) -> Iterator[CellRecords]:
+def _undefended(
+    records: CellRecords, attack: BuiltAttack, limits: Mapping[str, int]
+) -> Iterator[CellRecords]:
     """Yield the undefended records under each rung of the attack: there is nothing to know of."""
     for rung in attack.rungs:
         if rung.replays or attack.attack.access == "gradient":
-            yield replace(records, cell={**records.cell, "rung": str(rung)})
+            cell = {**records.cell, "rung": str(rung)}
+            yield replace(records, cell=cell, limit=limits.get(rung))
 
 
 def _attack(attack: BuiltAttack) -> dict[str, Any]:

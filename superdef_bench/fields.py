@@ -94,3 +94,11 @@ def rungs_of(values: object, where: str) -> tuple[Rung, ...]:
                 f"unknown rung {value!r} in {where}", hint=did_you_mean(str(value), names)
             )
     return tuple(rung for rung in Rung if str(rung) in values)
+
+
+def limits_of(value: object) -> dict[str, int]:
+    """Return the images of each rung that has a limit of its own."""
+    if not isinstance(value, dict):
+        raise ConfigError(f"limits is {value!r}", hint="write limits = { white_box = 256 }")
+    rungs = rungs_of(list(value), "[run] limits") if value else ()
+    return {str(rung): whole_number(value, str(rung), 1) for rung in rungs}

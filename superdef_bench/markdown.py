@@ -152,14 +152,15 @@ def _by_eps(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         head += [f"gray box {eps_text(eps)}", f"adaptive {eps_text(eps)}"]
     rows = []
     for s in standings:
-        row = [_name(results, s.defense)]
+        row, counts = [_name(results, s.defense)], []
         for eps in radii:
             for rung, sign in (("gray_box", ""), ("adaptive", "≤ ")):
                 found = results.row(defense=s.defense, rung=rung, attack="worst", eps=eps)
                 mark = transfer_mark(results, s.defense) if rung == "gray_box" else ""
                 row.append(with_interval(score(found), sign) + mark)
-        rows.append(row)
-    yield from grid(head, rows)
+                counts.append(str(found["n"]) if found else "–")
+        rows.append([*row, " / ".join(counts[-2:])])
+    yield from grid([*head, "n: gray box / adaptive"], rows)
 
 
 def _conditional(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
@@ -243,11 +244,12 @@ def _attack_grid(
     columns: Sequence[tuple[str, float | None]],
     show: Callable[[Row], str],
 ) -> Iterator[str]:
-    head = ["defense"]
+    head, most = ["defense"], []
     for attack, eps in columns:
-        counts = {row["n"] for row in results.rows(rung=rung, attack=attack, eps=eps)}
         facts = results.document["attacks"][attack]
-        limited = f", n = {max(counts)}" if facts["limit"] else ""
+        most.append(max(row["n"] for row in results.rows(rung=rung, attack=attack, eps=eps)))
+        whole = most[-1] == results.document["dataset"]["images"]
+        limited = "" if whole else f", n = {most[-1]}"
         norm = "" if facts["norm"] == results.document["threat"]["norm"] else f"{facts['norm']} "
         ball = f"{norm}{eps_text(eps)}" if facts["kind"] != "corruption" else "as made"
         head.append(f"{escape(attack)} {ball}{limited}")
@@ -255,7 +257,10 @@ def _attack_grid(
     for s in standings:
         cells = [results.row(defense=s.defense, rung=rung, attack=a, eps=e) for a, e in columns]
         mark = transfer_mark(results, s.defense) if rung == "gray_box" else ""
-        shown = (show(cell) + mark if cell else "–" for cell in cells)
+        shown = (
+            show(cell) + mark + (f" (n = {cell['n']})" if cell["n"] < n else "") if cell else "–"
+            for cell, n in zip(cells, most, strict=True)
+        )
         rows.append([_name(results, s.defense), *shown])
     yield from grid(head, rows)
 

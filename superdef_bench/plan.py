@@ -147,7 +147,9 @@ def _clean(benchmark: Benchmark, defense: BuiltDefense) -> Group:
 def _attacked(
     benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: BuiltAttack
 ) -> Group:
-    n = _images(benchmark, defense.limit, attack.limit)
+    own = benchmark.config.limits.get(rung)
+    # The attack on the undefended classifier is the gray-box one, whatever rung it stands for.
+    n = _images(benchmark, defense.limit, attack.limit, own)
     cells = tuple(
         _cell(benchmark, defense, rung, attack, number, n) for number in range(len(attack.threats))
     )

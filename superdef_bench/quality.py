@@ -4,8 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# ITU-R BT.601 luma of RGB in [0, 1], in units of the full 8-bit range.
+LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)
+
 _WINDOW, _SIGMA = 11, 1.5
-_LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)
 _C1, _C2 = 0.01**2, 0.03**2
 
 
@@ -22,7 +24,7 @@ def luma(x: Tensor) -> Tensor:
     """
     if x.shape[1] == 1:
         return x
-    weights = torch.tensor(_LUMA, dtype=x.dtype, device=x.device)
+    weights = torch.tensor(LUMA, dtype=x.dtype, device=x.device)
     return (torch.einsum("c,nchw->nhw", weights, x) + 16 / 255)[:, None]
 
 

@@ -105,7 +105,9 @@ def rank(results: Results) -> list[Standing]:
         standings += sorted(rows, key=_within_group)
         order = order[size:]
     rest = [name for name in document["defenses"] if name not in ranked]
-    return standings + [_standing(results, name, None, None, worst) for name in rest]
+    # Gray box may have more images than the rungs that know the defense.
+    own = {name: worst[name]["n"] if name in worst else None for name in rest}
+    return standings + [_standing(results, name, None, own[name], worst) for name in rest]
 
 
 def _within_group(standing: Standing) -> tuple[float, float, float, str]:

@@ -23,15 +23,7 @@ from superdef_bench.plugins import Plugin
 from superdef_bench.rng import Random
 from superdef_bench.toy import CLASSES, toy_images, toy_model, toy_task
 from superdef_bench.transform import Protected
-from superdef_bench.types import (
-    Attack,
-    AttackContext,
-    Dataset,
-    Defense,
-    Goal,
-    Task,
-    Threat,
-)
+from superdef_bench.types import Attack, AttackContext, Dataset, Defense, Goal, Task, Threat
 
 Check = tuple[str, str]  # what was checked, and what is wrong; nothing if all is well
 

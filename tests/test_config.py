@@ -1,5 +1,6 @@
 """Configs: what they mean, and every way to get one wrong, through the real command line."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,20 @@ def test_a_config_is_read_with_its_defaults() -> None:
     assert (config.norm, config.eps) == ("linf", ("2/255", "8/255"))
     assert config.rungs == tuple(Rung)
     assert [choice.name for choice in config.defenses] == ["none"]
+
+
+def test_a_rung_may_have_fewer_images() -> None:
+    assert parse({"run": RUN}, "name").limits == {}
+    config = parse({"run": {**RUN, "limits": {"bpda": 5, "gray_box": 7}}}, "name")
+    assert config.limits == {"gray_box": 7, "bpda": 5}
+    for value, message in [
+        (5, "limits is 5"),
+        ({"bpdaa": 5}, "unknown rung 'bpdaa' in [run] limits"),
+        ({"bpda": 0}, "bpda is 0"),
+        ({"bpda": True}, "bpda is True"),
+    ]:
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            parse({"run": {**RUN, "limits": value}}, "name")
 
 
 def test_rows_take_arguments_threats_limits_and_chains() -> None:
@@ -208,8 +223,8 @@ def test_a_missing_config_and_a_shipped_one(
     assert answer.code == 2
     assert "config nothing.toml cannot be read: No such file" in answer.err
     assert (
-        "known: cifar10-jpeg-linf, imagenet-linf, mustafa-attacks, quickstart, robustbench"
-        in answer.err
+        "known: cifar10-jpeg-linf, cifar10-jpeg-resnet18-linf, imagenet-linf, mustafa-attacks, "
+        "quickstart, robustbench" in answer.err
     )
     assert "did you mean 'quickstart'?" in run_cli("run", "quikstart").err
     assert find_config("quickstart") == repository / "configs" / "quickstart.toml"

@@ -28,6 +28,7 @@ COSTS = [
     ("RCAN", "10x20x64", 4, 16.30),
     ("RCAN", "10x6x64", 2, 5.105),
     ("RCAN", "10x6x64", 4, 5.731),
+    ("RCAN", "4x4x32", 2, 0.391),
 ]
 COUNTS = [
     ("EDSR", "16x64", 2, 1_369_883),
@@ -37,6 +38,7 @@ COUNTS = [
     ("RCAN", "10x20x64", 4, 15_592_379),
     ("RCAN", "10x6x64", 2, 5_023_627),
     ("RCAN", "10x6x64", 4, 5_171_339),
+    ("RCAN", "4x4x32", 2, 383_547),
 ]
 SMALL: list[tuple[type[nn.Module], dict[str, Any]]] = [
     (EDSR, {"blocks": 2, "features": 16}),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from superdef_bench.ranking import verdicts
+from superdef_bench.ranking import rank, verdicts
 from superdef_bench.results import Results, load_results
 from tests.conftest import CONFIG, Answer, records
 
@@ -192,3 +192,36 @@ def test_worst_cases_are_per_image_over_rungs_and_attacks(run_cli: Run, config: 
     assert worst is not None
     assert np.array_equal(verdicts(worst), np.logical_and.reduce(parts))
     assert json.dumps(results.document, allow_nan=False)
+
+
+def test_a_rung_with_fewer_images_leaves_gray_box_whole(run_cli: Run, config: Write) -> None:
+    text = CONFIG.replace("batch_size = 8", "batch_size = 8\nlimits = { white_box = 4, bpda = 6 }")
+    path = config(text.replace("bicubic_x2 = {}", "bicubic_x2 = {}\nrandom_resize_pad = {}"))
+    assert run_cli("run", path).code == 0
+    results = load_results(Path("runs/tiny"))
+    eps = 8 / 255
+    for defense in ("none", "bicubic_x2 (native)"):
+        counts = {
+            rung: row["n"]
+            for rung in ("gray_box", "white_box", "bpda")
+            for row in results.rows(defense=defense, rung=rung, attack="fgsm", eps=eps)
+        }
+        assert counts == {"gray_box": 8, "white_box": 4, "bpda": 6}
+    worst = {(row["defense"], row["rung"]): row for row in results.rows(attack="worst", eps=eps)}
+    assert worst["none", "gray_box"]["n"] == worst["none", "adaptive"]["n"] == 8
+    assert worst["bicubic_x2 (native)", "gray_box"]["n"] == 8
+    adaptive = worst["bicubic_x2 (native)", "adaptive"]
+    bits = [
+        verdicts(row)[:4]
+        for row in results.rows(defense="bicubic_x2 (native)", attack="fgsm", eps=eps)
+    ]
+    assert adaptive["n"] == 4
+    np.testing.assert_array_equal(verdicts(adaptive), np.all(bits, axis=0))
+    # Ranked or not, a row compares gray box and adaptive on the same images.
+    for standing in rank(results):
+        assert standing.gray is not None
+        assert standing.adaptive is not None
+        assert standing.gray.n == standing.adaptive.n == 4
+    table = Path("runs/tiny/tiny.md").read_text()
+    assert "| 8 / 4 |" in table
+    assert "fgsm 8/255, n = 4" in table

@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from superdef_bench import InputTransform, hookimpl, resize
+from superdef_bench.nn import Output
 
-_Output = Literal["native", "resize_back"]
 _Mode = Literal["nearest", "bilinear", "bicubic"]
 _Path = Literal["up", "up_down", "down_up"]
 
@@ -32,7 +32,7 @@ class Interpolation(InputTransform):
         mode: _Mode = "bicubic",
         path: _Path = "up",
         scale: int = 2,
-        output: _Output = "native",
+        output: Output = "native",
     ) -> None:
         super().__init__()
         if mode not in ("nearest", "bilinear", "bicubic"):
@@ -72,21 +72,21 @@ class NearestX2(Interpolation):
     Most of the gray-box gain of a super-resolution defense is the change of scale.
     """
 
-    def __init__(self, *, scale: int = 2, output: _Output = "native") -> None:
+    def __init__(self, *, scale: int = 2, output: Output = "native") -> None:
         super().__init__(mode="nearest", scale=scale, output=output)
 
 
 class BilinearX2(Interpolation):
     """Bilinear enlargement."""
 
-    def __init__(self, *, scale: int = 2, output: _Output = "native") -> None:
+    def __init__(self, *, scale: int = 2, output: Output = "native") -> None:
         super().__init__(mode="bilinear", scale=scale, output=output)
 
 
 class BicubicX2(Interpolation):
     """Bicubic enlargement (a = -0.5), clipped to [0, 1]."""
 
-    def __init__(self, *, scale: int = 2, output: _Output = "native") -> None:
+    def __init__(self, *, scale: int = 2, output: Output = "native") -> None:
         super().__init__(mode="bicubic", scale=scale, output=output)
 
 

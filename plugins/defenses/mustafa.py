@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from superdef_bench import hookimpl
 from superdef_bench.nn import (
     Dtype,
+    Output,
     SuperResolution,
     jpeg_round_trip,
     load_network,
@@ -17,7 +18,6 @@ from superdef_bench.nn import (
 
 _Preset = Literal["paper", "repo"]
 _Stages = Literal["both", "wavelet", "sr"]
-_Output = Literal["native", "resize_back"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Mustafa(SuperResolution):
         eightbit: bool | None = None,
         levels: int = 0,
         scale: int = 2,
-        output: _Output = "native",
+        output: Output = "native",
         weights: str = "",
         tile: int = 0,
         self_ensemble: bool = False,

@@ -2,15 +2,13 @@
 
 import inspect
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
 from superdef_bench import ConfigError, DataError, hookimpl
-from superdef_bench.nn import Denoise, Dtype, SuperResolution
+from superdef_bench.nn import Denoise, Dtype, Output, SuperResolution
 from superdef_bench.pretrained import guarded, read_checkpoint
-
-_Output = Literal["native", "resize_back"]
 
 
 class _Recognised(nn.Module):
@@ -33,16 +31,11 @@ class AnySuperResolution(SuperResolution):
     """Any restoration network that spandrel recognises: SwinIR, HAT, SPAN, ESRGAN and others.
 
     Architecture, sizes and scale are read from the file, as data only: code in it is refused.
-    Networks that restore at the size of the input (scale 1) are taken too.
+    Networks that restore at the size of the input (scale 1) are taken too. `SuperResolution` has
+    the other options.
 
     Args:
         path: safetensors, or a file of `torch.save` with a state dict.
-        output: What becomes of the new size.
-        denoise: `wavelet` puts BayesShrink before the network.
-        sigma: Standard deviation of the noise that it takes out, in RGB units on [0, 1].
-        tile: Side in pixels of the tiles that an image is restored in; 0 for none.
-        self_ensemble: Take the mean over the eight flips and turns.
-        dtype: What the network computes in.
 
     Raises:
         ConfigError: spandrel is not installed, or the network does not compute in `dtype`.
@@ -53,7 +46,7 @@ class AnySuperResolution(SuperResolution):
         self,
         *,
         path: str,
-        output: _Output = "native",
+        output: Output = "native",
         denoise: Denoise = "none",
         sigma: float = 0.04,
         tile: int = 0,

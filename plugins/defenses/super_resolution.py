@@ -1,24 +1,14 @@
 """Super-resolution networks as defenses: enlarge the image before it is classified."""
 
-from typing import Literal
-
 from superdef_bench import hookimpl
-from superdef_bench.nn import Denoise, Dtype, SuperResolution, load_network, unusual_size
-
-_Output = Literal["native", "resize_back"]
+from superdef_bench.nn import Denoise, Dtype, Output, SuperResolution, load_network, unusual_size
 
 
 class _Trained(SuperResolution):
-    """A super-resolution network by the name of its recipe.
+    """A super-resolution network by the name of its recipe; `SuperResolution` has the options.
 
     Args:
         scale: 2, 3 or 4.
-        output: What becomes of the new size.
-        denoise: `wavelet` puts BayesShrink before the network.
-        sigma: Standard deviation of the noise that it takes out, in RGB units on [0, 1].
-        tile: Side in pixels of the tiles that an image is restored in; 0 for none.
-        self_ensemble: Take the mean over the eight flips and turns.
-        dtype: What the network computes in.
         weights: File of weights; empty for the shipped ones.
     """
 
@@ -29,7 +19,7 @@ class _Trained(SuperResolution):
         self,
         *,
         scale: int = 2,
-        output: _Output = "native",
+        output: Output = "native",
         denoise: Denoise = "none",
         sigma: float = 0.04,
         tile: int = 0,

@@ -10,6 +10,7 @@ from superdef_bench import ConfigError, Task, hookimpl
 from superdef_bench.nn import ResNet
 from superdef_bench.training import (
     Adversary,
+    Augment,
     Settings,
     measure,
     read_all,
@@ -22,7 +23,7 @@ from superdef_bench.weights import save_weights
 class ClassifierRecipe:
     """A ResNet (He et al., 2016) with global pooling, trained at the native size and at twice it.
 
-    Half of each batch is enlarged by nearest, bilinear or bicubic at random, so that the
+    A part of each batch is enlarged by nearest, bilinear or bicubic at random, so that the
     classifier can stand behind a x2 defense without a resize. Trained on adversarial images it is
     what the defense `adversarial_training` hands out.
     """
@@ -46,6 +47,8 @@ class ClassifierRecipe:
         adversarial: Literal["none", "pgd", "n_fgsm"] = "none",
         eps: str = "8/255",
         attack_steps: int = 7,
+        augment: Augment = "none",
+        enlarged: float = 0.5,
         precision: Literal["float32", "bfloat16"] = "float32",
         seed: int = 0,
     ) -> Sequence[Path]:
@@ -66,10 +69,13 @@ class ClassifierRecipe:
             blocks: Residual blocks per stage; 1 gives ResNet-8.
             width: Channels of the first stage.
             adversarial: Train on examples of PGD (Madry et al., ICLR 2018) or of N-FGSM (de Jorge
-                et al., NeurIPS 2022; half the time of 3 steps of PGD), at both sizes.
+                et al., NeurIPS 2022; a single gradient step), at both sizes.
             eps: Their Linf radius.
             attack_steps: Gradient steps of pgd.
-            precision: bfloat16 takes half the time where the hardware has it.
+            augment: flip_crop mirrors and shifts each image at random; not for what a mirror
+                turns into another class, such as traffic signs.
+            enlarged: Share of a batch that is seen at twice its size.
+            precision: bfloat16 runs convolutions in it, which some hardware is made for.
             seed: Seed of weights, order and noise.
 
         Returns:
@@ -90,6 +96,8 @@ class ClassifierRecipe:
             seed=seed,
             precision=precision,
             adversary=adversary,
+            augment=augment,
+            enlarged=enlarged,
         )
         train, validation, test = splits_of(data)
         first, _ = train.load([0])
@@ -99,7 +107,9 @@ class ClassifierRecipe:
         # Twice as fast on a CPU, but torch 2.11 crashes in weight gradients of under 16 channels.
         layout = torch.channels_last if width >= 16 else torch.contiguous_format
         model = model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch lists no (device, memory_format)
-        name = f"{train.name}_resnet{6 * blocks + 2}" + ("_at" if adversary else "")
+        name = f"{train.name.replace('-', '_')}_resnet{6 * blocks + 2}" + (
+            "_at" if adversary else ""
+        )
         metrics = train_classifier(
             model,
             train,

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from superdef_bench import ConfigError, Task, hookimpl
+from superdef_bench.nn import architecture
 from superdef_bench.training import (
     Precision,
     Restoration,
     RestorationSettings,
     Schedule,
-    described,
-    plain_size,
 )
 
 
@@ -22,7 +21,6 @@ class _PixelRecipe:
     network: str
     kind: str
     size: str
-    suffix = ""
 
     def train(
         self,
@@ -34,6 +32,7 @@ class _PixelRecipe:
         resume: bool,
         size: str = "",
         scale: int = 2,
+        init: str = "",
         steps: int = 8000,
         batch_size: int = 16,
         patch: int = 32,
@@ -57,6 +56,7 @@ class _PixelRecipe:
             resume: Go on from the checkpoint in `out`.
             size: Numbers with an x between them; empty for the size named above.
             scale: 2, 3 or 4.
+            init: Weights (safetensors) of the same size to begin with; empty for random ones.
             steps: Optimiser steps.
             batch_size: Pairs of patches per step.
             patch: Side of a small patch in pixels.
@@ -76,16 +76,15 @@ class _PixelRecipe:
         )
         if task is not None:
             raise ConfigError(f"recipe {self.kind!r} uses no classifier", hint="leave --model out")
-        size = plain_size(size or self.size)
         return Restoration(
             kind=self.kind,
-            name=f"{self.kind.removesuffix(self.suffix)}_{size}_x{scale}{self.suffix}",
-            architecture=described(self.network, size, scale),
+            architecture=architecture(self.network, size or self.size, scale),
             settings=settings,
             data=data,
             out=out,
             device=device,
             resume=resume,
+            init=init,
         ).train()
 
 
@@ -114,7 +113,7 @@ class SuperDefNoKdRecipe(_PixelRecipe):
     8x48; three numbers mean an RCAN of groups x blocks x features, such as 10x6x64.
     """
 
-    network, kind, size, suffix = "SuperDef", "superdef_no_kd", "8x48", "_no_kd"
+    network, kind, size = "SuperDef", "superdef_no_kd", "8x48"
 
 
 @hookimpl

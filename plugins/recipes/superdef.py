@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from superdef_bench import ConfigError, DataError, Task, hookimpl, load_model
-from superdef_bench.nn import load_network, network_facts
+from superdef_bench.nn import architecture, load_network, network_facts
 from superdef_bench.training import (
     DistilledRestoration,
     Precision,
     Queries,
     RestorationSettings,
     Schedule,
-    described,
-    plain_size,
     read_radius,
 )
 
@@ -113,8 +111,7 @@ class SuperDefRecipe:
             classifier = load_model(task.model).to(device).requires_grad_(False)
         return DistilledRestoration(
             kind="superdef",
-            name=f"superdef_{plain_size(size)}_x{scale}",
-            architecture=described("SuperDef", size, scale),
+            architecture=architecture("SuperDef", size, scale),
             settings=settings,
             data=data,
             out=out,

@@ -9,12 +9,14 @@ from superdef_bench.nn.resnet import ResNet
 from superdef_bench.nn.restoration import Denoise, SuperResolution, load_network, network_facts
 from superdef_bench.nn.superdef import SuperDef
 from superdef_bench.nn.wavelet import wavelet_denoise
+from superdef_bench.transform import Output
 
 __all__ = [
     "EDSR",
     "RCAN",
     "Denoise",
     "Dtype",
+    "Output",
     "ResNet",
     "SuperDef",
     "SuperResolution",

@@ -24,14 +24,17 @@ def architecture(network: str, size: str, scale: int) -> dict[str, Any]:
 
     Args:
         network: `EDSR` (blocks x features), `RCAN` (groups x blocks x features) or `SuperDef`
-            (layers x features).
+            (layers x features; three numbers mean an RCAN as the student).
         size: Numbers with an x between them.
         scale: 2, 3 or 4.
 
     Raises:
         ConfigError: The size has another form.
     """
-    names, words = _SIZES[network], size.lower().split("x")
+    words = size.lower().split("x")
+    if network == "SuperDef" and len(words) == 3:
+        network = "RCAN"
+    names = _SIZES[network]
     if len(words) != len(names) or not all(word.isascii() and word.isdecimal() for word in words):
         raise ConfigError(
             f"size {size!r} is none of {network}",

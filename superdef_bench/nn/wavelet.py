@@ -5,9 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from superdef_bench.quality import LUMA
+
 # ITU-R BT.601 luma and chroma of RGB in [0, 1], in units of the full 8-bit range.
 _FROM_RGB = (
-    (65.481 / 255, 128.553 / 255, 24.966 / 255),
+    LUMA,
     (-37.797 / 255, -74.203 / 255, 112.0 / 255),
     (112.0 / 255, -93.786 / 255, -18.214 / 255),
 )

@@ -1,7 +1,8 @@
 """What training recipes share."""
 
 from superdef_bench.training.adversarial import Adversary, read_radius
-from superdef_bench.training.artefact import Restoration, described, plain_size
+from superdef_bench.training.artefact import Restoration
+from superdef_bench.training.augment import Augment
 from superdef_bench.training.checkpoint import load_checkpoint, save_checkpoint
 from superdef_bench.training.classifier import Settings, measure, train_classifier
 from superdef_bench.training.distillation import Distillation, DistilledRestoration
@@ -17,6 +18,7 @@ from superdef_bench.training.super_resolution import (
 
 __all__ = [
     "Adversary",
+    "Augment",
     "Distillation",
     "DistilledRestoration",
     "Fit",
@@ -27,12 +29,10 @@ __all__ = [
     "Schedule",
     "Settings",
     "cosine",
-    "described",
     "fit_network",
     "load_checkpoint",
     "measure",
     "one_cycle",
-    "plain_size",
     "rate_of",
     "read_all",
     "read_radius",

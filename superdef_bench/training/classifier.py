@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from superdef_bench.errors import ConfigError, DataError
 from superdef_bench.training.adversarial import Adversary
+from superdef_bench.training.augment import Augment, flip_crop
 from superdef_bench.training.loop import Fit, check_seed, fit_network
 from superdef_bench.training.schedule import rate_of
 from superdef_bench.training.splits import at_once, read_all
@@ -39,6 +40,8 @@ class Settings:
         seed: Seed of order and noise.
         precision: `bfloat16` runs convolutions in it, those of the attack too.
         adversary: Makes the images to train on; None for clean ones.
+        augment: `flip_crop` mirrors and shifts them.
+        enlarged: Share of a batch that is seen at twice its size.
 
     Raises:
         ConfigError: One is out of its range.
@@ -53,6 +56,8 @@ class Settings:
     seed: int
     precision: Literal["float32", "bfloat16"] = "float32"
     adversary: Adversary | None = None
+    augment: Augment = "none"
+    enlarged: float = 0.5
 
     def __post_init__(self) -> None:
         limits = {
@@ -69,6 +74,13 @@ class Settings:
         if not 0 <= self.label_smoothing < 1:
             hint = "take 0 up to below 1"
             raise ConfigError(f"label_smoothing is {self.label_smoothing}", hint=hint)
+        if self.augment not in get_args(Augment):
+            raise ConfigError(f"no augmentation {self.augment!r}", hint="take none or flip_crop")
+        if not 0 < round(self.enlarged * self.batch_size) < self.batch_size:
+            raise ConfigError(
+                f"enlarged is {self.enlarged}",
+                hint="take a share that leaves images of both sizes in a batch, such as 0.5",
+            )
         check_seed(self.seed)
 
     @property
@@ -102,7 +114,7 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor, *, mode: str = ""
 
 
 class _Draws:
-    """Which images a step sees, and how half of them are enlarged."""
+    """Which images a step sees, and how a part of them is enlarged."""
 
     def __init__(self, images: int, settings: Settings) -> None:
         self.batches = images // settings.batch_size
@@ -139,7 +151,7 @@ def train_classifier(
 ) -> Mapping[str, Any]:
     """Train `model` in place with SGD and a one-cycle schedule; return its metrics.
 
-    Half of each batch is enlarged. With an adversary each half is attacked at the size that the
+    A part of each batch is enlarged. With an adversary each part is attacked at the size that the
     network sees.
 
     Args:
@@ -173,12 +185,14 @@ def train_classifier(
 
     def loss_of(step: int) -> Tensor:
         batch, mode = draws(step)
-        x, y = images[batch].to(device).float() / 255, labels[batch].to(device)
-        half = size // 2
-        halves = ((x[:half], y[:half]), (enlarge(x[half:], mode), y[half:]))
+        start = settings.seed * 1_000_003 + step
+        seen = flip_crop(images[batch], start) if settings.augment == "flip_crop" else images[batch]
+        x, y = seen.to(device).float() / 255, labels[batch].to(device)
+        cut = size - round(settings.enlarged * size)
+        parts = ((x[:cut], y[:cut]), (enlarge(x[cut:], mode), y[cut:]))
         losses = []
-        for place, (part, truth) in enumerate(halves):
-            seed = 2 * (settings.seed * 1_000_003 + step) + place
+        for place, (part, truth) in enumerate(parts):
+            seed = 2 * start + place
             with autocast(device.type, settings.precision):
                 shown = attack.examples(model, part, truth, seed) if attack else part
                 logits = model(shown).float()
