@@ -7,8 +7,9 @@ from pathlib import Path
 from superdef_bench.files import write_atomically
 from superdef_bench.markdown import leaderboard
 from superdef_bench.plots import draw_bars, stamp
+from superdef_bench.quality_results import QualityResults, load_quality
 from superdef_bench.ranking import rank
-from superdef_bench.results import Results
+from superdef_bench.results import Results, load_results, read_document
 
 _COLUMNS = (
     *("dataset", "model", "defense", "rung", "source", "attack", "goal", "topk", "target"),
@@ -18,8 +19,23 @@ _COLUMNS = (
 )
 
 
-def files(results: Results) -> dict[str, bytes]:
-    """Return the files of a leaderboard by suffix: `.md`, `.csv` and `.svg`."""
+Publishable = Results | QualityResults
+
+
+def load(path: Path) -> Publishable:
+    """Read what a leaderboard is made of: accuracy, or the quality of restored photographs.
+
+    Raises:
+        DataError: See `load_results`.
+    """
+    _, document = read_document(path)
+    return load_quality(path) if "quality" in document else load_results(path)
+
+
+def files(results: Publishable) -> dict[str, bytes]:
+    """Return the files of a leaderboard by suffix: `.md`, `.csv` and, of accuracy, `.svg`."""
+    if isinstance(results, QualityResults):
+        return results.files()
     standings = rank(results)
     return {
         ".md": leaderboard(results, standings).encode(),
@@ -28,7 +44,7 @@ def files(results: Results) -> dict[str, bytes]:
     }
 
 
-def publish(results: Results, folder: Path) -> list[Path]:
+def publish(results: Publishable, folder: Path) -> list[Path]:
     """Write a leaderboard and the results behind it into `folder`; return the files."""
     results.save(folder / f"{results.name}.json")
     written = [folder / f"{results.name}.json"]
@@ -38,7 +54,7 @@ def publish(results: Results, folder: Path) -> list[Path]:
     return written
 
 
-def stale(results: Results, folder: Path) -> list[str]:
+def stale(results: Publishable, folder: Path) -> list[str]:
     """Return the files of a leaderboard in `folder` that these results would not write.
 
     A picture is compared by its stamp, the hash of what it shows: its bytes depend on the

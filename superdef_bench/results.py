@@ -50,16 +50,37 @@ class Results:
         return next(self.rows(**wanted), None)
 
     def save(self, path: Path) -> None:
-        """Write the JSON, indented, so that a diff reads well; rows keep the config's order."""
-        text = json.dumps(self.document, indent=1, allow_nan=False)
-        write_atomically(path, (text + "\n").encode())
+        """Write the JSON; rows keep the config's order."""
+        save_document(path, self.document)
+
+
+def save_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write results as JSON, indented, so that a diff reads well."""
+    text = json.dumps(document, indent=1, allow_nan=False)
+    write_atomically(path, (text + "\n").encode())
 
 
 def load_results(path: Path) -> Results:
     """Read a results.json, or the one in a run folder.
 
     Raises:
-        DataError: It is missing, no JSON, of a newer schema, or contradicts itself.
+        DataError: It is missing, no JSON, of another schema, or contradicts itself.
+    """
+    file, document = read_document(path)
+    if "quality" in document:
+        raise DataError(
+            f"{file} holds the quality of restored photographs, no accuracy",
+            hint="superdef-bench run CONFIG writes accuracy",
+        )
+    _check_rows(file, document)
+    return Results(document)
+
+
+def read_document(path: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the results file that a path means, and what it holds, of this version's schema.
+
+    Raises:
+        DataError: It is missing, no JSON, or of another schema.
     """
     file = path / FILE if path.is_dir() else path
     try:
@@ -76,18 +97,12 @@ def load_results(path: Path) -> Results:
     schema = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(schema, int):
         raise DataError(f"{file} is no results file: it has no schema", hint="run the config again")
-    if schema > SCHEMA:
+    if schema != SCHEMA:
         raise DataError(
             f"results {file} have schema {schema}, this version reads {SCHEMA}",
-            hint="upgrade superdef-bench",
+            hint="upgrade superdef-bench" if schema > SCHEMA else "run the config again",
         )
-    if schema < SCHEMA:
-        raise DataError(
-            f"results {file} have schema {schema}, this version reads {SCHEMA}",
-            hint="run the config again",
-        )
-    _check_rows(file, document)
-    return Results(document)
+    return file, document
 
 
 def _check_rows(file: Path, document: Mapping[str, Any]) -> None:

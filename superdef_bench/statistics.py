@@ -42,6 +42,25 @@ def mcnemar(first: Bits, second: Bits) -> float:
     return min(1.0, 2 * tail)
 
 
+def ratio_interval(
+    first: Bits, second: Bits, *, draws: int = 10_000, seed: int = 0
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of the ratio of two paired accuracies (percentile bootstrap).
+
+    Images are drawn with replacement, both verdicts of an image together (Efron and Tibshirani,
+    1993). None where the second row gets no image right; draws of which that holds are left out.
+    """
+    n = len(first)
+    # Only how often each of the four pairs of verdicts is drawn matters.
+    kinds = np.bincount(2 * first.astype(np.int64) + second, minlength=4)
+    if not kinds[1] + kinds[3]:
+        return None
+    drawn = np.random.default_rng(seed).multinomial(n, kinds / n, size=draws)
+    above, below = drawn[:, 2] + drawn[:, 3], drawn[:, 1] + drawn[:, 3]
+    low, high = np.percentile((above / np.maximum(below, 1))[below > 0], [2.5, 97.5])
+    return float(low), float(high)
+
+
 def pack_bits(bits: Bits) -> str:
     """Return bits as base64, first image first, highest bit first."""
     return base64.b64encode(np.packbits(bits).tobytes()).decode("ascii")

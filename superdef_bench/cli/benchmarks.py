@@ -1,6 +1,5 @@
 """Commands that run benchmarks and read what they left."""
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ from superdef_bench.cli.root import (
     Device,
     Directories,
     app,
+    command_line,
     keep_data_in,
     registry_of,
 )
@@ -72,7 +72,7 @@ def run_command(
         print_plan(benchmark, planned)
         return
     folder = out or Path("runs") / path.stem
-    results, outcome = run(benchmark, planned, folder, command=_command())
+    results, outcome = run(benchmark, planned, folder, command=command_line())
     publish(results, folder)
     print_ranking(results)
     note = f", {outcome.reused} of them reused" if outcome.reused else ""
@@ -80,15 +80,6 @@ def run_command(
     if outcome.failures:
         print_failures(results)
         raise typer.Exit(1)
-
-
-def _command() -> str:
-    """Return the command as typed, without the folders of this machine."""
-    words = ["superdef-bench"]
-    for word in sys.argv[1:]:
-        option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
-        words.append(option + equals + (Path(value).name if Path(value).is_absolute() else value))
-    return shlex.join(words)
 
 
 @app.command("show")
@@ -138,13 +129,12 @@ def leaderboard_command(
     ] = False,
 ) -> None:
     """Write leaderboards: Markdown, CSV, a picture, and the results behind them."""
-    from superdef_bench.leaderboard import publish, stale
-    from superdef_bench.results import load_results
+    from superdef_bench.leaderboard import load, publish, stale
 
     old: list[str] = []
     published: dict[Path, Path] = {}
     for path in results:
-        loaded = load_results(path)
+        loaded = load(path)
         folder = out or (path if path.is_dir() else path.parent)
         first = published.setdefault(folder / loaded.name, path)
         if first != path:

@@ -1,6 +1,7 @@
 """The application: what all commands share."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -56,6 +57,15 @@ def keep_data_in(folder: Path | None) -> None:
     """Let downloads go to a folder, where one is given."""
     if folder is not None:
         os.environ[DATA_VARIABLE] = str(folder)
+
+
+def command_line() -> str:
+    """Return the command as typed, without the folders of this machine."""
+    words = ["superdef-bench"]
+    for word in sys.argv[1:]:
+        option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+        words.append(option + equals + (Path(value).name if Path(value).is_absolute() else value))
+    return shlex.join(words)
 
 
 def _version(value: bool) -> None:

@@ -32,5 +32,6 @@ def flip_crop(x: Tensor, seed: int) -> Tensor:
     columns = torch.where(mirrored, columns.flip(1), columns)
     padded = functional.pad(x, (wide, wide, tall, tall))
     each = torch.arange(count)[:, None, None]
-    # Indexing puts the channels last.
-    return padded.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
+    found = padded.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None]]
+    # With the channels last in memory torch 2.11 crashes in layers of under 16 channels.
+    return found.permute(0, 3, 1, 2).contiguous()

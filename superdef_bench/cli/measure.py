@@ -1,0 +1,135 @@
+"""Commands that measure networks, or compare what was measured."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from superdef_bench.cli.root import (
+    DataDirectory,
+    Device,
+    Directories,
+    Folder,
+    app,
+    command_line,
+    keep_data_in,
+    registry_of,
+)
+
+
+@app.command("versus")
+def versus_command(
+    results: Annotated[Path, typer.Argument(help="Run folder or results file.")],
+    first: Annotated[str, typer.Argument(help="Row of its table, such as superdef.")],
+    second: Annotated[str, typer.Argument(help="The row to compare with, such as rcan.")],
+    attacks: Annotated[bool, typer.Option("--attacks", help="Each attack too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")] = False,
+) -> None:
+    """Compare two rows of a leaderboard on the images that both have.
+
+    Ratio: first over second, with the 95 % interval of a bootstrap over images.
+    """
+    from superdef_bench.results import load_results
+    from superdef_bench.tables import print_comparisons
+    from superdef_bench.versus import compare_rows, find_row
+
+    loaded = load_results(results)
+    names = find_row(loaded, first), find_row(loaded, second)
+    found = list(compare_rows(loaded, *names, attacks=attacks))
+    if as_json:
+        print(json.dumps([asdict(row) for row in found], indent=1))
+    else:
+        print_comparisons(names, found)
+
+
+@app.command("quality")
+def quality_command(
+    network: Annotated[
+        list[str],
+        typer.Argument(help="Defenses that enlarge, or files of weights that train wrote."),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(help="Folder of pairs a_HR.png and a_LR.png, or of such folders."),
+    ],
+    out: Folder = Path("runs/quality"),
+    name: Annotated[
+        str, typer.Option(help="Of the table; by default super-resolution-x<scale>.")
+    ] = "",
+    scale: Annotated[int, typer.Option(help="2, 3 or 4.")] = 2,
+    device: Device = "auto",
+    plugins_dir: Directories = None,
+) -> None:
+    """Measure how well networks restore photographs: PSNR and SSIM, as papers report them."""
+    from superdef_bench.benchmark import choose_device
+    from superdef_bench.leaderboard import publish
+    from superdef_bench.restoring import measure_quality
+    from superdef_bench.tables import print_quality
+
+    registry_of(plugins_dir)
+    results = measure_quality(
+        network,
+        data,
+        scale=scale,
+        name=name or f"super-resolution-x{scale}",
+        device=choose_device(device),
+        folder=out,
+        command=command_line(),
+    )
+    written = publish(results, out)
+    print_quality(results)
+    for path in written:
+        print(path)
+
+
+@app.command("agreement")
+def agreement_command(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    first: Annotated[str, typer.Argument(help="Row of its table, such as superdef.")],
+    second: Annotated[str, typer.Argument(help="The row to compare with, such as rcan.")],
+    limit: Annotated[int, typer.Option(help="Images to compare; 0 for labels alone.")] = 256,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")] = False,
+    device: Device = "auto",
+    data_dir: DataDirectory = None,
+    plugins_dir: Directories = None,
+) -> None:
+    """Compare two defenses of a run: the images that they make, and the labels behind them."""
+    from superdef_bench.agreement import agreement
+    from superdef_bench.benchmark import choose_device
+    from superdef_bench.tables import print_agreement
+
+    keep_data_in(data_dir)
+    where, registry = choose_device(device), registry_of(plugins_dir)
+    found = list(agreement(run, first, second, limit=limit, registry=registry, device=where))
+    if as_json:
+        print(json.dumps([asdict(row) for row in found], indent=1))
+    else:
+        print_agreement((first, second), found)
+
+
+@app.command("cost")
+def cost_command(
+    network: Annotated[
+        list[str], typer.Argument(help="Defenses, or untrained networks such as RCAN:10x20x64.")
+    ],
+    size: Annotated[list[int] | None, typer.Option(help="Side of the image; repeatable.")] = None,
+    rounds: Annotated[int, typer.Option(help="Passes of each network.", min=1)] = 20,
+    scale: Annotated[int, typer.Option(help="Of untrained networks: 2, 3 or 4.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")] = False,
+    device: Device = "auto",
+    plugins_dir: Directories = None,
+) -> None:
+    """Measure what networks cost side by side: multiply-accumulates and time, on one image."""
+    from superdef_bench.benchmark import choose_device
+    from superdef_bench.latency import costs, network_of
+    from superdef_bench.tables import print_costs
+
+    registry_of(plugins_dir)
+    networks = {word: network_of(word, scale) for word in network}
+    found = list(costs(networks, size or [32], rounds=rounds, device=choose_device(device)))
+    if as_json:
+        print(json.dumps([asdict(row) for row in found], indent=1))
+    else:
+        print_costs(found)

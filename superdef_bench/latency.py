@@ -1,0 +1,126 @@
+"""What networks cost side by side: multiply-accumulates, and time on this machine."""
+
+import copy
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from superdef_bench import api
+from superdef_bench.cost import gmac, parameters
+from superdef_bench.errors import ConfigError
+from superdef_bench.nn import SuperResolution, architecture, build_network
+from superdef_bench.process import fix_numerics
+from superdef_bench.progress import progress_bar
+from superdef_bench.transform import InputTransform, Protected
+
+_UNTRAINED = {"EDSR": "EDSR", "RCAN": "RCAN", "SUPERDEF": "SuperDef"}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one network costs on one image.
+
+    Attributes:
+        network: Name of the row.
+        size: Height and width of the image.
+        params: Parameters.
+        gmac: Giga multiply-accumulates of convolutions; None where they cannot be counted.
+        milliseconds: Time of a forward pass: 10th, 50th and 90th percentile.
+        ratio: How many times as long as the first network, median over the rounds.
+    """
+
+    network: str
+    size: int
+    params: int
+    gmac: float | None
+    milliseconds: tuple[float, float, float]
+    ratio: float
+
+
+def network_of(word: str, scale: int) -> InputTransform:
+    """Return a transform to measure: a defense, or an untrained network such as `RCAN:10x20x64`.
+
+    Raises:
+        ConfigError: There is none of that name, or it is no input transform.
+    """
+    kind, colon, size = word.partition(":")
+    if colon:
+        if kind.upper() not in _UNTRAINED:
+            raise ConfigError(f"no network {kind!r}", hint=f"known: {', '.join(_UNTRAINED)}")
+        found = architecture(_UNTRAINED[kind.upper()], size, scale)
+        if found["network"] == "SuperDef":
+            found["folded"] = True
+        network = build_network(found).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lists no memory_format alone
+        return SuperResolution(network).eval().requires_grad_(False)
+    defense = api.plugins().get("defense", word).build()
+    if not isinstance(defense, InputTransform):
+        raise ConfigError(f"defense {word!r} is no input transform", hint="take edsr, for example")
+    return defense.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def costs(
+    networks: Mapping[str, InputTransform],
+    sizes: Sequence[int],
+    *,
+    rounds: int,
+    device: torch.device,
+) -> Iterator[Cost]:
+    """Yield the cost of each network at each size, for one random image at a time.
+
+    The networks take turns, so that what else the machine does meets all of them alike; a first
+    pass of each is not counted.
+
+    Args:
+        networks: By the name of their rows; the first is what the others are compared with.
+        sizes: Sides of the image.
+        rounds: Passes of each.
+        device: Where to compute.
+    """
+    fix_numerics()
+    with progress_bar(len(sizes) * (rounds + 1) * len(networks)) as bar:
+        for size in sizes:
+            image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+            image, taken = image.to(device), {name: list[float]() for name in networks}
+            for number in range(rounds + 1):
+                for name, network in networks.items():
+                    bar.show(f"{size}x{size}, {name}", f"round {number} of {rounds}")
+                    seconds = _time(network.to(device), image)
+                    taken[name] += [1000 * seconds] if number else []
+                    bar.advance(1)
+            first = np.array(next(iter(taken.values())))
+            for name, network in networks.items():
+                times = np.array(taken[name])
+                low, middle, high = np.percentile(times, [10, 50, 90])
+                yield Cost(
+                    network=name,
+                    size=size,
+                    params=parameters(network),
+                    gmac=_gmac(network, size),
+                    milliseconds=(float(low), float(middle), float(high)),
+                    ratio=float(np.median(times / first)),
+                )
+
+
+def _time(network: nn.Module, image: torch.Tensor) -> float:
+    if image.is_cuda:
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    network(image)
+    if image.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _gmac(network: InputTransform, size: int) -> float | None:
+    """Return what a pass counts, on tensors without values where that is possible."""
+    image = torch.zeros(1, 3, size, size, device="meta")
+    try:
+        bare = Protected([copy.deepcopy(network).to("meta")], nn.Identity())
+        return gmac(bare, image, stages_only=True)
+    except (NotImplementedError, RuntimeError):
+        return None

@@ -1,0 +1,121 @@
+"""Results of restoring photographs: quality rows, and their table. No torch."""
+
+import csv
+import io
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from superdef_bench.errors import DataError
+from superdef_bench.formats import escape, grid
+from superdef_bench.results import Row, read_document, save_document
+
+COLUMNS = ("network", "dataset", "scale", "psnr", "ssim", "n")
+
+# PSNR on Set5, Set14 and BSD100 of networks trained on DIV2K for far longer than ours, as listed
+# by Sun et al. (SAFMN, ICCV 2023); parameters and GMAC are counted by us.
+PUBLISHED = {
+    2: (
+        ("bicubic", (33.66, 30.24, 29.56), None, None),
+        ("EDSR baseline 16x64", (37.99, 33.57, 32.16), 1_369_883, 316.2),
+        ("EDSR 32x256", (38.11, 33.92, 32.32), 40_729_627, 9_387.0),
+        ("RCAN 10x20x64", (38.27, 34.12, 32.41), 15_444_667, 3_527.0),
+    )
+}
+_SETS = ("Set5", "Set14", "BSD100")
+
+
+@dataclass(frozen=True)
+class QualityResults:
+    """Quality of restored photographs; `document` is the JSON, see docs/results-format.md."""
+
+    document: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.document["name"])
+
+    @property
+    def rows(self) -> list[Row]:
+        return list(self.document["quality"])
+
+    def save(self, path: Path) -> None:
+        """Write the JSON."""
+        save_document(path, self.document)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files of its leaderboard by suffix: `.md` and `.csv`."""
+        stream = io.StringIO()
+        writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        text = "\n".join(_table(self)).rstrip() + "\n"
+        return {".md": text.encode(), ".csv": stream.getvalue().encode()}
+
+
+def load_quality(path: Path) -> QualityResults:
+    """Read a file of quality rows.
+
+    Raises:
+        DataError: It is missing, no JSON, of another schema, or lacks a column.
+    """
+    file, document = read_document(path)
+    try:
+        for row in document["quality"]:
+            missing = set(COLUMNS) - row.keys()
+            if missing:
+                raise ValueError(f"a row has no {sorted(missing)[0]!r}")
+            document["networks"][row["network"]]
+        for key in ("name", "provenance", "scale"):
+            document[key]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"results {file} are damaged: {error}", hint="superdef-bench quality writes them again"
+        ) from error
+    return QualityResults(document)
+
+
+def _table(results: QualityResults) -> Iterator[str]:
+    document = results.document
+    provenance, scale = document["provenance"], document["scale"]
+    sets = list(dict.fromkeys(row["dataset"] for row in results.rows))
+    counts = {row["dataset"]: row["n"] for row in results.rows}
+    yield f"# {escape(results.name)}"
+    yield ""
+    yield "<!-- generated, do not edit; regenerate with the commands below -->"
+    yield ""
+    yield f"Photographs restored to {scale} times their size; PSNR in dB and SSIM, both on luma"
+    yield f"of images rounded to 8 bits, without {scale} pixels on each side."
+    yield ""
+    yield "- " + ", ".join(f"{escape(name)} ({counts[name]} photographs)" for name in sets)
+    yield "- " + ", ".join(f"{name} {value}" for name, value in provenance["versions"].items())
+    yield ""
+    yield "```sh"
+    yield provenance["command"]
+    words = ["superdef-bench", "leaderboard", provenance["file"], "-o", "leaderboards"]
+    yield shlex.join(words)
+    yield "```"
+    yield ""
+    head = ["network", *map(escape, sets), "parameters", "GMAC"]
+    found = {(row["network"], row["dataset"]): row for row in results.rows}
+    lines = []
+    for network, facts in document["networks"].items():
+        cells = [found.get((network, name)) for name in sets]
+        numbers = [f"{c['psnr']:.2f} / {c['ssim']:.4f}" if c else "–" for c in cells]
+        lines.append([escape(network), *numbers, *_cost(facts["params"], facts["gmac"])])
+    for network, values, params, work in PUBLISHED.get(scale, ()):
+        published = dict(zip(_SETS, values, strict=True))
+        numbers = [f"{published[s]:.2f} / –" if s in published else "–" for s in sets]
+        lines.append([f"*published:* {network}", *numbers, *_cost(params, work)])
+    yield from grid(head, lines)
+    yield "GMAC for an output of 1280x720 pixels, counted on convolutions."
+    if PUBLISHED.get(scale):
+        yield "*Published* rows are not measured here: PSNR as listed by Sun et al. (SAFMN, ICCV"
+        yield "2023), of networks trained on DIV2K (Agustsson and Timofte, CVPRW 2017)."
+    yield ""
+
+
+def _cost(params: int | None, work: float | None) -> list[str]:
+    return [f"{params:,}" if params else "–", f"{work:,.1f}" if work else "–"]

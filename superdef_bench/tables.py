@@ -1,0 +1,86 @@
+"""Measurements as tables that fit 80 columns."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.markup import escape as markup
+from rich.table import Table
+
+from superdef_bench.agreement import Alike
+from superdef_bench.formats import percent
+from superdef_bench.latency import Cost
+from superdef_bench.quality_results import QualityResults
+from superdef_bench.versus import Comparison
+
+
+def _print(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], note: str) -> None:
+    table = Table(title=markup(title))
+    for place, column in enumerate(head):
+        table.add_column(column, justify="right" if place else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(markup, row))
+    screen = Console(highlight=False)
+    screen.print(table)
+    screen.print(note, markup=False)
+
+
+def print_comparisons(names: Sequence[str], found: Iterable[Comparison]) -> None:
+    """Print two rows of a leaderboard side by side."""
+    rows = [
+        [
+            row.what,
+            str(row.n),
+            percent(row.first),
+            percent(row.second),
+            "–" if row.ratio is None else f"{row.ratio:.3f}",
+            "–" if row.interval is None else "{:.3f}–{:.3f}".format(*row.interval),
+            f"{row.p:.2g}",
+        ]
+        for row in found
+    ]
+    head = ["images", "n", "first", "second", "ratio", "95 %", "p"]
+    note = "p: McNemar's exact test on the same images. Ratio: first over second, 0/0 is none."
+    _print(f"{names[0]} against {names[1]}, accuracy in %", head, rows, note)
+
+
+def print_quality(results: QualityResults) -> None:
+    """Print PSNR and SSIM of each network on each set."""
+    rows = [
+        [row["network"], row["dataset"], f"{row['psnr']:.2f}", f"{row['ssim']:.4f}", str(row["n"])]
+        for row in results.rows
+    ]
+    head = ["network", "set", "PSNR", "SSIM", "n"]
+    _print(results.name, head, rows, "On luma of images rounded to 8 bits, borders left out.")
+
+
+def print_agreement(names: Sequence[str], found: Iterable[Alike]) -> None:
+    """Print how alike two defenses are."""
+    rows = [[row.what, str(row.n), percent(row.agreement), _decibels(row.psnr)] for row in found]
+    head = ["images", "n", "same label", "PSNR"]
+    note = "Same label: of the classifier behind each. PSNR: between what it saw."
+    _print(f"{names[0]} and {names[1]}", head, rows, note)
+
+
+def _decibels(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "equal" if math.isinf(value) else f"{value:.2f}"
+
+
+def print_costs(found: Sequence[Cost]) -> None:
+    """Print what networks cost side by side."""
+    rows = [
+        [
+            row.network,
+            f"{row.size}x{row.size}",
+            f"{row.params:,}",
+            "–" if row.gmac is None else f"{row.gmac:,.3f}",
+            " / ".join(f"{value:.1f}" for value in row.milliseconds),
+            f"{row.ratio:.2f}",
+        ]
+        for row in found
+    ]
+    head = ["network", "image", "parameters", "GMAC", "ms: p10 / p50 / p90", "ratio"]
+    note = "One image at a time, in turns. Ratio: time over that of the first network, median."
+    _print("Cost of one image", head, rows, note)

@@ -1,0 +1,89 @@
+"""Two rows of one leaderboard on the same images. No torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from superdef_bench.errors import ConfigError
+from superdef_bench.formats import RUNG_TITLES, eps_text
+from superdef_bench.ranking import verdicts
+from superdef_bench.results import Results, Row
+from superdef_bench.statistics import mcnemar, ratio_interval
+from superdef_bench.suggest import did_you_mean
+
+_TITLES = {**RUNG_TITLES, "adaptive": "Adaptive"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two paired accuracies.
+
+    Attributes:
+        what: Rung, attack and eps, in words.
+        n: Images that both rows have.
+        first: Accuracy of the one row.
+        second: Accuracy of the other.
+        ratio: First over second; None where the second is 0.
+        interval: 95 % interval of the ratio, by a paired bootstrap over images.
+        p: Of McNemar's exact test.
+    """
+
+    what: str
+    n: int
+    first: float
+    second: float
+    ratio: float | None
+    interval: tuple[float, float] | None
+    p: float
+
+
+def find_row(results: Results, word: str) -> str:
+    """Return the row that a word means: its name, or what stands before its brackets.
+
+    Raises:
+        ConfigError: There is none, or there are several.
+    """
+    names = list(results.document["defenses"])
+    fitting = [n for n in names if n == word] or [n for n in names if n.startswith(f"{word} (")]
+    if len(fitting) != 1:
+        hint = f"it may be {' or '.join(fitting)}" if fitting else did_you_mean(word, names)
+        raise ConfigError(f"{results.name} has no row {word!r}", hint=hint)
+    return fitting[0]
+
+
+def compare_rows(
+    results: Results, first: str, second: str, *, attacks: bool = False
+) -> Iterator[Comparison]:
+    """Yield the accuracies that two rows share: clean and worst cases, if asked each attack.
+
+    Args:
+        results: A leaderboard's.
+        first: Name of a row.
+        second: Name of the other.
+        attacks: Yield each attack under each rung too.
+    """
+    theirs = {_place(row): row for row in results.rows(defense=second)}
+    for row in results.rows(defense=first):
+        other = theirs.get(_place(row))
+        if other is None or not (attacks or row["attack"] in ("none", "worst")):
+            continue
+        n = min(row["n"], other["n"])
+        a, b = verdicts(row)[:n], verdicts(other)[:n]
+        yield Comparison(
+            what=_words(row),
+            n=n,
+            first=float(a.mean()),
+            second=float(b.mean()),
+            ratio=float(a.mean() / b.mean()) if b.any() else None,
+            interval=ratio_interval(a, b),
+            p=mcnemar(a, b),
+        )
+
+
+def _place(row: Row) -> tuple[object, ...]:
+    return row["rung"], row["attack"], row["eps"]
+
+
+def _words(row: Row) -> str:
+    if not row["rung"]:
+        return "clean"
+    return f"{_TITLES[row['rung']]}, {row['attack']}, {eps_text(row['eps'])}"

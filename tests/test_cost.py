@@ -1,0 +1,78 @@
+"""What networks cost side by side, through the real command line."""
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from superdef_bench import InputTransform
+from superdef_bench.latency import costs, network_of
+from tests.conftest import Answer
+
+Run = Callable[..., Answer]
+
+
+class Slow(InputTransform):
+    """Takes a known time more than nothing."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.conv = nn.Conv2d(3, 3, 3, padding=1, bias=False)
+
+    def transform(self, x: Tensor) -> Tensor:
+        time.sleep(self.seconds)
+        out: Tensor = self.conv(x)
+        return out
+
+
+def test_a_network_that_takes_four_times_as_long_has_a_ratio_of_four() -> None:
+    networks = {"fast": Slow(0.02), "slow": Slow(0.08)}
+    fast, slow = costs(networks, [16], rounds=5, device=torch.device("cpu"))
+    assert (fast.network, fast.ratio) == ("fast", 1.0)
+    assert 3 < slow.ratio < 4.5
+    low, middle, high = slow.milliseconds
+    assert 80 <= low <= middle <= high
+    assert slow.params == 3 * 3 * 9
+    assert slow.gmac == pytest.approx(3 * 3 * 9 * 16 * 16 / 1e9)
+
+
+def test_untrained_networks_have_the_cost_of_their_size(run_cli: Run) -> None:
+    words = ["edsr:2x8", "superdef:2x8", "superdef:1x2x16", "bicubic_x2", "jpeg"]
+    answer = run_cli("cost", *words, "--size", "16", "--size", "24", "--rounds", "1", "--json")
+    assert answer.code == 0, answer.err
+    rows = json.loads(answer.out)
+    assert [row["network"] for row in rows] == words * 2
+    small, large = rows[:5], rows[5:]
+    assert small[1]["params"] == (3 * 8 * 9 + 8) + 2 * (8 * 8 * 9 + 8) + (8 * 12 * 9 + 12)
+    for one, other in zip(small[:2], large[:2], strict=True):
+        assert other["gmac"] == pytest.approx(one["gmac"] * (24 / 16) ** 2)
+    assert small[3]["gmac"] == 0
+    table = run_cli("cost", "edsr:2x8", "--rounds", "1").out
+    assert "32x32" in table
+    assert all(len(line) <= 80 for line in table.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("swin:2x8", "no network 'swin'"),
+        ("rcan:2x8", "size '2x8' is none of RCAN"),
+        ("adversarial_training", "is no input transform"),
+        ("edsrr", "unknown defense 'edsrr'"),
+    ],
+)
+def test_what_is_no_network_is_one_line(run_cli: Run, word: str, message: str) -> None:
+    answer = run_cli("cost", word)
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+
+
+def test_an_untrained_network_is_ready_to_use() -> None:
+    x = torch.rand(1, 3, 8, 8)
+    out = network_of("RCAN:1x2x16", 3)(x)
+    assert out.shape == (1, 3, 24, 24)
+    assert 0 <= float(out.min()) <= float(out.max()) <= 1

@@ -1,0 +1,127 @@
+"""The quality of restored photographs, through the real command line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from superdef_bench import load_defense
+from superdef_bench.nn import architecture, build_network
+from superdef_bench.quality import psnr_y
+from superdef_bench.quality_results import PUBLISHED
+from superdef_bench.restoring import facts
+from tests.conftest import Answer
+
+Run = Callable[..., Answer]
+
+
+@pytest.fixture
+def pairs(tmp_path: Path, photo_folder: Path) -> Path:
+    """Return a folder of two sets, one of a single grey photograph."""
+    folder = tmp_path / "pairs"
+    for number, file in enumerate(sorted(photo_folder.rglob("*.*"))[:3]):
+        picture = Image.open(file).convert("L" if number == 2 else "RGB").crop((0, 0, 64, 48))
+        part = folder / ("Grey" if number == 2 else "Two")
+        part.mkdir(parents=True, exist_ok=True)
+        picture.save(part / f"p{number}_HR.png")
+        picture.resize((32, 24), Image.Resampling.BICUBIC).save(part / f"p{number}_LR.png")
+    return folder
+
+
+def image(path: Path) -> torch.Tensor:
+    pixels = np.array(Image.open(path))
+    channels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return torch.from_numpy(channels)[None].float() / 255
+
+
+def test_rows_are_means_over_the_photographs_of_a_set(
+    run_cli: Run, pairs: Path, tmp_path: Path
+) -> None:
+    answer = run_cli("quality", "bicubic_x2", "superdef", "--data", pairs, "-o", "out")
+    assert answer.code == 0, answer.err
+    assert all(len(line) <= 80 for line in answer.out.splitlines())
+    document = json.loads((tmp_path / "out/super-resolution-x2.json").read_text())
+    found = {(row["network"], row["dataset"]): row for row in document["quality"]}
+    assert [row["n"] for row in document["quality"]] == [1, 1, 2, 2]
+    transform: Any = load_defense("bicubic_x2")
+    expected = [
+        float(psnr_y(transform(image(pairs / f"Two/p{i}_LR.png")), image(file), 2))
+        for i, file in enumerate(sorted((pairs / "Two").glob("*_HR.png")))
+    ]
+    assert found["bicubic_x2", "Two"]["psnr"] == pytest.approx(np.mean(expected), abs=1e-3)
+    assert all(0 < row["ssim"] <= 1 for row in document["quality"])
+    table = (tmp_path / "out/super-resolution-x2.md").read_text()
+    assert "| network | Grey | Two | parameters | GMAC |" in table
+    assert "*published:*" in table
+    check = run_cli("leaderboard", "out/super-resolution-x2.json", "--check")
+    assert check.code == 0, check.err
+    (tmp_path / "out/super-resolution-x2.md").write_text(table.replace("Grey", "Gray"))
+    assert run_cli("leaderboard", "out/super-resolution-x2.json", "--check").code == 1
+
+
+def test_weights_on_disk_are_the_shipped_network(run_cli: Run, pairs: Path, tmp_path: Path) -> None:
+    from superdef_bench.weights import SHIPPED
+
+    path = next(SHIPPED.glob("superdef_8x48_x2.safetensors"))
+    assert run_cli("quality", "superdef", path, "--data", pairs, "-o", "out").code == 0
+    rows = json.loads((tmp_path / "out/super-resolution-x2.json").read_text())["quality"]
+    assert rows[0]["network"] != rows[1]["network"]
+    assert (rows[0]["psnr"], rows[0]["ssim"]) == (rows[1]["psnr"], rows[1]["ssim"])
+
+
+def test_published_networks_have_the_cost_that_the_table_says() -> None:
+    sizes = {"EDSR baseline 16x64": "EDSR", "EDSR 32x256": "EDSR", "RCAN 10x20x64": "RCAN"}
+    from superdef_bench.nn import SuperResolution
+
+    for name, _, params, work in PUBLISHED[2][1:]:
+        with torch.device("meta"):
+            network = build_network(architecture(sizes[name], name.split()[-1], 2))
+        counted = facts(SuperResolution(network), 2)
+        assert counted["params"] == params
+        assert counted["gmac"] == pytest.approx(work, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["bicubic_x2", "--data", "nowhere"], "there is no folder nowhere"),
+        (["bicubic_x2", "--data", "empty"], "folder empty has no pairs"),
+        (["bicubic_x2", "--data", "alone"], "has no p_LR.png beside it"),
+        (["bicubic_x2", "--data", "odd"], "has 33x32 pixels, p_LR.png 16x16"),
+        (["bicubic_x2", "--data", "pairs", "--scale", "3"], "is for x2"),
+        (["adversarial_training", "--data", "pairs"], "is no input transform"),
+        (["jpeg", "--data", "pairs"], "makes an image of another size"),
+        (["bicubicx2", "--data", "pairs"], "unknown defense 'bicubicx2'"),
+        (["none.safetensors", "--data", "pairs"], "none.safetensors"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(
+    run_cli: Run, pairs: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    assert pairs.is_dir()
+    for name, sizes in {"empty": {}, "alone": {"HR": 32}, "odd": {"HR": 33, "LR": 16}}.items():
+        (tmp_path / name).mkdir()
+        for end, width in sizes.items():
+            height = 32 if end == "HR" else 16
+            Image.new("RGB", (width, height)).save(tmp_path / name / f"p_{end}.png")
+    answer = run_cli("quality", *words)
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+    assert not (tmp_path / "runs/quality").exists()
+
+
+def test_damaged_results_are_refused(run_cli: Run, pairs: Path, tmp_path: Path) -> None:
+    run_cli("quality", "bicubic_x2", "--data", pairs, "-o", "out")
+    path = tmp_path / "out/super-resolution-x2.json"
+    document = json.loads(path.read_text())
+    del document["quality"][0]["ssim"]
+    path.write_text(json.dumps(document))
+    answer = run_cli("leaderboard", path)
+    assert answer.code == 2
+    assert "are damaged: a row has no 'ssim'" in answer.err
+    assert "holds the quality of restored photographs" in run_cli("versus", path, "a", "b").err
