@@ -1,17 +1,20 @@
-"""Measurements as tables that fit 80 columns."""
+"""Measurements as tables that fit 80 columns. No torch."""
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape as markup
 from rich.table import Table
 
-from superdef_bench.agreement import Alike
 from superdef_bench.formats import percent
-from superdef_bench.latency import Cost
 from superdef_bench.quality_results import QualityResults
 from superdef_bench.versus import Comparison
+
+if TYPE_CHECKING:
+    from superdef_bench.agreement import Alike
+    from superdef_bench.latency import Cost
 
 
 def _print(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], note: str) -> None:
@@ -54,7 +57,7 @@ def print_quality(results: QualityResults) -> None:
     _print(results.name, head, rows, "On luma of images rounded to 8 bits, borders left out.")
 
 
-def print_agreement(names: Sequence[str], found: Iterable[Alike]) -> None:
+def print_agreement(names: Sequence[str], found: Iterable["Alike"]) -> None:
     """Print how alike two defenses are."""
     rows = [[row.what, str(row.n), percent(row.agreement), _decibels(row.psnr)] for row in found]
     head = ["images", "n", "same label", "PSNR"]
@@ -68,7 +71,7 @@ def _decibels(value: float | None) -> str:
     return "equal" if math.isinf(value) else f"{value:.2f}"
 
 
-def print_costs(found: Sequence[Cost]) -> None:
+def print_costs(found: Sequence["Cost"]) -> None:
     """Print what networks cost side by side."""
     rows = [
         [

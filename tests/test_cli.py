@@ -12,7 +12,10 @@ import pytest
 from superdef_bench import __version__
 from tests.conftest import Answer
 
-VERBS = ["", "run", "show", "list", "check", "leaderboard", "train", "new", "apply"]
+VERBS = [
+    *("", "run", "show", "list", "check", "leaderboard", "train", "new", "apply"),
+    *("versus", "quality", "agreement", "cost"),
+]
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -50,11 +53,15 @@ finally:
     assert min(seconds) < 0.5
 
 
-def test_leaderboard_needs_no_torch_and_no_two_seconds(tmp_path: Path) -> None:
-    results = GOLDEN / "example.json"
+@pytest.mark.parametrize("words", [("leaderboard", "-o", "."), ("versus", "none", "none")])
+def test_what_reads_results_needs_no_torch_and_no_two_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    typed = ["superdef-bench", words[0], str(GOLDEN / "example.json"), *words[1:]]
     code = f"""
 import sys
-sys.argv = ["superdef-bench", "leaderboard", {str(results)!r}, "-o", {str(tmp_path)!r}]
+sys.argv = {typed!r}
 from superdef_bench.cli import main
 try:
     main()
