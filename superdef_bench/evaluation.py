@@ -38,7 +38,7 @@ def evaluate(
         out: Run folder; by default `runs/<config>`. What it holds is not run again.
 
     Returns:
-        One row per accuracy row of results.json, see docs/results.md.
+        One row per accuracy row of results.json, see docs/results-format.md.
 
     Raises:
         ConfigError: A name, argument or size does not fit.

@@ -13,7 +13,7 @@ from superdef_bench.formats import eps_text
 from superdef_bench.one_image import OneImage, is_called
 from superdef_bench.records import RecordStore
 from superdef_bench.show import console
-from superdef_bench.strips import draw_strip
+from superdef_bench.strips import Panels, draw_strip
 from superdef_bench.suggest import did_you_mean
 
 _LISTED = 20
@@ -99,5 +99,6 @@ def write_strip(
         words = f"{row['defense']}, {rung} {chosen} {eps_text(row['eps'])}: {says}"
         words += " (broken)" if row["success"] else ""
         words += "; made again alone, may differ" if sight.again else ""
-        strip.append((sight.clean, sight.adversarial, sight.defended, words))
+        seen = sight.defended, sight.defended_clean
+        strip.append(Panels(sight.clean, sight.adversarial, *seen, words))
     write_atomically(path, draw_strip(strip))

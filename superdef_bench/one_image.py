@@ -31,6 +31,7 @@ class Sight:
         clean: The image.
         adversarial: The example.
         defended: What the classifier saw of the example.
+        defended_clean: What it would have seen of the image, with the same draw.
         again: Whether the example was made again alone, where it may depend on its batch.
     """
 
@@ -38,6 +39,7 @@ class Sight:
     clean: Tensor
     adversarial: Tensor
     defended: Tensor
+    defended_clean: Tensor
     again: bool
 
 
@@ -122,10 +124,16 @@ class OneImage:
             example, again = found.images[0], found.batch_dependent
         if self.benchmark.config.eightbit:
             example = eight_bits(example, clean)
+        seen = [self._seen(group, image) for image in (example, clean)]
+        yield Sight(record, clean, example, seen[0], seen[1], again)
+
+    @torch.no_grad()
+    def _seen(self, group: Group, image: Tensor) -> Tensor:
+        """Return what the classifier sees of an image `(C, H, W)` behind a defense."""
+        place = self.place - self._shard.start
         view = group.defense.protected.view("exact")
-        with torch.no_grad(), view.draws(shard.images.ids[place, None], 1, "score"):
-            defended = view.defend(example[None])[0]
-        yield Sight(record, clean, example, defended, again)
+        with view.draws(self._shard.images.ids[place, None], 1, "score"):
+            return view.defend(image[None])[0]
 
     def _wrong(self, group: Group) -> bool:
         """Return whether the defense gets the clean image wrong."""

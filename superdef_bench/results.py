@@ -27,7 +27,7 @@ _ROW_KEYS = {
 
 @dataclass(frozen=True)
 class Results:
-    """One benchmark's results; `document` is the JSON, see docs/results.md."""
+    """One benchmark's results; `document` is the JSON, see docs/results-format.md."""
 
     document: Mapping[str, Any]
 

@@ -104,7 +104,7 @@ def test_the_example_config_is_valid(tmp_path: Path) -> None:
 
 
 def test_the_schema_page_names_every_column() -> None:
-    page = (_ROOT / "docs/results.md").read_text()
+    page = (_ROOT / "docs/results-format.md").read_text()
     document = json.loads((_ROOT / "tests/golden/example.json").read_text())
     rows = {key for row in document["accuracy"] for key in row} - {"cell"}
     facts = {key for defense in document["defenses"].values() for key in defense}

@@ -125,3 +125,36 @@ def test_damaged_results_are_refused(run_cli: Run, pairs: Path, tmp_path: Path) 
     assert answer.code == 2
     assert "are damaged: a row has no 'ssim'" in answer.err
     assert "holds the quality of restored photographs" in run_cli("versus", path, "a", "b").err
+
+
+def test_a_picture_shows_a_square_of_one_photograph(
+    run_cli: Run, pairs: Path, tmp_path: Path
+) -> None:
+    words = ("--data", pairs, "--picture", "one.png", "--photograph", "Two/p1", "--crop", "8,4,24")
+    answer = run_cli("quality", "bicubic_x2", "superdef", *words)
+    assert answer.code == 0, answer.err
+    sheet = np.array(Image.open(tmp_path / "one.png").convert("RGB"))
+    side, gap = 192, 8
+    panels = [sheet[gap : gap + side, gap + i * (side + gap) :][:, :side] for i in range(4)]
+    large = Image.open(pairs / "Two/p1_HR.png").convert("RGB").crop((8, 4, 32, 28))
+    expected = np.array(large.resize((side, side), Image.Resampling.NEAREST))
+    np.testing.assert_array_equal(panels[3], expected)
+    assert not np.array_equal(panels[1], panels[2])
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--crop", "8,4"), "crop is '8,4'"),
+        (("--crop", "0,0,65"), "is not inside p0_HR.png, 64x48 pixels"),
+        (("--photograph", "Twoo"), "there is no photograph 'Twoo'"),
+    ],
+)
+def test_a_square_that_is_not_there_is_one_line(
+    run_cli: Run, pairs: Path, words: tuple[str, ...], message: str
+) -> None:
+    base = ("--data", pairs, "--picture", "one.png", "--photograph", "Two/p0")
+    answer = run_cli("quality", "bicubic_x2", *base, *words)
+    assert answer.code == 2
+    assert message in answer.err

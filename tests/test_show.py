@@ -42,12 +42,13 @@ def test_it_prints_every_record_and_draws_the_stored_example(run_cli: Run, folde
     path = Path(answer.out.splitlines()[-1])
     picture = Image.open(path).convert("RGB")
     x, _ = load_dataset("signs").load([3])
-    clean, adversarial, difference, defended = (panel(picture, 0, c) for c in range(4))
+    clean, adversarial, difference, defended, after = (panel(picture, 0, c) for c in range(5))
     assert np.abs(clean - x[0].permute(1, 2, 0).numpy()).max() < 0.01
     assert 0.02 < np.abs(adversarial - clean).max() < 8 / 255 + 0.01
     shown = np.clip(0.5 + 10 * (adversarial - clean), 0, 1)
     assert np.abs(difference - shown).max() < 0.06
     assert np.array_equal(defended, adversarial)  # the row of none
+    assert np.array_equal(after, difference)
 
 
 def test_an_attack_that_knows_the_defense_is_made_again(run_cli: Run, folder: Path) -> None:
@@ -57,7 +58,7 @@ def test_an_attack_that_knows_the_defense_is_made_again(run_cli: Run, folder: Pa
     assert answer.code == 0, answer.err
     assert "jpeg" not in answer.out
     picture = Image.open(io.BytesIO(Path("one.png").read_bytes()))
-    assert picture.size == (4 * (SIDE + GAP) + GAP, LINE + 2 * GAP + SIDE + LINE + GAP)
+    assert picture.size == (5 * (SIDE + GAP) + GAP, LINE + 2 * GAP + SIDE + LINE + GAP)
     far = np.abs(panel(picture, 0, 1) - panel(picture, 0, 0)).max()
     (row,) = [
         row

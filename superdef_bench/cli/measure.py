@@ -59,16 +59,33 @@ def quality_command(
         str, typer.Option(help="Of the table; by default super-resolution-x<scale>.")
     ] = "",
     scale: Annotated[int, typer.Option(help="2, 3 or 4.")] = 2,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            help="Only draw one photograph restored by each, into this PNG.", metavar="PNG"
+        ),
+    ] = None,
+    photograph: Annotated[
+        str, typer.Option(help="The one to draw, such as Set5/img_003; by default the first.")
+    ] = "",
+    crop: Annotated[
+        str, typer.Option(help="Square of it to draw, in pixels.", metavar="LEFT,TOP,SIDE")
+    ] = "0,0,96",
     device: Device = "auto",
     plugins_dir: Directories = None,
 ) -> None:
     """Measure how well networks restore photographs: PSNR and SSIM, as papers report them."""
     from superdef_bench.benchmark import choose_device
     from superdef_bench.leaderboard import publish
+    from superdef_bench.restored_picture import write_picture
     from superdef_bench.restoring import measure_quality
     from superdef_bench.tables import print_quality
 
     registry_of(plugins_dir)
+    if picture:
+        write_picture(picture, network, data, scale=scale, photograph=photograph, crop=crop)
+        print(picture)
+        return
     results = measure_quality(
         network,
         data,
