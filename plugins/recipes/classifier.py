@@ -8,6 +8,7 @@ import torch
 
 from superdef_bench import ConfigError, Task, hookimpl
 from superdef_bench.nn import ResNet
+from superdef_bench.pretrained import fill
 from superdef_bench.training import (
     Adversary,
     Augment,
@@ -17,7 +18,7 @@ from superdef_bench.training import (
     splits_of,
     train_classifier,
 )
-from superdef_bench.weights import save_weights
+from superdef_bench.weights import load_weights, read_provenance, save_weights
 
 
 class ClassifierRecipe:
@@ -49,6 +50,8 @@ class ClassifierRecipe:
         attack_steps: int = 7,
         augment: Augment = "none",
         enlarged: float = 0.5,
+        frozen: float = 0.0,
+        init: str = "",
         precision: Literal["float32", "bfloat16"] = "float32",
         seed: int = 0,
     ) -> Sequence[Path]:
@@ -75,6 +78,9 @@ class ClassifierRecipe:
             augment: flip_crop mirrors and shifts each image at random; not for what a mirror
                 turns into another class, such as traffic signs.
             enlarged: Share of a batch that is seen at twice its size.
+            frozen: Share of the steps, the last ones, in which batch norm keeps its statistics,
+                a mixture of both sizes.
+            init: Weights (safetensors) of the same size to begin with; empty for random ones.
             precision: bfloat16 runs convolutions in it, which some hardware is made for.
             seed: Seed of weights, order and noise.
 
@@ -98,12 +104,16 @@ class ClassifierRecipe:
             adversary=adversary,
             augment=augment,
             enlarged=enlarged,
+            frozen=frozen,
         )
         train, validation, test = splits_of(data)
         first, _ = train.load([0])
         torch.manual_seed(seed)
         shape = {"blocks": blocks, "width": width, "channels": first.shape[1]}
         model = ResNet(num_classes=train.num_classes, **shape)
+        origin = {"init": read_provenance(Path(init))["sha256"]} if init else {}
+        if init:
+            fill(model, load_weights(Path(init)), Path(init), f"ResNet-{6 * blocks + 2}")
         # Twice as fast on a CPU, but torch 2.11 crashes in weight gradients of under 16 channels.
         layout = torch.channels_last if width >= 16 else torch.contiguous_format
         model = model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch lists no (device, memory_format)
@@ -115,14 +125,14 @@ class ClassifierRecipe:
             train,
             validation,
             settings,
-            extra=shape,
+            extra={**shape, **origin},
             checkpoint=out / f"{name}.checkpoint.safetensors",
             resume=resume,
         )
         provenance = {
             "kind": "adversarial_training" if adversary else "classifier",
             "recipe": "classifier",
-            "settings": settings.flags,
+            "settings": {**settings.flags, **origin},
             "architecture": {"network": "ResNet", "num_classes": train.num_classes, **shape},
             "task": {
                 "dataset": train.name,

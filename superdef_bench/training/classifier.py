@@ -42,6 +42,9 @@ class Settings:
         adversary: Makes the images to train on; None for clean ones.
         augment: `flip_crop` mirrors and shifts them.
         enlarged: Share of a batch that is seen at twice its size.
+        frozen: Share of the steps, the last ones, in which batch norm no longer follows the
+            batch. Statistics of both sizes are mixed in it; the network then learns to live with
+            the mixture, which is what it is used with.
 
     Raises:
         ConfigError: One is out of its range.
@@ -58,6 +61,7 @@ class Settings:
     adversary: Adversary | None = None
     augment: Augment = "none"
     enlarged: float = 0.5
+    frozen: float = 0.0
 
     def __post_init__(self) -> None:
         limits = {
@@ -81,6 +85,8 @@ class Settings:
                 f"enlarged is {self.enlarged}",
                 hint="take a share that leaves images of both sizes in a batch, such as 0.5",
             )
+        if not 0 <= self.frozen <= 1:
+            raise ConfigError(f"frozen is {self.frozen}", hint="take a share from 0 to 1")
         check_seed(self.seed)
 
     @property
@@ -183,7 +189,13 @@ def train_classifier(
     (images, labels), held_out = read_all(train), read_all(validation)
     draws = _Draws(len(labels), settings)
 
+    steps = settings.epochs * draws.batches
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+
     def loss_of(step: int) -> Tensor:
+        if step >= round((1 - settings.frozen) * steps):
+            for norm in norms:
+                norm.eval()
         batch, mode = draws(step)
         start = settings.seed * 1_000_003 + step
         seen = flip_crop(images[batch], start) if settings.augment == "flip_crop" else images[batch]
@@ -201,7 +213,6 @@ def train_classifier(
             )
         return (losses[0] + losses[1]) / 2
 
-    steps = settings.epochs * draws.batches
     fit = Fit(
         steps=steps,
         rate=rate_of("one_cycle", steps, settings.lr),
