@@ -206,6 +206,23 @@ main()
     assert (site / "superdef_bench" / "py.typed").exists()
 
 
+def test_the_wheel_finds_every_shipped_weight(site: Path, tmp_path: Path, repository: Path) -> None:
+    code = """
+import superdef_bench
+from superdef_bench.weights import SHIPPED, load_weights
+for path in sorted(SHIPPED.glob("*.safetensors")):
+    print(path.name, len(load_weights(path)) > 0)
+for model in ("signs_resnet8", "cifar10_jpeg_resnet20"):
+    superdef_bench.load_model(model)
+for defense in ("edsr", "rcan", "superdef", "superdef_no_kd", "mustafa"):
+    superdef_bench.load_defense(defense)
+"""
+    done = installed(site, code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    shipped = (repository / "superdef_bench" / "checkpoints").glob("*.safetensors")
+    assert done.stdout.split("\n")[:-1] == [f"{path.name} True" for path in sorted(shipped)]
+
+
 def test_a_broken_distribution_is_a_warning_that_names_it(site: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     (broken / "bad_plugin-0.1.dist-info").mkdir(parents=True)
