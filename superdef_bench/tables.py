@@ -10,7 +10,7 @@ from rich.table import Table
 
 from superdef_bench.formats import percent
 from superdef_bench.quality_results import QualityResults
-from superdef_bench.versus import Comparison
+from superdef_bench.versus import Comparison, cells
 
 if TYPE_CHECKING:
     from superdef_bench.agreement import Alike
@@ -30,21 +30,9 @@ def _print(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], note:
 
 def print_comparisons(names: Sequence[str], found: Iterable[Comparison]) -> None:
     """Print two rows of a leaderboard side by side."""
-    rows = [
-        [
-            row.what,
-            str(row.n),
-            percent(row.first),
-            percent(row.second),
-            "–" if row.ratio is None else f"{row.ratio:.3f}",
-            "–" if row.interval is None else "{:.3f}–{:.3f}".format(*row.interval),
-            f"{row.p:.2g}",
-        ]
-        for row in found
-    ]
     head = ["images", "n", "first", "second", "ratio", "95 %", "p"]
     note = "p: McNemar's exact test on the same images. Ratio: first over second, 0/0 is none."
-    _print(f"{names[0]} against {names[1]}, accuracy in %", head, rows, note)
+    _print(f"{names[0]} against {names[1]}, accuracy in %", head, map(cells, found), note)
 
 
 def print_quality(results: QualityResults) -> None:

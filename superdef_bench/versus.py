@@ -1,10 +1,10 @@
 """Two rows of one leaderboard on the same images. No torch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from superdef_bench.errors import ConfigError
-from superdef_bench.formats import RUNG_TITLES, eps_text
+from superdef_bench.formats import RUNG_TITLES, eps_text, escape, grid, percent
 from superdef_bench.ranking import verdicts
 from superdef_bench.results import Results, Row
 from superdef_bench.statistics import mcnemar, ratio_interval
@@ -87,3 +87,23 @@ def _words(row: Row) -> str:
     if not row["rung"]:
         return "clean"
     return f"{_TITLES[row['rung']]}, {row['attack']}, {eps_text(row['eps'])}"
+
+
+def cells(row: Comparison) -> list[str]:
+    """Return a comparison as text: images, n, both accuracies in percent, ratio, interval, p."""
+    return [
+        row.what,
+        str(row.n),
+        percent(row.first),
+        percent(row.second),
+        "–" if row.ratio is None else f"{row.ratio:.3f}",
+        "–" if row.interval is None else "{:.3f}–{:.3f}".format(*row.interval),
+        f"{row.p:.2g}",
+    ]
+
+
+def to_markdown(first: str, found: Mapping[str, Sequence[Comparison]]) -> str:
+    """Return one row against others as a Markdown table."""
+    head = ["against", "images", "n", escape(first), "the other", "ratio", "95 %", "p"]
+    lines = [[escape(name), *cells(row)] for name, rows in found.items() for row in rows]
+    return "\n".join(grid(head, lines))

@@ -75,6 +75,16 @@ def test_the_command_prints_a_table_or_json(run_cli: Run) -> None:
     assert rows[0]["n"] > 0
 
 
+def test_several_rows_are_one_markdown_table(run_cli: Run) -> None:
+    _, first, second, *_ = load_results(GOLDEN).document["defenses"]
+    out = run_cli("versus", GOLDEN, first, "none", second, "--markdown").out
+    head, align, *lines = out.splitlines()
+    assert head.startswith("| against | images | n |")
+    assert align.count("--:") == 7
+    assert {line.split(" | ")[0] for line in lines} == {"| none", f"| {second}"}
+    assert len({line.count("|") for line in out.splitlines()}) == 1
+
+
 def test_a_row_that_is_not_there_and_one_that_is_two(run_cli: Run) -> None:
     answer = run_cli("versus", GOLDEN, "nonne", "none")
     assert (answer.code, answer.out) == (2, "")

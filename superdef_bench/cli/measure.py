@@ -23,25 +23,30 @@ from superdef_bench.cli.root import (
 def versus_command(
     results: Annotated[Path, typer.Argument(help="Run folder or results file.")],
     first: Annotated[str, typer.Argument(help="Row of its table, such as superdef.")],
-    second: Annotated[str, typer.Argument(help="The row to compare with, such as rcan.")],
+    second: Annotated[list[str], typer.Argument(help="The rows to compare it with, such as rcan.")],
     attacks: Annotated[bool, typer.Option("--attacks", help="Each attack too.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As one Markdown table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")] = False,
 ) -> None:
-    """Compare two rows of a leaderboard on the images that both have.
+    """Compare a row of a leaderboard with others, on the images that both have.
 
     Ratio: first over second, with the 95 % interval of a bootstrap over images.
     """
     from superdef_bench.results import load_results
     from superdef_bench.tables import print_comparisons
-    from superdef_bench.versus import compare_rows, find_row
+    from superdef_bench.versus import compare_rows, find_row, to_markdown
 
     loaded = load_results(results)
-    names = find_row(loaded, first), find_row(loaded, second)
-    found = list(compare_rows(loaded, *names, attacks=attacks))
+    row, others = find_row(loaded, first), [find_row(loaded, word) for word in second]
+    found = {name: list(compare_rows(loaded, row, name, attacks=attacks)) for name in others}
     if as_json:
-        print(json.dumps([asdict(row) for row in found], indent=1))
+        listed = [{"against": name, **asdict(r)} for name, rows in found.items() for r in rows]
+        print(json.dumps(listed, indent=1))
+    elif markdown:
+        print(to_markdown(row, found), end="")
     else:
-        print_comparisons(names, found)
+        for name, rows in found.items():
+            print_comparisons((row, name), rows)
 
 
 @app.command("quality")
