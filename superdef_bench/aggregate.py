@@ -156,10 +156,12 @@ def worst_rows(cells: Sequence[CellRecords]) -> Iterator[dict[str, Any]]:
     gray = [c for c in counted if c.cell["rung"] == Rung.GRAY_BOX and c.kind == "budget"]
     known = [c for c in counted if c.cell["rung"] != Rung.GRAY_BOX]
     names = clean.table["image_id"].to_pylist()
+    # A rung may have fewer images: adaptive rows cover those that met every cell, at any eps.
+    common = min((len(cell.table) for cell in [*gray, *known]), default=0)
     for radius in sorted({eps for cell in [*gray, *known] for eps in cell.radii}):
         at_gray = [c.right(radius) for c in gray if radius in c.radii]
         at_known = [c.right(radius) for c in known if radius in c.radii]
-        everything = worst_case([*at_gray, *at_known])
+        everything = worst_case([*at_gray, *at_known])[:common]
         shared = {**clean.cell, "goal": "", "attack": WORST, "eps": radius, "source": ""}
         used = {c.cell["settings"] for c in [*gray, *known] if radius in c.radii}
         shared |= {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from superdef_bench.benchmark import BuiltDefense
 from superdef_bench.build import build
@@ -18,7 +19,7 @@ from superdef_bench.process import fix_numerics
 from superdef_bench.progress import progress_bar
 from superdef_bench.quality import psnr
 from superdef_bench.records import RecordStore
-from superdef_bench.results import FILE, load_results
+from superdef_bench.results import FILE, Results, load_results
 from superdef_bench.shard import Shard
 from superdef_bench.types import Rung
 from superdef_bench.versus import find_row
@@ -31,21 +32,25 @@ class Alike:
     Attributes:
         what: Clean, or the gray-box attack and eps that made them.
         n: Images.
-        agreement: Share of them of which the classifier says the same behind both.
-        psnr: Mean PSNR in dB between the two defended images; None where it was not computed,
-            infinite where the two are always equal.
+        agreement: Share of them of which the classifier says the same behind both; what failed
+            behind one agrees with nothing.
+        compared: The first of them, whose defended images were compared; 0 for none.
+        identical: Those of them that the two defenses make equal.
+        psnr: Mean PSNR in dB between the other ones; None where there are none.
     """
 
     what: str
     n: int
     agreement: float
+    compared: int
+    identical: int
     psnr: float | None
 
 
 def agreement(
     folder: Path, first: str, second: str, *, limit: int, registry: Registry, device: torch.device
-) -> Iterator[Alike]:
-    """Yield how alike two rows of a run are: on clean images, and on each gray-box attack.
+) -> tuple[tuple[str, str], Iterator[Alike]]:
+    """Return two rows of a run and how alike they are: on clean images and each gray-box attack.
 
     Labels are those of the run's records. Images are compared on the first `limit` clean ones,
     which both defenses transform again.
@@ -62,26 +67,38 @@ def agreement(
         ConfigError: There is no such row, or the two make images of different sizes.
         DataError: The folder lacks records that this code would make.
     """
-    fix_numerics()
     results = load_results(folder / FILE)
     names = find_row(results, first), find_row(results, second)
+    return names, _alike(results, folder, names, limit, registry, device)
+
+
+def _alike(
+    results: Results,
+    folder: Path,
+    names: tuple[str, str],
+    limit: int,
+    registry: Registry,
+    device: torch.device,
+) -> Iterator[Alike]:
+    fix_numerics()
     benchmark = build(restore(results.document["config"]), registry, device)
     plan, store = make_plan(benchmark), RecordStore(folder / "records")
     shards = [Shard.load(benchmark, number) for number in range(plan.shards)]
     pairs = _groups(plan, *names)
     defenses = [next(d for d in benchmark.defenses if d.name == name) for name in names]
-    alike = _mean_psnr(defenses, shards, limit) if limit else None
+    size = benchmark.config.batch_size
+    images = _compare_images(defenses, shards, limit, size)
+    failed = {(f["defense"], f["attack"], f["eps"]) for f in results.document["failures"]}
     for one, other in pairs:
         for number, cell in enumerate(one.cells):
-            said = [
-                _predictions(group, number, shards, store, benchmark.config.batch_size)
-                for group in (one, other)
-            ]
+            if any((name, cell.attack, cell.threat.eps) in failed for name in names):
+                continue
+            said = [_predictions(group, number, shards, store, size) for group in (one, other)]
             n = min(map(len, said))
             clean = one.attack is None
             words = "clean" if clean else f"gray box, {cell.attack}, {eps_text(cell.threat.eps)}"
-            same = float((said[0][:n] == said[1][:n]).mean())
-            yield Alike(words, n, same, alike if clean else None)
+            same = (said[0][:n] == said[1][:n]) & (said[0][:n] >= 0)
+            yield Alike(words, n, float(same.mean()), *(images if clean else (0, 0, None)))
 
 
 def _groups(plan: Plan, first: str, second: str) -> list[tuple[Group, Group]]:
@@ -113,26 +130,32 @@ def _predictions(
 
 
 @torch.no_grad()
-def _mean_psnr(defenses: list[BuiltDefense], shards: list[Shard], limit: int) -> float:
-    values = []
-    with progress_bar(len(shards)) as bar:
+def _compare_images(
+    defenses: list[BuiltDefense], shards: list[Shard], limit: int, batch_size: int
+) -> tuple[int, int, float | None]:
+    """Return how many images were compared, how many are identical, and the PSNR of the rest."""
+    values = torch.empty(0)
+    with progress_bar(limit) as bar:
         for shard in shards:
-            x, ids = (
-                part[: max(limit - shard.start, 0)] for part in (shard.images.x, shard.images.ids)
-            )
-            bar.show("comparing images", f"{shard.start + len(x)}")
-            bar.advance(1)
-            if not len(x):
-                continue
-            seen = []
-            for defense in defenses:
-                view = defense.protected.view("exact")
-                with view.draws(ids, 1, "score"):
-                    seen.append(view.defend(x))
-            if seen[0].shape != seen[1].shape:
-                raise ConfigError(
-                    f"{defenses[0].name} and {defenses[1].name} make images of different sizes",
-                    hint="--limit 0 compares labels alone",
-                )
-            values.append(psnr(*seen))
-    return float(torch.cat(values).mean())
+            count = max(min(limit - shard.start, len(shard.images)), 0)
+            for start in range(0, count, batch_size):
+                places = slice(start, min(start + batch_size, count))
+                x, ids = shard.images.x[places], shard.images.ids[places]
+                bar.show("comparing images", f"{shard.start + places.stop}/{limit}")
+                seen = [_seen(defense, x, ids) for defense in defenses]
+                if seen[0].shape != seen[1].shape:
+                    raise ConfigError(
+                        f"{defenses[0].name} and {defenses[1].name} make images of different sizes",
+                        hint="--limit 0 compares labels alone",
+                    )
+                values = torch.cat([values, psnr(*seen).cpu()])
+                bar.advance(len(x))
+    differing = values[torch.isfinite(values)]
+    mean = float(differing.mean()) if len(differing) else None
+    return len(values), len(values) - len(differing), mean
+
+
+def _seen(defense: BuiltDefense, x: Tensor, ids: Tensor) -> Tensor:
+    view = defense.protected.view("exact")
+    with view.draws(ids, 1, "score"):
+        return view.defend(x)

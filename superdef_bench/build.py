@@ -88,7 +88,9 @@ def _attack(
         )
     _check_goal(config, choice.name, attack, dataset.num_classes)
     own = choice.norm not in (None, config.norm)
-    short = choice.limit is not None and choice.limit < min(config.limit, len(dataset.ids))
+    rungs = tuple(r for r in config.rungs if r in (choice.rungs or config.rungs))
+    most = max((config.limits.get(rung, config.limit) for rung in rungs), default=config.limit)
+    short = choice.limit is not None and choice.limit < min(most, config.limit, len(dataset.ids))
     resolved = _resolved(plugin, choice)
     qualifier = getattr(attack, "qualifier", lambda num_classes: "")(dataset.num_classes)
     return BuiltAttack(
@@ -99,7 +101,7 @@ def _attack(
         fingerprint=fingerprint("attack", choice.name, resolved, sources(plugin.file)),
         norm=norm,
         eps=choice.eps or config.eps,
-        rungs=tuple(r for r in config.rungs if r in (choice.rungs or config.rungs)),
+        rungs=rungs,
         limit=choice.limit,
         counted=not own and not short and attack.kind != "corruption",
     )

@@ -28,7 +28,8 @@ class Cost:
         network: Name of the row.
         size: Height and width of the image.
         params: Parameters.
-        gmac: Giga multiply-accumulates of convolutions; None where they cannot be counted.
+        gmac: Giga multiply-accumulates of convolutions and matrix products; None where they
+            cannot be counted.
         milliseconds: Time of a forward pass: 10th, 50th and 90th percentile.
         ratio: How many times as long as the first network, median over the rounds.
     """
@@ -73,7 +74,7 @@ def costs(
     """Yield the cost of each network at each size, for one random image at a time.
 
     The networks take turns, so that what else the machine does meets all of them alike; a first
-    pass of each is not counted.
+    round is not counted.
 
     Args:
         networks: By the name of their rows; the first is what the others are compared with.
@@ -82,17 +83,20 @@ def costs(
         device: Where to compute.
     """
     fix_numerics()
+    names = list(networks)
     with progress_bar(len(sizes) * (rounds + 1) * len(networks)) as bar:
         for size in sizes:
             image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
             image, taken = image.to(device), {name: list[float]() for name in networks}
             for number in range(rounds + 1):
-                for name, network in networks.items():
+                # Each network begins a round in turn: none always follows the same one.
+                first = number % len(networks)
+                for name in [*names[first:], *names[:first]]:
                     bar.show(f"{size}x{size}, {name}", f"round {number} of {rounds}")
-                    seconds = _time(network.to(device), image)
+                    seconds = _time(networks[name].to(device), image)
                     taken[name] += [1000 * seconds] if number else []
                     bar.advance(1)
-            first = np.array(next(iter(taken.values())))
+            reference = np.array(taken[names[0]])
             for name, network in networks.items():
                 times = np.array(taken[name])
                 low, middle, high = np.percentile(times, [10, 50, 90])
@@ -102,7 +106,7 @@ def costs(
                     params=parameters(network),
                     gmac=_gmac(network, size),
                     milliseconds=(float(low), float(middle), float(high)),
-                    ratio=float(np.median(times / first)),
+                    ratio=float(np.median(times / reference)),
                 )
 
 

@@ -13,7 +13,7 @@ from superdef_bench.formats import (
     with_interval,
 )
 from superdef_bench.notes import notes_section, rows_section, transfer_mark
-from superdef_bench.ranking import Standing, is_full, score
+from superdef_bench.ranking import Standing, conditional, is_full, score
 from superdef_bench.results import Results, Row
 
 _NO_BALL = (
@@ -159,8 +159,11 @@ def _by_eps(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
                 mark = transfer_mark(results, s.defense) if rung == "gray_box" else ""
                 row.append(with_interval(score(found), sign) + mark)
                 counts.append(str(found["n"]) if found else "–")
-        rows.append([*row, " / ".join(counts[-2:])])
+        pairs = (f"{gray} / {known}" for gray, known in zip(counts[::2], counts[1::2], strict=True))
+        rows.append([*row, ", ".join(dict.fromkeys(pairs))])
     yield from grid([*head, "n: gray box / adaptive"], rows)
+    yield "Each column on all images that its cells have: n says how many."
+    yield ""
 
 
 def _conditional(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
@@ -178,7 +181,8 @@ def _conditional(results: Results, standings: Sequence[Standing]) -> Iterator[st
                 {"rung": rung, "attack": "worst", "eps": eps} for rung in ("gray_box", "adaptive")
             ]
         found = [results.row(defense=s.defense, **columns) for columns in wanted]
-        numbers = [percent(row["conditional_accuracy"]) if row else "–" for row in found]
+        n = s.adaptive.n if s.adaptive else None
+        numbers = [percent(conditional(results, row, n)) if row else "–" for row in found]
         signs = ["", *(["", "≤ "] * len(radii))]
         marks = ["", *([transfer_mark(results, s.defense), ""] * len(radii))]
         cells = [
@@ -189,8 +193,8 @@ def _conditional(results: Results, standings: Sequence[Standing]) -> Iterator[st
     yield from grid(head, rows)
     yield (
         "Conditional accuracy in percent, as papers on purification print it (destruction rate; "
-        "Mustafa et al., IEEE TIP 2020). It hides what a defense costs on clean images; ranks use "
-        "the accuracy above."
+        "Mustafa et al., IEEE TIP 2020), on the images of the row's adaptive accuracy. It hides "
+        "what a defense costs on clean images; ranks use the accuracy above."
     )
     yield ""
 

@@ -1,12 +1,13 @@
 """Photographs and their small versions, as the test sets of super-resolution are laid out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from superdef_bench.datasets import to_images
+from superdef_bench.datasets import hash_files, to_images
 from superdef_bench.errors import DataError
 from superdef_bench.pictures import SUFFIXES, read_picture
 from superdef_bench.places import find_data
@@ -61,7 +62,11 @@ def sets_of(place: str) -> dict[str, list[Pair]]:
     folder = find_data(place)
     if not folder.is_dir():
         raise DataError(f"there is no folder {place}", hint=_HINT)
-    found = {part.name: _pairs(part) for part in [folder, *sorted(folder.iterdir())]}
+    whole = folder.resolve()
+    found = {part.name: _pairs(part) for part in sorted(whole.iterdir())}
+    own = _pairs(whole)
+    if own:
+        found[whole.name] = own
     if not any(found.values()):
         raise DataError(f"folder {place} has no pairs of photographs", hint=_HINT)
     small_first = sorted(found.items(), key=lambda item: len(item[1]))
@@ -79,3 +84,14 @@ def _pairs(folder: Path) -> list[Pair]:
             raise DataError(f"photograph {file} has no {small.name} beside it", hint=_HINT)
         pairs.append(Pair(file, small))
     return pairs
+
+
+def hash_pairs(name: str, pairs: Sequence[Pair]) -> str:
+    """Return the sha256 of the files of a set.
+
+    Args:
+        name: Of the set.
+        pairs: Its photographs.
+    """
+    places = [path.name for pair in pairs for path in (pair.large, pair.small)]
+    return hash_files(name, "pairs", pairs[0].large.parent, places)

@@ -80,6 +80,16 @@ def score(row: Row | None, n: int | None = None) -> Score | None:
     return Score(float(bits.mean()), low, high, len(bits))
 
 
+def conditional(results: Results, row: Row, n: int | None) -> float | None:
+    """Return the accuracy of a row on those of its first `n` images that `none` gets right."""
+    bare = results.row(defense="none", rung="", attack="none")
+    if bare is None:
+        return None
+    bits = verdicts(row)[:n]
+    base = verdicts(bare)[: len(bits)]
+    return float((bits[: len(base)] & base).sum() / base.sum()) if base.any() else None
+
+
 def rank(results: Results) -> list[Standing]:
     """Return the ranking at the last eps, unranked rows below it.
 

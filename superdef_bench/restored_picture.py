@@ -12,14 +12,21 @@ from superdef_bench.files import write_atomically
 from superdef_bench.pairs import Pair, sets_of
 from superdef_bench.process import fix_numerics
 from superdef_bench.quality import psnr_y
-from superdef_bench.restoring import restorer
+from superdef_bench.restoring import restore, restorers
 from superdef_bench.strips import draw_crops
 from superdef_bench.suggest import did_you_mean
 from superdef_bench.transform import InputTransform
 
 
 def write_picture(
-    path: Path, words: Sequence[str], place: str, *, scale: int, photograph: str, crop: str
+    path: Path,
+    words: Sequence[str],
+    place: str,
+    *,
+    scale: int,
+    photograph: str,
+    crop: str,
+    device: torch.device,
 ) -> None:
     """Draw a photograph of a folder restored by each network.
 
@@ -31,9 +38,11 @@ def write_picture(
         photograph: Set and beginning of the file's name, such as `Set5/img_003`; the first if
             empty.
         crop: Left, top and side of the square to draw, with commas between.
+        device: Where to compute.
 
     Raises:
-        SuperdefError: See `sets_of` and `restorer`; or there is no such photograph or square.
+        SuperdefError: See `sets_of`, `restorers` and `restore`; or there is no such photograph or
+            square.
     """
     fix_numerics()
     known = {
@@ -53,19 +62,17 @@ def write_picture(
         raise ConfigError(
             f"crop is {crop!r}", hint="take three whole numbers, such as 0,0,96"
         ) from error
-    device = torch.device("cpu")
-    networks = dict(restorer(word, scale, device) for word in words)
+    networks = restorers(words, scale, device)
     write_atomically(path, draw_restored(networks, known[found], scale, (left, top, side)))
 
 
-@torch.no_grad()
 def draw_restored(
     networks: Mapping[str, InputTransform], pair: Pair, scale: int, crop: tuple[int, int, int]
 ) -> bytes:
     """Return a PNG of a cut-out of a photograph, small, restored by each network, and as it is.
 
     Args:
-        networks: By the name of their panels.
+        networks: By the name of their panels, each with the PSNR of the whole photograph.
         pair: The photograph.
         scale: What it is restored by.
         crop: Left, top and side of the square, in pixels of the photograph.
@@ -88,7 +95,7 @@ def draw_restored(
     nearest = functional.interpolate(small, scale_factor=scale)
     panels = [(cut(nearest), "small, each pixel enlarged")]
     for name, transform in networks.items():
-        restored = transform(small)
+        _, restored, _ = restore(name, transform, pair, scale)
         decibels = float(psnr_y(restored, large, scale))
         panels.append((cut(restored), f"{name}, {decibels:.2f} dB"))
     return draw_crops([*panels, (cut(large), f"photograph {pair.large.stem}")])

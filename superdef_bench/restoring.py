@@ -1,6 +1,7 @@
 """How well networks of super-resolution restore photographs: rows of PSNR and SSIM."""
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from superdef_bench import api
 from superdef_bench.cost import gmac, parameters
 from superdef_bench.errors import ConfigError, DataError
-from superdef_bench.nn import SuperResolution, load_network
-from superdef_bench.pairs import Pair, sets_of
+from superdef_bench.fingerprint import tensors
+from superdef_bench.nn import SuperResolution, load_network, unusual_size
+from superdef_bench.pairs import Pair, hash_pairs, sets_of
 from superdef_bench.process import fix_numerics
 from superdef_bench.progress import progress_bar
 from superdef_bench.provenance import machine, versions
@@ -22,34 +24,49 @@ from superdef_bench.results import SCHEMA
 from superdef_bench.transform import InputTransform, Protected
 from superdef_bench.weights import read_provenance
 
+KINDS = ("edsr", "rcan", "superdef", "superdef_no_kd")
 OUTPUT = (720, 1280)  # height and width that papers count multiply-accumulates at
 
 
-def restorer(word: str, scale: int, device: torch.device) -> tuple[str, InputTransform]:
-    """Return a network with the name of its row, ready to use.
+def restorers(words: Sequence[str], scale: int, device: torch.device) -> dict[str, InputTransform]:
+    """Return networks by the name of their row, ready to use.
 
     Args:
-        word: Defense plugin with an option `scale`, or a file of weights with its provenance.
-        scale: 2, 3 or 4.
+        words: Defense plugins, or files of weights with their provenance.
+        scale: 2, 3 or 4; for defenses with such an option.
         device: Where to compute.
 
     Raises:
-        ConfigError: The defense is no input transform, or has no such scale.
-        DataError: The weights cannot be used.
+        ConfigError: One is no input transform, has no such scale, or two have the same name.
+        DataError: Weights cannot be used.
     """
+    found: dict[str, InputTransform] = {}
+    for word in words:
+        name, transform = _restorer(word, scale)
+        if name in found:
+            raise ConfigError(f"two networks are named {name!r}", hint="measure one at a time")
+        found[name] = transform.eval().requires_grad_(False).to(device)
+    return found
+
+
+def _restorer(word: str, scale: int) -> tuple[str, InputTransform]:
     if word.endswith(".safetensors"):
         kind = str(read_provenance(Path(word)).get("kind"))
-        transform: Any = SuperResolution(load_network(kind, scale=scale, weights=word))
-        name = Path(word).stem
-    else:
-        plugin, name = api.plugins().get("defense", word), word
-        transform = plugin.build(**({"scale": scale} if "scale" in plugin.defaults else {}))
+        if kind not in KINDS:
+            raise DataError(
+                f"weights {word} are of {kind!r}, no network of super-resolution",
+                hint=f"take what superdef-bench train wrote: {', '.join(KINDS)}",
+            )
+        network = load_network(kind, scale=scale, weights=word)
+        return Path(word).stem, SuperResolution(network)
+    plugin = api.plugins().get("defense", word)
+    transform = plugin.build(**({"scale": scale} if "scale" in plugin.defaults else {}))
     if not isinstance(transform, InputTransform):
         raise ConfigError(f"defense {word!r} is no input transform", hint="take edsr, for example")
-    return name, transform.eval().requires_grad_(False).to(device)
+    size = unusual_size(getattr(transform, "network", nn.Identity()))
+    return (f"{word} ({size})" if size else word), transform
 
 
-@torch.no_grad()
 def quality_rows(
     networks: Mapping[str, InputTransform], sets: Mapping[str, Sequence[Pair]], scale: int
 ) -> Iterator[dict[str, Any]]:
@@ -59,18 +76,15 @@ def quality_rows(
 
     Raises:
         ConfigError: A defense does not enlarge by `scale`.
-        DataError: A photograph cannot be read, or is of another scale.
+        DataError: A photograph cannot be read, is of another scale, or has no finite PSNR.
     """
     with progress_bar(len(networks) * sum(map(len, sets.values()))) as bar:
         for name, pairs in sets.items():
             found: dict[str, list[tuple[float, float]]] = {network: [] for network in networks}
             for number, pair in enumerate(pairs):
-                large, small, factor = pair.read()
-                if factor != scale:
-                    raise DataError(f"{pair.small} is for x{factor}", hint=f"--scale {factor}")
                 for network, transform in networks.items():
                     bar.show(f"restoring {name}", f"{number}/{len(pairs)}, {network}")
-                    found[network].append(_measure(transform, network, small, large, scale))
+                    found[network].append(_measure(network, transform, pair, scale))
                     bar.advance(1)
             for network, values in found.items():
                 mean_psnr, mean_ssim = torch.tensor(values, dtype=torch.float64).mean(0).tolist()
@@ -84,20 +98,47 @@ def quality_rows(
                 }
 
 
-def _measure(
-    transform: InputTransform, name: str, small: Tensor, large: Tensor, scale: int
-) -> tuple[float, float]:
+def restore(
+    name: str, transform: InputTransform, pair: Pair, scale: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the small photograph, the restored one and the large one, `(1, C, H, W)`.
+
+    Args:
+        name: Of the network, for messages.
+        transform: The network.
+        pair: Files of the photograph.
+        scale: What it is restored by.
+
+    Raises:
+        ConfigError: The network does not enlarge by `scale`.
+        DataError: The photograph cannot be read, or is of another scale.
+    """
+    large, small, factor = pair.read()
+    if factor != scale:
+        raise DataError(f"{pair.small} is for x{factor}", hint=f"--scale {factor}")
     device = next(iter(transform.state_dict().values()), small).device
-    restored = transform(small.to(device)).cpu()
+    with torch.no_grad():
+        restored = transform(small.to(device)).cpu()
     if restored.shape != large.shape:
         sizes = " and ".join(f"{y.shape[-1]}x{y.shape[-2]}" for y in (restored, large))
         raise ConfigError(
             f"{name} makes an image of another size than the photograph: {sizes}",
             hint=f"take networks that enlarge by {scale}",
         )
+    return small, restored, large
+
+
+def _measure(name: str, transform: InputTransform, pair: Pair, scale: int) -> tuple[float, float]:
+    _, restored, large = restore(name, transform, pair, scale)
     inner = slice(scale, -scale)
     planes = [luma((y * 255).round() / 255)[..., inner, inner] for y in (restored, large)]
-    return float(psnr_y(restored, large, scale)), float(ssim(*planes))
+    found = float(psnr_y(restored, large, scale)), float(ssim(*planes))
+    if not all(map(math.isfinite, found)):
+        raise DataError(
+            f"photograph {pair.large} is too small, or {name} restores it without any error",
+            hint="take it out: it has no mean PSNR",
+        )
+    return found
 
 
 def facts(transform: InputTransform, scale: int) -> dict[str, Any]:
@@ -109,10 +150,10 @@ def facts(transform: InputTransform, scale: int) -> dict[str, Any]:
     bare = copy.deepcopy(transform).to("meta")
     image = torch.zeros(1, 3, height, width, device="meta")
     try:
-        work = gmac(Protected([bare], nn.Identity()), image, stages_only=True)
+        work = round(gmac(Protected([bare], nn.Identity()), image, stages_only=True), 3)
     except (NotImplementedError, RuntimeError):
-        return {"params": parameters(transform), "gmac": None}
-    return {"params": parameters(transform), "gmac": round(work, 3)}
+        work = None
+    return {"params": parameters(transform), "gmac": work}
 
 
 def measure_quality(
@@ -137,11 +178,11 @@ def measure_quality(
         command: What was typed.
 
     Raises:
-        SuperdefError: See `sets_of`, `restorer` and `quality_rows`.
+        SuperdefError: See `sets_of`, `restorers` and `quality_rows`.
     """
     fix_numerics()
     sets = sets_of(place)
-    networks = dict(restorer(word, scale, device) for word in words)
+    networks = restorers(words, scale, device)
     rows = list(quality_rows(networks, sets, scale))
     where = folder.name if folder.is_absolute() else folder.as_posix()
     return QualityResults(
@@ -155,7 +196,11 @@ def measure_quality(
                 "versions": versions(),
                 "machine": machine(str(device)),
             },
-            "networks": {network: facts(t, scale) for network, t in networks.items()},
+            "sets": {title: hash_pairs(title, pairs) for title, pairs in sets.items()},
+            "networks": {
+                network: {**facts(t, scale), "weights_sha256": tensors(t.state_dict())}
+                for network, t in networks.items()
+            },
             "quality": rows,
         }
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 Bits = NDArray[np.bool_]
 
 _Z95 = 1.959963984540054
+_FEWEST = 5
 
 
 def wilson(correct: int, n: int) -> tuple[float, float]:
@@ -48,13 +49,14 @@ def ratio_interval(
     """Return the 95 % interval of the ratio of two paired accuracies (percentile bootstrap).
 
     Images are drawn with replacement, both verdicts of an image together (Efron and Tibshirani,
-    1993). None where the second row gets no image right; draws of which that holds are left out.
+    1993). None where a row gets fewer than five images right, and the two are not the same: of so
+    few, resampling says little.
     """
     n = len(first)
+    if min(first.sum(), second.sum()) < _FEWEST and (not first.any() or (first != second).any()):
+        return None
     # Only how often each of the four pairs of verdicts is drawn matters.
     kinds = np.bincount(2 * first.astype(np.int64) + second, minlength=4)
-    if not kinds[1] + kinds[3]:
-        return None
     drawn = np.random.default_rng(seed).multinomial(n, kinds / n, size=draws)
     above, below = drawn[:, 2] + drawn[:, 3], drawn[:, 1] + drawn[:, 3]
     low, high = np.percentile((above / np.maximum(below, 1))[below > 0], [2.5, 97.5])

@@ -1,6 +1,5 @@
 """Measurements as tables that fit 80 columns. No torch."""
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,10 +27,16 @@ def _print(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], note:
     screen.print(note, markup=False)
 
 
-def print_comparisons(names: Sequence[str], found: Iterable[Comparison]) -> None:
+def print_comparisons(
+    names: Sequence[str], found: Iterable[Comparison], notes: Sequence[str]
+) -> None:
     """Print two rows of a leaderboard side by side."""
     head = ["images", "n", "first", "second", "ratio", "95 %", "p"]
-    note = "p: McNemar's exact test on the same images. Ratio: first over second, 0/0 is none."
+    note = (
+        "p: McNemar's exact test on the same images. Ratio: first over second, none over 0; "
+        "its interval from 5 right images on."
+    )
+    note = "\n".join([note, *notes])
     _print(f"{names[0]} against {names[1]}, accuracy in %", head, map(cells, found), note)
 
 
@@ -47,20 +52,27 @@ def print_quality(results: QualityResults) -> None:
 
 def print_agreement(names: Sequence[str], found: Iterable["Alike"]) -> None:
     """Print how alike two defenses are."""
-    rows = [[row.what, str(row.n), percent(row.agreement), _decibels(row.psnr)] for row in found]
-    head = ["images", "n", "same label", "PSNR"]
-    note = "Same label: of the classifier behind each. PSNR: between what it saw."
+    rows = [
+        [
+            row.what,
+            str(row.n),
+            percent(row.agreement),
+            str(row.compared or ""),
+            str(row.identical) if row.compared else "",
+            "" if row.psnr is None else f"{row.psnr:.2f}",
+        ]
+        for row in found
+    ]
+    head = ["images", "n", "same label", "compared", "identical", "PSNR"]
+    note = (
+        "Same label: of the classifier behind each. Compared: what it saw of the first clean "
+        "images; PSNR is the mean over those that are not identical."
+    )
     _print(f"{names[0]} and {names[1]}", head, rows, note)
 
 
-def _decibels(value: float | None) -> str:
-    if value is None:
-        return ""
-    return "equal" if math.isinf(value) else f"{value:.2f}"
-
-
-def print_costs(found: Sequence["Cost"]) -> None:
-    """Print what networks cost side by side."""
+def print_costs(found: Sequence["Cost"], where: str) -> None:
+    """Print what networks cost side by side, and where that was measured."""
     rows = [
         [
             row.network,
@@ -73,5 +85,8 @@ def print_costs(found: Sequence["Cost"]) -> None:
         for row in found
     ]
     head = ["network", "image", "parameters", "GMAC", "ms: p10 / p50 / p90", "ratio"]
-    note = "One image at a time, in turns. Ratio: time over that of the first network, median."
+    note = (
+        "One image at a time, in turns. Ratio: time over that of the first network, median. "
+        + where
+    )
     _print("Cost of one image", head, rows, note)

@@ -23,7 +23,8 @@ class Comparison:
         first: Accuracy of the one row.
         second: Accuracy of the other.
         ratio: First over second; None where the second is 0.
-        interval: 95 % interval of the ratio, by a paired bootstrap over images.
+        interval: 95 % interval of the ratio, by a paired bootstrap over images; None where a row
+            gets too few right.
         p: Of McNemar's exact test.
     """
 
@@ -55,6 +56,8 @@ def compare_rows(
 ) -> Iterator[Comparison]:
     """Yield the accuracies that two rows share: clean and worst cases, if asked each attack.
 
+    There is no adaptive one where a row is not ranked: it did not face what the others did.
+
     Args:
         results: A leaderboard's.
         first: Name of a row.
@@ -62,9 +65,11 @@ def compare_rows(
         attacks: Yield each attack under each rung too.
     """
     theirs = {_place(row): row for row in results.rows(defense=second)}
+    incomplete = bool(why_not(results, first, second))
     for row in results.rows(defense=first):
         other = theirs.get(_place(row))
-        if other is None or not (attacks or row["attack"] in ("none", "worst")):
+        wanted = attacks or row["attack"] in ("none", "worst")
+        if other is None or not wanted or (incomplete and row["rung"] == "adaptive"):
             continue
         n = min(row["n"], other["n"])
         a, b = verdicts(row)[:n], verdicts(other)[:n]
@@ -77,6 +82,15 @@ def compare_rows(
             interval=ratio_interval(a, b),
             p=mcnemar(a, b),
         )
+
+
+def why_not(results: Results, *names: str) -> list[str]:
+    """Return why the adaptive accuracies of rows are not to be compared."""
+    found = []
+    for name in names:
+        facts = results.document["defenses"][name]
+        found += [f"{name} is not ranked: {reason}" for reason in facts["missing"][:1]]
+    return found
 
 
 def _place(row: Row) -> tuple[object, ...]:
@@ -102,8 +116,9 @@ def cells(row: Comparison) -> list[str]:
     ]
 
 
-def to_markdown(first: str, found: Mapping[str, Sequence[Comparison]]) -> str:
-    """Return one row against others as a Markdown table."""
+def to_markdown(first: str, found: Mapping[str, Sequence[Comparison]], notes: Sequence[str]) -> str:
+    """Return one row against others as a Markdown table, notes beneath it."""
     head = ["against", "images", "n", escape(first), "the other", "ratio", "95 %", "p"]
-    lines = [[escape(name), *cells(row)] for name, rows in found.items() for row in rows]
-    return "\n".join(grid(head, lines))
+    lines = [[name, *cells(row)] for name, rows in found.items() for row in rows]
+    table = grid(head, [list(map(escape, line)) for line in lines])
+    return "\n".join([*table, *(f"- {escape(note)}" for note in notes)])

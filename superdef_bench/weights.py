@@ -30,7 +30,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
     """Return the provenance of the weights at `path`.
 
     Raises:
-        DataError: It is missing or no JSON.
+        DataError: It is missing, no JSON, or names no hash.
     """
     beside = path.with_suffix(".json")
     try:
@@ -42,6 +42,11 @@ def read_provenance(path: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise DataError(f"provenance {beside} is no JSON: {error}") from error
+    if not isinstance(record, dict) or not isinstance(record.get("sha256"), str):
+        raise DataError(
+            f"provenance {beside} names no sha256",
+            hint="superdef-bench train writes weights and provenance",
+        )
     return record
 
 

@@ -44,7 +44,10 @@ def test_untrained_networks_have_the_cost_of_their_size(run_cli: Run) -> None:
     words = ["edsr:2x8", "superdef:2x8", "superdef:1x2x16", "bicubic_x2", "jpeg"]
     answer = run_cli("cost", *words, "--size", "16", "--size", "24", "--rounds", "1", "--json")
     assert answer.code == 0, answer.err
-    rows = json.loads(answer.out)
+    document = json.loads(answer.out)
+    assert document["rounds"] == 1
+    assert {"threads", "machine", "versions", "dtype"} <= document.keys()
+    rows = document["cost"]
     assert [row["network"] for row in rows] == words * 2
     small, large = rows[:5], rows[5:]
     assert small[1]["params"] == (3 * 8 * 9 + 8) + 2 * (8 * 8 * 9 + 8) + (8 * 12 * 9 + 12)

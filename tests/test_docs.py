@@ -112,6 +112,15 @@ def test_the_schema_page_names_every_column() -> None:
         assert re.search(rf"`{name}`", page), name
 
 
+def test_the_results_page_shows_what_its_commands_print(run_cli: Callable[..., Answer]) -> None:
+    page = (_ROOT / "docs/results.md").read_text()
+    found = re.findall(r"<!-- (versus .*?) -->\n(.*?)<!-- end -->", page, re.S)
+    assert len(found) >= 2
+    for command, shown in found:
+        words = [str(_ROOT / w) if w.startswith("leaderboards/") else w for w in command.split()]
+        assert run_cli(*words, "--markdown").out == shown, f"superdef-bench {command} --markdown"
+
+
 def test_the_python_page_runs_from_top_to_bottom(
     tmp_path: Path, quiet_environment: dict[str, str]
 ) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage.metrics import structural_similarity
 
 from superdef_bench import load_defense
 from superdef_bench.nn import architecture, build_network
-from superdef_bench.quality import psnr_y
-from superdef_bench.quality_results import PUBLISHED
+from superdef_bench.quality_results import PUBLISHED, QualityResults
 from superdef_bench.restoring import facts
 from tests.conftest import Answer
 
@@ -39,6 +39,26 @@ def image(path: Path) -> torch.Tensor:
     return torch.from_numpy(channels)[None].float() / 255
 
 
+def independent(transform: Any, folder: Path) -> tuple[float, float]:
+    """Return mean PSNR and SSIM of a set by numpy and scikit-image alone."""
+    values = []
+    for file in sorted(folder.glob("*_HR.png")):
+        small = image(Path(str(file).replace("_HR", "_LR")))
+        planes = []
+        for x in (transform(small), image(file)):
+            levels = np.rint(x[0].double().numpy() * 255)
+            luma = 16 + np.tensordot([65.481, 128.553, 24.966], levels / 255, axes=1)
+            planes.append(luma[2:-2, 2:-2])
+        error = float(((planes[0] - planes[1]) ** 2).mean())
+        settings: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "truncate": 3.4}
+        _, whole = structural_similarity(
+            *planes, data_range=255, use_sample_covariance=False, full=True, **settings
+        )
+        values.append((10 * np.log10(255**2 / error), whole[5:-5, 5:-5].mean()))
+    peak, alike = np.mean(values, axis=0)
+    return float(peak), float(alike)
+
+
 def test_rows_are_means_over_the_photographs_of_a_set(
     run_cli: Run, pairs: Path, tmp_path: Path
 ) -> None:
@@ -49,19 +69,37 @@ def test_rows_are_means_over_the_photographs_of_a_set(
     found = {(row["network"], row["dataset"]): row for row in document["quality"]}
     assert [row["n"] for row in document["quality"]] == [1, 1, 2, 2]
     transform: Any = load_defense("bicubic_x2")
-    expected = [
-        float(psnr_y(transform(image(pairs / f"Two/p{i}_LR.png")), image(file), 2))
-        for i, file in enumerate(sorted((pairs / "Two").glob("*_HR.png")))
-    ]
-    assert found["bicubic_x2", "Two"]["psnr"] == pytest.approx(np.mean(expected), abs=1e-3)
-    assert all(0 < row["ssim"] <= 1 for row in document["quality"])
+    ours = found["bicubic_x2", "Two"]
+    peak, alike = independent(transform, pairs / "Two")
+    assert ours["psnr"] == pytest.approx(peak, abs=1e-3)
+    assert ours["ssim"] == pytest.approx(alike, abs=2e-4)
     table = (tmp_path / "out/super-resolution-x2.md").read_text()
     assert "| network | Grey | Two | parameters | GMAC |" in table
-    assert "*published:*" in table
+    assert "*published:*" not in table  # that is of Set5, Set14 and BSD100
     check = run_cli("leaderboard", "out/super-resolution-x2.json", "--check")
     assert check.code == 0, check.err
     (tmp_path / "out/super-resolution-x2.md").write_text(table.replace("Grey", "Gray"))
     assert run_cli("leaderboard", "out/super-resolution-x2.json", "--check").code == 1
+
+
+def test_published_rows_stand_beside_the_sets_that_they_are_of() -> None:
+    rows = [
+        {"network": "x", "dataset": name, "scale": 2, "psnr": 37.0, "ssim": 0.9, "n": n}
+        for name, n in (("Set5", 5), ("Set14", 3))
+    ]
+    document = {
+        "name": "name",
+        "scale": 2,
+        "provenance": {"command": "c", "file": "f.json", "versions": {}},
+        "sets": {"Set5": "0" * 64, "Set14": "1" * 64},
+        "networks": {"x": {"params": 1, "gmac": None}},
+        "quality": rows,
+    }
+    table = QualityResults(document).files()[".md"].decode()
+    assert "| x | 37.00 / 0.9000 | 37.00 / 0.9000 | 1 | – |" in table
+    assert "| *published:* bicubic | 33.66 / – | – | – | – |" in table
+    rows[0]["n"] = 4
+    assert "*published:*" not in QualityResults(document).files()[".md"].decode()
 
 
 def test_weights_on_disk_are_the_shipped_network(run_cli: Run, pairs: Path, tmp_path: Path) -> None:
@@ -98,17 +136,30 @@ def test_published_networks_have_the_cost_that_the_table_says() -> None:
         (["jpeg", "--data", "pairs"], "makes an image of another size"),
         (["bicubicx2", "--data", "pairs"], "unknown defense 'bicubicx2'"),
         (["none.safetensors", "--data", "pairs"], "none.safetensors"),
+        (["superdef", "superdef", "--data", "pairs"], "two networks are named 'superdef'"),
+        (["bicubic_x2", "--data", "tiny"], "is too small"),
+        (["bicubic_x2", "--data", "flat"], "restores it without any error"),
+        (
+            ["jpeg", "--data", "pairs", "--picture", "p.png", "--crop", "0,0,9"],
+            "makes an image of another size",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(
     run_cli: Run, pairs: Path, tmp_path: Path, words: list[str], message: str
 ) -> None:
     assert pairs.is_dir()
-    for name, sizes in {"empty": {}, "alone": {"HR": 32}, "odd": {"HR": 33, "LR": 16}}.items():
+    sizes: dict[str, dict[str, tuple[int, int]]] = {
+        "empty": {},
+        "alone": {"HR": (32, 32)},
+        "odd": {"HR": (33, 32), "LR": (16, 16)},
+        "tiny": {"HR": (12, 12), "LR": (6, 6)},
+        "flat": {"HR": (32, 32), "LR": (16, 16)},
+    }
+    for name, ends in sizes.items():
         (tmp_path / name).mkdir()
-        for end, width in sizes.items():
-            height = 32 if end == "HR" else 16
-            Image.new("RGB", (width, height)).save(tmp_path / name / f"p_{end}.png")
+        for end, size in ends.items():
+            Image.new("RGB", size).save(tmp_path / name / f"p_{end}.png")
     answer = run_cli("quality", *words)
     assert (answer.code, answer.out) == (2, "")
     assert message in answer.err

@@ -225,3 +225,23 @@ def test_a_rung_with_fewer_images_leaves_gray_box_whole(run_cli: Run, config: Wr
     table = Path("runs/tiny/tiny.md").read_text()
     assert "| 8 / 4 |" in table
     assert "fgsm 8/255, n = 4" in table
+
+
+def test_rungs_with_their_own_attacks_eps_and_images_agree_on_n(
+    run_cli: Run, config: Write
+) -> None:
+    text = CONFIG.replace(
+        "batch_size = 8", "batch_size = 8\nlimits = { white_box = 4, bpda = 6 }"
+    ).replace(
+        "fgsm = {}",
+        'fgsm = { rungs = ["gray_box", "bpda"] }\n'
+        'pgd = { steps = 2, eps = "8/255", rungs = ["white_box"] }',
+    )
+    answer = run_cli("run", config(text))
+    assert answer.code == 0, answer.err
+    results = load_results(Path("runs/tiny"))
+    counts = {
+        row["eps"]: row["n"] for row in results.rows(defense="bicubic_x2 (native)", rung="adaptive")
+    }
+    # No image that never met the last eps has a say in any adaptive row.
+    assert counts == {2 / 255: 4, 8 / 255: 4}

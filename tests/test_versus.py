@@ -37,8 +37,10 @@ def test_the_interval_of_a_ratio_is_that_of_resampling_images_one_by_one() -> No
 def test_the_interval_of_equal_rows_is_a_point_and_there_is_none_of_nothing() -> None:
     same, _ = bits(40, 0, 0, 30)
     assert ratio_interval(same, same) == (1.0, 1.0)
-    assert ratio_interval(*bits(0, 3, 0, 5)) is None
-    assert ratio_interval(*bits(0, 0, 3, 5)) == (0.0, 0.0)
+    # Of a handful of images resampling says nothing.
+    for counts in ((0, 3, 0, 5), (0, 0, 30, 5), (4, 0, 0, 5), (4, 30, 0, 9)):
+        found = ratio_interval(*bits(*counts))
+        assert found is None or counts == (4, 0, 0, 5)
     narrow, wide = (ratio_interval(*bits(*(k * c for c in (6, 2, 1, 1)))) for k in (100, 1))
     assert narrow is not None
     assert wide is not None
@@ -64,6 +66,23 @@ def test_rows_are_compared_on_the_images_that_both_have() -> None:
     assert {row.what.split(", ")[1] for row in short[1:]} == {"worst"}
 
 
+def test_rows_that_did_not_face_the_same_have_no_adaptive_ratio(
+    run_cli: Run, tmp_path: Path
+) -> None:
+    document = json.loads(GOLDEN.read_text())
+    names = list(document["defenses"])
+    document["defenses"][names[1]]["missing"] = ["white_box fgsm 8/255: it failed"]
+    (tmp_path / "less.json").write_text(json.dumps(document))
+    answer = run_cli("versus", "less.json", names[1], "none")
+    assert answer.code == 0
+    assert "Adaptive" not in answer.out
+    assert "Gray box" in answer.out
+    assert "is not ranked: white_box fgsm 8/255: it failed" in " ".join(answer.out.split())
+    assert "Adaptive" in run_cli("versus", GOLDEN, names[1], "none").out
+    shown = run_cli("versus", "less.json", names[1], "none", "--markdown").out
+    assert "- " + names[1].split(" ")[0] in shown
+
+
 def test_the_command_prints_a_table_or_json(run_cli: Run) -> None:
     names = list(load_results(GOLDEN).document["defenses"])
     answer = run_cli("versus", GOLDEN, names[1], "none")
@@ -78,11 +97,11 @@ def test_the_command_prints_a_table_or_json(run_cli: Run) -> None:
 def test_several_rows_are_one_markdown_table(run_cli: Run) -> None:
     _, first, second, *_ = load_results(GOLDEN).document["defenses"]
     out = run_cli("versus", GOLDEN, first, "none", second, "--markdown").out
-    head, align, *lines = out.splitlines()
+    head, align, *lines = filter(None, out.splitlines())
     assert head.startswith("| against | images | n |")
     assert align.count("--:") == 7
     assert {line.split(" | ")[0] for line in lines} == {"| none", f"| {second}"}
-    assert len({line.count("|") for line in out.splitlines()}) == 1
+    assert len({line.count("|") for line in lines}) == 1
 
 
 def test_a_row_that_is_not_there_and_one_that_is_two(run_cli: Run) -> None:

@@ -77,7 +77,8 @@ class ClassifierRecipe:
             attack_steps: Gradient steps of pgd.
             augment: flip_crop mirrors and shifts each image at random; not for what a mirror
                 turns into another class, such as traffic signs.
-            enlarged: Share of a batch that is seen at twice its size.
+            enlarged: Share of a batch that is seen at twice its size; in the loss the mean of both
+                sizes counts half, whatever the share.
             frozen: Share of the steps, the last ones, in which batch norm keeps its statistics,
                 a mixture of both sizes.
             init: Weights (safetensors) of the same size to begin with; empty for random ones.

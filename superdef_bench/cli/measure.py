@@ -34,7 +34,7 @@ def versus_command(
     """
     from superdef_bench.results import load_results
     from superdef_bench.tables import print_comparisons
-    from superdef_bench.versus import compare_rows, find_row, to_markdown
+    from superdef_bench.versus import compare_rows, find_row, to_markdown, why_not
 
     loaded = load_results(results)
     row, others = find_row(loaded, first), [find_row(loaded, word) for word in second]
@@ -43,10 +43,10 @@ def versus_command(
         listed = [{"against": name, **asdict(r)} for name, rows in found.items() for r in rows]
         print(json.dumps(listed, indent=1))
     elif markdown:
-        print(to_markdown(row, found), end="")
+        print(to_markdown(row, found, why_not(loaded, row, *others)), end="")
     else:
         for name, rows in found.items():
-            print_comparisons((row, name), rows)
+            print_comparisons((row, name), rows, why_not(loaded, row, name))
 
 
 @app.command("quality")
@@ -88,7 +88,15 @@ def quality_command(
 
     registry_of(plugins_dir)
     if picture:
-        write_picture(picture, network, data, scale=scale, photograph=photograph, crop=crop)
+        write_picture(
+            picture,
+            network,
+            data,
+            scale=scale,
+            photograph=photograph,
+            crop=crop,
+            device=choose_device(device),
+        )
         print(picture)
         return
     results = measure_quality(
@@ -111,7 +119,7 @@ def agreement_command(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     first: Annotated[str, typer.Argument(help="Row of its table, such as superdef.")],
     second: Annotated[str, typer.Argument(help="The row to compare with, such as rcan.")],
-    limit: Annotated[int, typer.Option(help="Images to compare; 0 for labels alone.")] = 256,
+    limit: Annotated[int, typer.Option(help="Images to compare; 0 for labels alone.", min=0)] = 256,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")] = False,
     device: Device = "auto",
     data_dir: DataDirectory = None,
@@ -124,11 +132,12 @@ def agreement_command(
 
     keep_data_in(data_dir)
     where, registry = choose_device(device), registry_of(plugins_dir)
-    found = list(agreement(run, first, second, limit=limit, registry=registry, device=where))
+    names, found = agreement(run, first, second, limit=limit, registry=registry, device=where)
+    rows = list(found)
     if as_json:
-        print(json.dumps([asdict(row) for row in found], indent=1))
+        print(json.dumps([asdict(row) for row in rows], indent=1))
     else:
-        print_agreement((first, second), found)
+        print_agreement(names, rows)
 
 
 @app.command("cost")
@@ -136,7 +145,9 @@ def cost_command(
     network: Annotated[
         list[str], typer.Argument(help="Defenses, or untrained networks such as RCAN:10x20x64.")
     ],
-    size: Annotated[list[int] | None, typer.Option(help="Side of the image; repeatable.")] = None,
+    size: Annotated[
+        list[int] | None, typer.Option(help="Side of the image; repeatable.", min=1)
+    ] = None,
     rounds: Annotated[int, typer.Option(help="Passes of each network.", min=1)] = 20,
     scale: Annotated[int, typer.Option(help="Of untrained networks: 2, 3 or 4.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")] = False,
@@ -144,14 +155,25 @@ def cost_command(
     plugins_dir: Directories = None,
 ) -> None:
     """Measure what networks cost side by side: multiply-accumulates and time, on one image."""
+    import torch
+
     from superdef_bench.benchmark import choose_device
     from superdef_bench.latency import costs, network_of
+    from superdef_bench.provenance import machine, versions
     from superdef_bench.tables import print_costs
 
     registry_of(plugins_dir)
+    where = choose_device(device)
     networks = {word: network_of(word, scale) for word in network}
-    found = list(costs(networks, size or [32], rounds=rounds, device=choose_device(device)))
+    found = list(costs(networks, size or [32], rounds=rounds, device=where))
+    facts = {"rounds": rounds, "threads": torch.get_num_threads(), "dtype": "float32"}
     if as_json:
-        print(json.dumps([asdict(row) for row in found], indent=1))
+        facts = {"machine": machine(str(where)), "versions": versions(), **facts}
+        print(json.dumps({**facts, "cost": [asdict(row) for row in found]}, indent=1))
     else:
-        print_costs(found)
+        words = machine(str(where))
+        print_costs(
+            found,
+            f"{words.get('gpu', words['processor'])}, {facts['threads']} threads, float32, "
+            f"{rounds} rounds.",
+        )

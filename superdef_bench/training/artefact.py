@@ -113,9 +113,12 @@ class Restoration:
         """Return what is known of the weights that the training begins with."""
         if not self.init:
             return {}
-        return {
-            "init": network_facts(self.kind, scale=self.architecture["scale"], weights=self.init)
-        }
+        scale = self.architecture["scale"]
+        facts = network_facts(self.kind, scale=scale, weights=self.init)
+        if not facts:  # published weights have no provenance
+            network = load_network(self.kind, scale=scale, weights=self.init)
+            facts = {"tensors_sha256": network_sha256(network)}
+        return {"init": facts}
 
     def _save(
         self, network: nn.Module, photographs: Photographs, history: History

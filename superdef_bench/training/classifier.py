@@ -41,7 +41,8 @@ class Settings:
         precision: `bfloat16` runs convolutions in it, those of the attack too.
         adversary: Makes the images to train on; None for clean ones.
         augment: `flip_crop` mirrors and shifts them.
-        enlarged: Share of a batch that is seen at twice its size.
+        enlarged: Share of a batch that is seen at twice its size; in the loss the mean of both
+            sizes counts half, whatever the share.
         frozen: Share of the steps, the last ones, in which batch norm no longer follows the
             batch. Statistics of both sizes are mixed in it; the network then learns to live with
             the mixture, which is what it is used with.
