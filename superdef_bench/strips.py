@@ -64,8 +64,8 @@ def draw_strip(rows: Sequence[Panels]) -> bytes:
 
 def draw_crops(crops: Sequence[tuple[Tensor, str]]) -> bytes:
     """Return a PNG of cut-outs `(C, H, W)` in [0, 1] side by side, each with words below."""
-    per_line = min(len(crops), _PER_LINE)
-    high, lines = _SIDE + _LINE + _GAP, -(-len(crops) // per_line)
+    lines = -(-len(crops) // _PER_LINE)
+    per_line, high = -(-len(crops) // lines), _SIDE + _LINE + _GAP
     size = (per_line * (_SIDE + _GAP) + _GAP, lines * high + _GAP)
     sheet = Image.new("RGB", size, "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
