@@ -34,7 +34,8 @@ class Alike:
         n: Images.
         agreement: Share of them of which the classifier says the same behind both; what failed
             behind one agrees with nothing.
-        compared: The first of them, whose defended images were compared; 0 for none.
+        compared: The first of them, whose defended images were compared; 0 for none, as where
+            the two defenses make images of different sizes.
         identical: Those of them that the two defenses make equal.
         psnr: Mean PSNR in dB between the other ones; None where there are none.
     """
@@ -64,9 +65,14 @@ def agreement(
         device: Where to compute.
 
     Raises:
-        ConfigError: There is no such row, or the two make images of different sizes.
+        ConfigError: There is no such row, or `folder` is a file.
         DataError: The folder lacks records that this code would make.
     """
+    if folder.is_file():
+        raise ConfigError(
+            f"{folder} is a results file: labels are in the records of the run",
+            hint=f"name the run folder, such as runs/{folder.stem}",
+        )
     results = load_results(folder / FILE)
     names = find_row(results, first), find_row(results, second)
     return names, _alike(results, folder, names, limit, registry, device)
@@ -144,10 +150,7 @@ def _compare_images(
                 bar.show("comparing images", f"{shard.start + places.stop}/{limit}")
                 seen = [_seen(defense, x, ids) for defense in defenses]
                 if seen[0].shape != seen[1].shape:
-                    raise ConfigError(
-                        f"{defenses[0].name} and {defenses[1].name} make images of different sizes",
-                        hint="--limit 0 compares labels alone",
-                    )
+                    return 0, 0, None
                 values = torch.cat([values, psnr(*seen).cpu()])
                 bar.advance(len(x))
     differing = values[torch.isfinite(values)]

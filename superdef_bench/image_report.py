@@ -80,7 +80,12 @@ def write_strip(
 ) -> None:
     """Draw one image under an attack and rung at its last eps, a row of panels per defense."""
     rungs = dict.fromkeys(row["rung"] for row in image.rows if row["rung"])
-    attacked = [row for row in image.rows if row["rung"] == rung]
+    attacked = [
+        row
+        for row in image.rows
+        if row["rung"] == rung
+        and (not defenses or any(is_called(row["defense"], name) for name in defenses))
+    ]
     found = {row["attack"] for row in attacked}
     # The first one that counts, where there is one: a corruption says little.
     by_weight = sorted(image.benchmark.attacks, key=lambda built: not built.counted)
@@ -89,7 +94,7 @@ def write_strip(
     if not chosen:
         where = image.rows[0]["image_id"]
         raise ConfigError(
-            f"the run has no records of {where!r} under {rung} {attack}".rstrip(),
+            f"the run has no records of {where!r} under {' '.join([rung, attack, *defenses])}",
             hint=did_you_mean(attack, known) if known else f"rungs: {', '.join(rungs)}",
         )
     names, strip = image.benchmark.task.class_names, []

@@ -9,15 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from superdef_bench import api
 from superdef_bench.cost import gmac, parameters
-from superdef_bench.errors import ConfigError
-from superdef_bench.nn import SuperResolution, architecture, build_network
-from superdef_bench.process import fix_numerics
+from superdef_bench.errors import DataError
+from superdef_bench.process import fix_numerics, out_of_memory
 from superdef_bench.progress import progress_bar
+from superdef_bench.rng import Random
 from superdef_bench.transform import InputTransform, Protected
-
-_UNTRAINED = {"EDSR": "EDSR", "RCAN": "RCAN", "SUPERDEF": "SuperDef"}
 
 
 @dataclass(frozen=True)
@@ -42,27 +39,6 @@ class Cost:
     ratio: float
 
 
-def network_of(word: str, scale: int) -> InputTransform:
-    """Return a transform to measure: a defense, or an untrained network such as `RCAN:10x20x64`.
-
-    Raises:
-        ConfigError: There is none of that name, or it is no input transform.
-    """
-    kind, colon, size = word.partition(":")
-    if colon:
-        if kind.upper() not in _UNTRAINED:
-            raise ConfigError(f"no network {kind!r}", hint=f"known: {', '.join(_UNTRAINED)}")
-        found = architecture(_UNTRAINED[kind.upper()], size, scale)
-        if found["network"] == "SuperDef":
-            found["folded"] = True
-        network = build_network(found).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lists no memory_format alone
-        return SuperResolution(network).eval().requires_grad_(False)
-    defense = api.plugins().get("defense", word).build()
-    if not isinstance(defense, InputTransform):
-        raise ConfigError(f"defense {word!r} is no input transform", hint="take edsr, for example")
-    return defense.eval().requires_grad_(False)
-
-
 @torch.no_grad()
 def costs(
     networks: Mapping[str, InputTransform],
@@ -81,19 +57,22 @@ def costs(
         sizes: Sides of the image.
         rounds: Passes of each.
         device: Where to compute.
+
+    Raises:
+        DataError: Memory ran out.
     """
     fix_numerics()
     names = list(networks)
     with progress_bar(len(sizes) * (rounds + 1) * len(networks)) as bar:
         for size in sizes:
-            image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
-            image, taken = image.to(device), {name: list[float]() for name in networks}
+            taken: dict[str, list[float]] = {name: [] for name in networks}
+            image = _image(size).to(device)
             for number in range(rounds + 1):
                 # Each network begins a round in turn: none always follows the same one.
                 first = number % len(networks)
                 for name in [*names[first:], *names[:first]]:
                     bar.show(f"{size}x{size}, {name}", f"round {number} of {rounds}")
-                    seconds = _time(networks[name].to(device), image)
+                    seconds = _time(name, networks[name], image)
                     taken[name] += [1000 * seconds] if number else []
                     bar.advance(1)
             reference = np.array(taken[names[0]])
@@ -110,11 +89,30 @@ def costs(
                 )
 
 
-def _time(network: nn.Module, image: torch.Tensor) -> float:
+def _image(size: int) -> torch.Tensor:
+    try:
+        return torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    except (MemoryError, RuntimeError) as error:
+        raise DataError(
+            f"memory ran out: an image of {size}x{size} pixels", hint="take a smaller --size"
+        ) from error
+
+
+def _time(name: str, network: InputTransform, image: torch.Tensor) -> float:
+    ids = torch.zeros(1, dtype=torch.int64, device=image.device)
+    random = Random(0, "cost", ids) if network.stochastic else None
     if image.is_cuda:
         torch.cuda.synchronize()
     start = time.perf_counter()
-    network(image)
+    try:
+        network(image, random)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        size = f"{image.shape[-1]}x{image.shape[-2]}"
+        raise DataError(
+            f"memory ran out: {name} on {size} pixels", hint="take a smaller --size"
+        ) from error
     if image.is_cuda:
         torch.cuda.synchronize()
     return time.perf_counter() - start

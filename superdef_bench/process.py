@@ -32,3 +32,10 @@ def stoppable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that memory ran out, on a GPU or not."""
+    text = str(error).lower()
+    signs = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate")
+    return isinstance(error, MemoryError) or any(sign in text for sign in signs)

@@ -11,9 +11,8 @@ from superdef_bench.benchmark import choose_device
 from superdef_bench.errors import ConfigError, ContractError, DataError, SuperdefError
 from superdef_bench.flags import check_settings, flags_of
 from superdef_bench.plugins import Plugin, Registry
-from superdef_bench.process import fix_numerics
+from superdef_bench.process import fix_numerics, out_of_memory
 from superdef_bench.tasks import task_to_train_for
-from superdef_bench.training.loop import out_of_memory
 
 _DATA = "signs"  # of a recipe that names none itself
 _OWN = [f"--{name}" for name in ("config", "data", "data-dir", "device", "help", "model", "out")]

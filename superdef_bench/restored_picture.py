@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from superdef_bench.chosen import networks_of
 from superdef_bench.errors import ConfigError
 from superdef_bench.files import write_atomically
 from superdef_bench.pairs import Pair, sets_of
 from superdef_bench.process import fix_numerics
 from superdef_bench.quality import psnr_y
-from superdef_bench.restoring import restore, restorers
+from superdef_bench.restoring import restore
 from superdef_bench.strips import draw_crops
 from superdef_bench.suggest import did_you_mean
 from superdef_bench.transform import InputTransform
@@ -32,16 +33,16 @@ def write_picture(
 
     Args:
         path: PNG to write.
-        words: Networks, as `restorer` takes them.
+        words: Networks, as `networks_of` takes them.
         place: Folder, as `sets_of` takes it.
         scale: 2, 3 or 4.
-        photograph: Set and beginning of the file's name, such as `Set5/img_003`; the first if
-            empty.
+        photograph: Beginning of the file's name, with or without its set, such as
+            `Set5/img_003`; the first one that fits.
         crop: Left, top and side of the square to draw, with commas between.
         device: Where to compute.
 
     Raises:
-        SuperdefError: See `sets_of`, `restorers` and `restore`; or there is no such photograph or
+        SuperdefError: See `sets_of`, `networks_of` and `restore`; or there is no such photograph or
             square.
     """
     fix_numerics()
@@ -50,7 +51,10 @@ def write_picture(
         for name, pairs in sets_of(place).items()
         for pair in pairs
     }
-    found = next((title for title in known if title.startswith(photograph)), None)
+    found = next(
+        (t for t in known if t.startswith(photograph) or t.split("/")[1].startswith(photograph)),
+        None,
+    )
     if found is None:
         raise ConfigError(
             f"there is no photograph {photograph!r} in {place}",
@@ -62,7 +66,7 @@ def write_picture(
         raise ConfigError(
             f"crop is {crop!r}", hint="take three whole numbers, such as 0,0,96"
         ) from error
-    networks = restorers(words, scale, device)
+    networks = networks_of(words, scale, device)
     write_atomically(path, draw_restored(networks, known[found], scale, (left, top, side)))
 
 

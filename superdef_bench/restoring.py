@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from superdef_bench import api
+from superdef_bench.chosen import networks_of
 from superdef_bench.cost import gmac, parameters
 from superdef_bench.errors import ConfigError, DataError
 from superdef_bench.fingerprint import tensors
-from superdef_bench.nn import SuperResolution, load_network, unusual_size
 from superdef_bench.pairs import Pair, hash_pairs, sets_of
 from superdef_bench.process import fix_numerics
 from superdef_bench.progress import progress_bar
@@ -22,49 +21,8 @@ from superdef_bench.quality import luma, psnr_y, ssim
 from superdef_bench.quality_results import QualityResults
 from superdef_bench.results import SCHEMA
 from superdef_bench.transform import InputTransform, Protected
-from superdef_bench.weights import read_provenance
 
-KINDS = ("edsr", "rcan", "superdef", "superdef_no_kd")
 OUTPUT = (720, 1280)  # height and width that papers count multiply-accumulates at
-
-
-def restorers(words: Sequence[str], scale: int, device: torch.device) -> dict[str, InputTransform]:
-    """Return networks by the name of their row, ready to use.
-
-    Args:
-        words: Defense plugins, or files of weights with their provenance.
-        scale: 2, 3 or 4; for defenses with such an option.
-        device: Where to compute.
-
-    Raises:
-        ConfigError: One is no input transform, has no such scale, or two have the same name.
-        DataError: Weights cannot be used.
-    """
-    found: dict[str, InputTransform] = {}
-    for word in words:
-        name, transform = _restorer(word, scale)
-        if name in found:
-            raise ConfigError(f"two networks are named {name!r}", hint="measure one at a time")
-        found[name] = transform.eval().requires_grad_(False).to(device)
-    return found
-
-
-def _restorer(word: str, scale: int) -> tuple[str, InputTransform]:
-    if word.endswith(".safetensors"):
-        kind = str(read_provenance(Path(word)).get("kind"))
-        if kind not in KINDS:
-            raise DataError(
-                f"weights {word} are of {kind!r}, no network of super-resolution",
-                hint=f"take what superdef-bench train wrote: {', '.join(KINDS)}",
-            )
-        network = load_network(kind, scale=scale, weights=word)
-        return Path(word).stem, SuperResolution(network)
-    plugin = api.plugins().get("defense", word)
-    transform = plugin.build(**({"scale": scale} if "scale" in plugin.defaults else {}))
-    if not isinstance(transform, InputTransform):
-        raise ConfigError(f"defense {word!r} is no input transform", hint="take edsr, for example")
-    size = unusual_size(getattr(transform, "network", nn.Identity()))
-    return (f"{word} ({size})" if size else word), transform
 
 
 def quality_rows(
@@ -113,6 +71,10 @@ def restore(
         ConfigError: The network does not enlarge by `scale`.
         DataError: The photograph cannot be read, or is of another scale.
     """
+    if transform.stochastic:
+        raise ConfigError(
+            f"{name} is random: no one image is what it restores", hint="take edsr, for example"
+        )
     large, small, factor = pair.read()
     if factor != scale:
         raise DataError(f"{pair.small} is for x{factor}", hint=f"--scale {factor}")
@@ -169,7 +131,7 @@ def measure_quality(
     """Measure networks on the photographs of a folder.
 
     Args:
-        words: Networks, as `restorer` takes them.
+        words: Networks, as `networks_of` takes them.
         place: Folder, as `sets_of` takes it.
         scale: 2, 3 or 4.
         name: Of the table.
@@ -178,11 +140,11 @@ def measure_quality(
         command: What was typed.
 
     Raises:
-        SuperdefError: See `sets_of`, `restorers` and `quality_rows`.
+        SuperdefError: See `sets_of`, `networks_of` and `quality_rows`.
     """
     fix_numerics()
     sets = sets_of(place)
-    networks = restorers(words, scale, device)
+    networks = networks_of(words, scale, device)
     rows = list(quality_rows(networks, sets, scale))
     where = folder.name if folder.is_absolute() else folder.as_posix()
     return QualityResults(

@@ -88,7 +88,7 @@ def read_document(path: Path) -> tuple[Path, dict[str, Any]]:
     except OSError as error:
         raise DataError(
             f"results {file} cannot be read: {error.strerror}",
-            hint="superdef-bench run CONFIG writes them",
+            hint="name a run folder or its results.json; superdef-bench run CONFIG writes them",
         ) from error
     except ValueError as error:
         raise DataError(

@@ -66,7 +66,7 @@ def print_agreement(names: Sequence[str], found: Iterable["Alike"]) -> None:
     head = ["images", "n", "same label", "compared", "identical", "PSNR"]
     note = (
         "Same label: of the classifier behind each. Compared: what it saw of the first clean "
-        "images; PSNR is the mean over those that are not identical."
+        "images, if both are of one size; PSNR is the mean over those that are not identical."
     )
     _print(f"{names[0]} and {names[1]}", head, rows, note)
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from superdef_bench import InputTransform
-from superdef_bench.latency import costs, network_of
+from superdef_bench.chosen import networks_of
+from superdef_bench.latency import costs
 from tests.conftest import Answer
 
 Run = Callable[..., Answer]
@@ -66,6 +67,7 @@ def test_untrained_networks_have_the_cost_of_their_size(run_cli: Run) -> None:
         ("rcan:2x8", "size '2x8' is none of RCAN"),
         ("adversarial_training", "is no input transform"),
         ("edsrr", "unknown defense 'edsrr'"),
+        ("nothing.safetensors", "nothing.safetensors does not exist"),
     ],
 )
 def test_what_is_no_network_is_one_line(run_cli: Run, word: str, message: str) -> None:
@@ -76,6 +78,24 @@ def test_what_is_no_network_is_one_line(run_cli: Run, word: str, message: str) -
 
 def test_an_untrained_network_is_ready_to_use() -> None:
     x = torch.rand(1, 3, 8, 8)
-    out = network_of("RCAN:1x2x16", 3)(x)
+    found = networks_of(["RCAN:1x2x16"], 3, torch.device("cpu"), untrained=True)
+    out = found["RCAN:1x2x16"](x)
     assert out.shape == (1, 3, 24, 24)
     assert 0 <= float(out.min()) <= float(out.max()) <= 1
+
+
+def test_a_random_defense_has_a_cost_and_a_file_too(run_cli: Run) -> None:
+    from superdef_bench.weights import SHIPPED
+
+    path = SHIPPED / "superdef_8x48_x2.safetensors"
+    answer = run_cli("cost", path, "superdef", "random_resize_pad", "--rounds", "1", "--json")
+    assert answer.code == 0, answer.err
+    rows = json.loads(answer.out)["cost"]
+    assert rows[0]["gmac"] == rows[1]["gmac"] > 0
+    assert [row["network"] for row in rows[1:]] == ["superdef", "random_resize_pad"]
+
+
+def test_an_image_that_does_not_fit_into_memory_is_one_line(run_cli: Run) -> None:
+    answer = run_cli("cost", "bicubic_x2", "--size", "2000000", "--rounds", "1")
+    assert answer.code == 2
+    assert "memory ran out" in answer.err

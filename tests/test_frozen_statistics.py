@@ -70,7 +70,7 @@ def test_a_classifier_goes_on_from_weights_and_says_from_which(
         torch.testing.assert_close(tensor, load_weights(first)[name], atol=1e-6, rtol=1e-6)
     other = run_cli(*base, "-o", "third", "--init", first, "--width", 16)
     assert other.code == 2
-    assert "is not of ResNet-8" in other.err
+    assert "hint: --width 8" in other.err
     missing = run_cli(*base, "-o", "third", "--init", "nothing.safetensors")
     assert missing.code == 2
-    assert "nothing" in missing.err
+    assert "nothing.safetensors does not exist" in missing.err

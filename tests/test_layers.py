@@ -52,7 +52,7 @@ LAYERS = [
     },
     {
         *("choices", "config", "api", "training", "benchmark", "leaderboard", "scaffold"),
-        *("apply", "tasks", "pairs", "restoring", "restored_picture", "latency"),
+        *("apply", "tasks", "pairs", "chosen", "restoring", "restored_picture", "latency"),
     },
     {"build", "recipes", "plan", "attacking", "scoring", "aggregate", "targets", "rows", "testing"},
     {"shard", "executors", "document"},

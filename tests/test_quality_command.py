@@ -136,7 +136,8 @@ def test_published_networks_have_the_cost_that_the_table_says() -> None:
         (["jpeg", "--data", "pairs"], "makes an image of another size"),
         (["bicubicx2", "--data", "pairs"], "unknown defense 'bicubicx2'"),
         (["none.safetensors", "--data", "pairs"], "none.safetensors"),
-        (["superdef", "superdef", "--data", "pairs"], "two networks are named 'superdef'"),
+        (["superdef", "superdef", "--data", "pairs"], "network 'superdef' is named twice"),
+        (["random_resize_pad", "--data", "pairs"], "is random"),
         (["bicubic_x2", "--data", "tiny"], "is too small"),
         (["bicubic_x2", "--data", "flat"], "restores it without any error"),
         (

@@ -59,7 +59,10 @@ def test_a_checkpoint_that_began_elsewhere_is_not_gone_on_from(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("edsr", "--size", "1x16", "--init", "first/edsr_1x8_x2.safetensors"), "is not of edsr"),
+        (
+            ("edsr", "--size", "1x16", "--init", "first/edsr_1x8_x2.safetensors"),
+            "edsr 1x8, not 1x16",
+        ),
         (("edsr", "--scale", "3", "--init", "first/edsr_1x8_x2.safetensors"), "enlarge by 2"),
         (("rcan", "--init", "first/edsr_1x8_x2.safetensors"), "are of 'edsr', not of 'rcan'"),
         (("edsr", "--init", "nothing.safetensors"), "nothing.safetensors does not exist"),

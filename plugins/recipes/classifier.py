@@ -8,7 +8,7 @@ import torch
 
 from superdef_bench import ConfigError, Task, hookimpl
 from superdef_bench.nn import ResNet
-from superdef_bench.pretrained import fill
+from superdef_bench.pretrained import check_file, fill
 from superdef_bench.training import (
     Adversary,
     Augment,
@@ -112,9 +112,7 @@ class ClassifierRecipe:
         torch.manual_seed(seed)
         shape = {"blocks": blocks, "width": width, "channels": first.shape[1]}
         model = ResNet(num_classes=train.num_classes, **shape)
-        origin = {"init": read_provenance(Path(init))["sha256"]} if init else {}
-        if init:
-            fill(model, load_weights(Path(init)), Path(init), f"ResNet-{6 * blocks + 2}")
+        origin = _begin(model, Path(init), shape) if init else {}
         # Twice as fast on a CPU, but torch 2.11 crashes in weight gradients of under 16 channels.
         layout = torch.channels_last if width >= 16 else torch.contiguous_format
         model = model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch lists no (device, memory_format)
@@ -150,6 +148,22 @@ class ClassifierRecipe:
         path = out / f"{name}.safetensors"
         save_weights(path, model.state_dict(), provenance)
         return [path, path.with_suffix(".json")]
+
+
+def _begin(model: ResNet, path: Path, shape: dict[str, int]) -> dict[str, str]:
+    """Fill in the weights to begin with; return what is to be said of them."""
+    check_file(path)
+    record = read_provenance(path)
+    sizes = record.get("architecture", {})
+    other = {name: sizes.get(name) for name, value in shape.items() if sizes.get(name) != value}
+    if other:
+        known = " ".join(f"--{n} {v}" for n, v in other.items() if v and n != "channels")
+        raise ConfigError(
+            f"weights {path} are of {record.get('kind')!r} with {other}",
+            hint=known or "take what superdef-bench train classifier wrote for this data",
+        )
+    fill(model, load_weights(path), path, "the network of --init")
+    return {"init": record["sha256"]}
 
 
 @hookimpl

@@ -143,13 +143,14 @@ def agreement_command(
 @app.command("cost")
 def cost_command(
     network: Annotated[
-        list[str], typer.Argument(help="Defenses, or untrained networks such as RCAN:10x20x64.")
+        list[str],
+        typer.Argument(help="Defenses, files of weights, or untrained sizes: RCAN:10x20x64."),
     ],
     size: Annotated[
         list[int] | None, typer.Option(help="Side of the image; repeatable.", min=1)
     ] = None,
     rounds: Annotated[int, typer.Option(help="Passes of each network.", min=1)] = 20,
-    scale: Annotated[int, typer.Option(help="Of untrained networks: 2, 3 or 4.")] = 2,
+    scale: Annotated[int, typer.Option(help="Of what has a scale: 2, 3 or 4.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")] = False,
     device: Device = "auto",
     plugins_dir: Directories = None,
@@ -158,15 +159,21 @@ def cost_command(
     import torch
 
     from superdef_bench.benchmark import choose_device
-    from superdef_bench.latency import costs, network_of
+    from superdef_bench.chosen import networks_of
+    from superdef_bench.latency import costs
     from superdef_bench.provenance import machine, versions
     from superdef_bench.tables import print_costs
 
     registry_of(plugins_dir)
     where = choose_device(device)
-    networks = {word: network_of(word, scale) for word in network}
+    networks = networks_of(network, scale, where, untrained=True)
     found = list(costs(networks, size or [32], rounds=rounds, device=where))
-    facts = {"rounds": rounds, "threads": torch.get_num_threads(), "dtype": "float32"}
+    facts = {
+        "scale": scale,
+        "rounds": rounds,
+        "threads": torch.get_num_threads(),
+        "dtype": "float32",
+    }
     if as_json:
         facts = {"machine": machine(str(where)), "versions": versions(), **facts}
         print(json.dumps({**facts, "cost": [asdict(row) for row in found]}, indent=1))
@@ -174,6 +181,7 @@ def cost_command(
         words = machine(str(where))
         print_costs(
             found,
-            f"{words.get('gpu', words['processor'])}, {facts['threads']} threads, float32, "
+            f"{words.get('gpu', words['processor'])}, {threads} thread(s), float32, "
+            f"scale {scale}, "
             f"{rounds} rounds.",
         )

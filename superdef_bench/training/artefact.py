@@ -105,7 +105,14 @@ class Restoration:
                     f"{self.kind} cannot begin with stored weights, which are folded",
                     hint="leave --init out",
                 )
-            earlier = load_network(self.kind, scale=self.architecture["scale"], weights=self.init)
+            scale = self.architecture["scale"]
+            earlier = load_network(self.kind, scale=scale, weights=self.init)
+            size = getattr(earlier, "size", self._size)
+            if size != self._size:
+                raise ConfigError(
+                    f"weights {self.init} are of {self.kind} {size}, not {self._size}",
+                    hint=f"--size {size}",
+                )
             fill(network, earlier.state_dict(), Path(self.init), f"{self.kind} {self._size}")
         return network
 

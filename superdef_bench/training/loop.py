@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from superdef_bench.errors import ConfigError, DataError, SuperdefError
-from superdef_bench.process import stoppable
+from superdef_bench.process import out_of_memory, stoppable
 from superdef_bench.progress import Bar, progress_bar
 from superdef_bench.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -249,10 +249,3 @@ def _explained(training: _Training) -> Iterator[None]:
             raise
         hint = f"take a smaller batch, patch or network; {training.kept()}"
         raise DataError(f"memory ran out at step {training.step + 1}", hint=hint) from error
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Return whether an error says that memory ran out, on a GPU or not."""
-    text = str(error).lower()
-    signs = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate")
-    return isinstance(error, MemoryError) or any(sign in text for sign in signs)

@@ -11,9 +11,9 @@ from superdef_bench.engine import ascend
 from superdef_bench.errors import ConfigError
 from superdef_bench.fingerprint import tensors
 from superdef_bench.nn import jpeg_round_trip
+from superdef_bench.process import out_of_memory
 from superdef_bench.rng import Random
 from superdef_bench.suggest import did_you_mean
-from superdef_bench.training.loop import out_of_memory
 from superdef_bench.types import AttackContext, Threat
 
 KINDS = ("clean", "noise", "jpeg", "adversarial")

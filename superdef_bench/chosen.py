@@ -1,0 +1,85 @@
+"""The networks that a command line names: defenses, files of weights, sizes without weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from superdef_bench import api
+from superdef_bench.errors import ConfigError, DataError
+from superdef_bench.nn import (
+    SuperResolution,
+    architecture,
+    build_network,
+    load_network,
+    unusual_size,
+)
+from superdef_bench.pretrained import check_file
+from superdef_bench.transform import InputTransform
+from superdef_bench.weights import read_provenance
+
+KINDS = ("edsr", "rcan", "superdef", "superdef_no_kd")
+_UNTRAINED = {"EDSR": "EDSR", "RCAN": "RCAN", "SUPERDEF": "SuperDef"}
+
+
+def networks_of(
+    words: Sequence[str], scale: int, device: torch.device, *, untrained: bool = False
+) -> dict[str, InputTransform]:
+    """Return networks by the name of their row, ready to use.
+
+    Args:
+        words: Defense plugins, files of weights with their provenance, or, if `untrained`, sizes
+            with random weights such as `RCAN:10x20x64`.
+        scale: 2, 3 or 4; for what has such an option.
+        device: Where to compute.
+        untrained: Whether random weights will do.
+
+    Raises:
+        ConfigError: One is no input transform, has no such scale, or is named twice.
+        DataError: Weights cannot be used.
+    """
+    found: dict[str, InputTransform] = {}
+    for word in words:
+        if untrained and ":" in word:
+            name, transform = word, _untrained(word, scale)
+        elif word.endswith(".safetensors"):
+            name, transform = Path(word).stem, _weights(word, scale)
+            name = f"{Path(word).resolve().parent.name}/{name}" if name in found else name
+        else:
+            name, transform = _defense(word, scale)
+        if name in found:
+            raise ConfigError(f"network {name!r} is named twice", hint="name each once")
+        found[name] = transform.eval().requires_grad_(False).to(device)
+    return found
+
+
+def _untrained(word: str, scale: int) -> InputTransform:
+    kind, _, size = word.partition(":")
+    if kind.upper() not in _UNTRAINED:
+        raise ConfigError(f"no network {kind!r}", hint=f"known: {', '.join(_UNTRAINED)}")
+    found = architecture(_UNTRAINED[kind.upper()], size, scale)
+    if found["network"] == "SuperDef":
+        found["folded"] = True
+    network = build_network(found).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lists no memory_format alone
+    return SuperResolution(network)
+
+
+def _weights(word: str, scale: int) -> InputTransform:
+    check_file(Path(word))
+    kind = str(read_provenance(Path(word)).get("kind"))
+    if kind not in KINDS:
+        raise DataError(
+            f"weights {word} are of {kind!r}, no network of super-resolution",
+            hint=f"take what superdef-bench train wrote: {', '.join(KINDS)}",
+        )
+    return SuperResolution(load_network(kind, scale=scale, weights=word))
+
+
+def _defense(word: str, scale: int) -> tuple[str, InputTransform]:
+    plugin = api.plugins().get("defense", word)
+    transform = plugin.build(**({"scale": scale} if "scale" in plugin.defaults else {}))
+    if not isinstance(transform, InputTransform):
+        raise ConfigError(f"defense {word!r} is no input transform", hint="take edsr, for example")
+    size = unusual_size(getattr(transform, "network", nn.Identity()))
+    return (f"{word} ({size})" if size else word), transform
