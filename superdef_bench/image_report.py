@@ -22,10 +22,7 @@ _LISTED = 20
 def print_image(image: OneImage, defenses: Sequence[str]) -> None:
     """Print the records of one image, under the named rows only if there are any."""
     names = image.benchmark.task.class_names
-    known = dict.fromkeys(row["defense"] for row in image.rows)
-    for name in defenses:
-        if not any(is_called(row, name) for row in known):
-            raise ConfigError(f"the run has no row {name!r}", hint=did_you_mean(name, known))
+    _check_rows(image, defenses)
     rows = [
         row
         for row in image.rows
@@ -57,6 +54,13 @@ def print_image(image: OneImage, defenses: Sequence[str]) -> None:
     screen.print("x: broken. dB: PSNR of what the classifier saw.", markup=False)
 
 
+def _check_rows(image: OneImage, defenses: Sequence[str]) -> None:
+    known = dict.fromkeys(row["defense"] for row in image.rows)
+    for name in defenses:
+        if not any(is_called(row, name) for row in known):
+            raise ConfigError(f"the run has no row {name!r}", hint=did_you_mean(name, known))
+
+
 def print_images(folder: Path) -> None:
     """Print the images of a run folder that were broken most often, for `show`."""
     rows = RecordStore(folder / "records").rows()
@@ -79,6 +83,7 @@ def write_strip(
     image: OneImage, path: Path, *, attack: str, rung: str, defenses: Sequence[str]
 ) -> None:
     """Draw one image under an attack and rung at its last eps, a row of panels per defense."""
+    _check_rows(image, defenses)
     rungs = dict.fromkeys(row["rung"] for row in image.rows if row["rung"])
     attacked = [
         row
@@ -94,7 +99,8 @@ def write_strip(
     if not chosen:
         where = image.rows[0]["image_id"]
         raise ConfigError(
-            f"the run has no records of {where!r} under {' '.join([rung, attack, *defenses])}",
+            f"the run has no records of {where!r} under "
+            + " ".join(filter(None, [rung, attack, *defenses])),
             hint=did_you_mean(attack, known) if known else f"rungs: {', '.join(rungs)}",
         )
     names, strip = image.benchmark.task.class_names, []

@@ -91,9 +91,9 @@ def test_identical_images_do_not_hide_the_others(
 def test_what_cannot_be_compared_is_one_line(run_cli: Run, folder: Path) -> None:
     sizes = json.loads(run_cli("agreement", folder, "jpeg", "bicubic_x2", "--json").out)
     assert (sizes[0]["n"], sizes[0]["compared"], sizes[0]["psnr"]) == (8, 0, None)
-    file = run_cli("agreement", folder / "results.json", "jpeg", "none")
-    assert file.code == 2
-    assert "is a results file" in file.err
+    wrong = run_cli("agreement", folder / "results.json", "jpeg", "none")
+    assert wrong.code == 2
+    assert "is a results file" in wrong.err
     assert "has no row 'jepg'" in run_cli("agreement", folder, "jepg", "none").err
     for file in (folder / "records").glob("*.parquet"):
         file.unlink()

@@ -168,12 +168,8 @@ def cost_command(
     where = choose_device(device)
     networks = networks_of(network, scale, where, untrained=True)
     found = list(costs(networks, size or [32], rounds=rounds, device=where))
-    facts = {
-        "scale": scale,
-        "rounds": rounds,
-        "threads": torch.get_num_threads(),
-        "dtype": "float32",
-    }
+    threads = torch.get_num_threads()
+    facts = {"scale": scale, "rounds": rounds, "threads": threads, "dtype": "float32"}
     if as_json:
         facts = {"machine": machine(str(where)), "versions": versions(), **facts}
         print(json.dumps({**facts, "cost": [asdict(row) for row in found]}, indent=1))
@@ -182,6 +178,5 @@ def cost_command(
         print_costs(
             found,
             f"{words.get('gpu', words['processor'])}, {threads} thread(s), float32, "
-            f"scale {scale}, "
-            f"{rounds} rounds.",
+            f"scale {scale}, {rounds} rounds.",
         )
