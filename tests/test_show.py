@@ -107,7 +107,7 @@ def test_what_is_not_there_is_one_line(run_cli: Run, folder: Path) -> None:
 
 def test_a_row_that_a_rung_does_not_have_is_no_empty_picture(run_cli: Run, folder: Path) -> None:
     image_id = str(load_dataset("signs").ids[0])
-    answer = run_cli("show", folder, image_id, "-d", "jpeg", "--rung", "white_box", "-o", "no.png")
+    answer = run_cli("show", folder, image_id, "-d", "none", "--rung", "white_box", "-o", "no.png")
     assert answer.code == 2
     assert "under white_box" in answer.err
     assert not Path("no.png").exists()
