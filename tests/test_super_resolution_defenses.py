@@ -165,8 +165,9 @@ def test_weights_of_another_kind_scale_or_content_are_refused(
     beside = rcan.with_suffix(".json")
     for text, message in (
         ("{", "is no JSON"),
-        ("[]", "describes no super-resolution network"),
-        ('{"kind": "rcan"}', "describes no super-resolution network"),
+        ("[]", "names no sha256"),
+        ('{"kind": "rcan"}', "names no sha256"),
+        ('{"kind": "rcan", "sha256": "00"}', "describes no super-resolution network"),
         (
             json.dumps({**json.loads(beside.read_text()), "architecture": {"scale": 2}}),
             "no super-resolution network is",

@@ -146,6 +146,7 @@ def test_the_plain_command_trains_the_weights_that_ship(repository: Path) -> Non
         if parameter.default is not parameter.empty
     }
     later = {"adversarial": "none", "precision": "float32"}  # as it was before they were flags
+    later |= {"augment": "none", "enlarged": 0.5, "frozen": 0.0, "init": ""}
     used = {**record["settings"], **record["architecture"], **later}
     del defaults["eps"], defaults["attack_steps"]  # of no attack
     assert defaults == {name: used[name] for name in defaults}
