@@ -8,10 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import typer.main
 
+from superdef_bench.chosen import networks_of
 from superdef_bench.cli import app
 from superdef_bench.config import load_config
+from superdef_bench.fingerprint import tensors
 from superdef_bench.flags import flags_of
 from superdef_bench.plugins import Kind, load_plugins
 from superdef_bench.records import SCHEMA
@@ -36,11 +39,24 @@ def test_the_readme_shows_the_published_ranking() -> None:
 def test_the_published_results_are_those_of_their_configs() -> None:
     for path in sorted((_ROOT / "leaderboards").glob("*.json")):
         document = json.loads(path.read_text())
+        if "quality" in document:
+            continue
         config = load_config(_ROOT / "configs" / f"{path.stem}.toml")
         assert document["dataset"]["images"] == config.limit
         assert list(document["attacks"]) == [attack.name for attack in config.attacks]
         shown = [name.split(" (")[0] for name in document["defenses"]]
         assert shown == [defense.name for defense in config.defenses]
+
+
+def test_the_published_quality_is_that_of_the_shipped_weights() -> None:
+    document = json.loads((_ROOT / "leaderboards/super-resolution-x2.json").read_text())
+    words = [name.split(" (")[0] for name in document["networks"]]
+    networks = networks_of(words, document["scale"], torch.device("cpu"))
+    assert len(words) == 5
+    for (name, facts), transform in zip(
+        document["networks"].items(), networks.values(), strict=True
+    ):
+        assert facts["weights_sha256"] == tensors(transform.state_dict()), name
 
 
 def anchors(page: Path) -> set[str]:
