@@ -145,7 +145,10 @@ def test_the_plain_command_trains_the_weights_that_ship(repository: Path) -> Non
         for name, parameter in inspect.signature(recipe.train).parameters.items()
         if parameter.default is not parameter.empty
     }
-    later = {"adversarial": "none", "precision": "float32"}  # as it was before they were flags
+    later: dict[str, object] = {
+        "adversarial": "none",
+        "precision": "float32",
+    }  # as it was before they were flags
     later |= {"augment": "none", "enlarged": 0.5, "frozen": 0.0, "init": ""}
     used = {**record["settings"], **record["architecture"], **later}
     del defaults["eps"], defaults["attack_steps"]  # of no attack
