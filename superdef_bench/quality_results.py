@@ -3,14 +3,12 @@
 import csv
 import io
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from superdef_bench.errors import DataError
 from superdef_bench.formats import escape, grid
-from superdef_bench.results import Row, read_document, save_document
+from superdef_bench.results import Document, Row, read_document
 
 COLUMNS = ("network", "dataset", "scale", "psnr", "ssim", "n")
 
@@ -27,23 +25,12 @@ PUBLISHED = {
 _SETS = {"Set5": 5, "Set14": 14, "BSD100": 100}  # and how many photographs they have
 
 
-@dataclass(frozen=True)
-class QualityResults:
-    """Quality of restored photographs; `document` is the JSON, see docs/results-format.md."""
-
-    document: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        return str(self.document["name"])
+class QualityResults(Document):
+    """Quality of restored photographs."""
 
     @property
     def rows(self) -> list[Row]:
         return list(self.document["quality"])
-
-    def save(self, path: Path) -> None:
-        """Write the JSON."""
-        save_document(path, self.document)
 
     def files(self) -> dict[str, bytes]:
         """Return the files of its leaderboard by suffix: `.md` and `.csv`."""

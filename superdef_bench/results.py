@@ -26,14 +26,23 @@ _ROW_KEYS = {
 
 
 @dataclass(frozen=True)
-class Results:
-    """One benchmark's results; `document` is the JSON, see docs/results-format.md."""
+class Document:
+    """Results that are published; `document` is the JSON, see docs/results-format.md."""
 
     document: Mapping[str, Any]
 
     @property
     def name(self) -> str:
         return str(self.document["name"])
+
+    def save(self, path: Path) -> None:
+        """Write the JSON, indented, so that a diff reads well; rows keep their order."""
+        text = json.dumps(self.document, indent=1, allow_nan=False)
+        write_atomically(path, (text + "\n").encode())
+
+
+class Results(Document):
+    """One benchmark's results."""
 
     @property
     def accuracy(self) -> list[Row]:
@@ -48,16 +57,6 @@ class Results:
     def row(self, **wanted: Any) -> Row | None:
         """Return the first such row, or None."""
         return next(self.rows(**wanted), None)
-
-    def save(self, path: Path) -> None:
-        """Write the JSON; rows keep the config's order."""
-        save_document(path, self.document)
-
-
-def save_document(path: Path, document: Mapping[str, Any]) -> None:
-    """Write results as JSON, indented, so that a diff reads well."""
-    text = json.dumps(document, indent=1, allow_nan=False)
-    write_atomically(path, (text + "\n").encode())
 
 
 def load_results(path: Path) -> Results:
