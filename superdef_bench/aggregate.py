@@ -11,22 +11,29 @@ from numpy.typing import NDArray
 from superdef_bench.fingerprint import fingerprint
 from superdef_bench.statistics import (
     Bits,
+    Counts,
+    mean_interval,
     pack_bits,
-    pack_floats,
+    pack_counts,
+    pack_integers,
     unpack_bits,
     wilson,
-    worst_case,
 )
 from superdef_bench.types import Rung
 
 WORST = "worst"
 ADAPTIVE = "adaptive"
+STANDING = "standing"
+_TOP = 5
 
 COLUMNS = (
     "cell",
     "position",
     "image_id",
     "success",
+    "bits",
+    "label_rank",
+    "first_step",
     "linf",
     "l2",
     "forwards",
@@ -38,18 +45,20 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CellRecords:
     """The records of one cell, in the dataset's order, and what the cell is.
 
     Attributes:
         cell: Columns that all its rows share.
-        kind: Of the attack: `budget`, `minimal` or `corruption`; `clean` without one.
+        kind: Of the attack: `budget`, `minimal` or `corruption`; `clean` without one, `probe`
+            for what probes a gradient.
         counted: Whether it takes part in worst cases.
         eps: Radii of the attack; a cell without a ball is read at each.
-        wrong: Which images the defense gets wrong when clean.
+        clean: Of the defense, the same as `shares`.
         limit: Images that its rows cover, for the undefended classifier under a rung with fewer;
             worst cases take all.
+        classes: Classes of the dataset.
     """
 
     cell: Mapping[str, Any]
@@ -57,18 +66,32 @@ class CellRecords:
     counted: bool
     eps: Sequence[float]
     table: pa.Table
-    wrong: Bits | None = None
+    clean: Counts | None = None
     limit: int | None = None
+    classes: int = 0
 
     def right(self, eps: float | None) -> Bits:
         """Return which images are right; without a ball, broken only within `eps` if given."""
-        broken: Bits = self._column("success").astype(np.bool_)
+        return 2 * self.shares(eps).astype(np.int64) >= self.draws
+
+    def shares(self, eps: float | None) -> Counts:
+        """Return how many draws are right per image, as `right` counts them."""
+        right: Counts = np.array([b.count("0") for b in self._column("bits")], dtype=np.uint8)
         if self.kind == "minimal" and eps is not None:
             near = self.distance <= eps * (1 + 1e-5) + 1e-6
             # Too far away the attacker is left with the clean image.
-            clean = np.zeros_like(near) if self.wrong is None else self.wrong[: len(near)]
-            broken = np.where(near, broken, clean)
-        return ~broken
+            clean = np.full_like(right, self.draws) if self.clean is None else self.clean
+            right = np.where(near, right, clean[: len(near)])
+        return right
+
+    @property
+    def draws(self) -> int:
+        return int(self.cell["draws"])
+
+    @property
+    def replayed(self) -> bool:
+        rung = self.cell["rung"]
+        return rung in list(Rung) and Rung(rung).replays
 
     @property
     def radii(self) -> Sequence[float]:
@@ -90,10 +113,13 @@ class CellRecords:
         radii: list[float | None] = [self.cell["eps"]]
         if self.kind == "minimal":
             # A replay without a ball says how many of the smallest perturbations are undone.
-            radii = [*([None] if self.cell["rung"] == Rung.GRAY_BOX else []), *self.eps]
+            radii = [*([None] if self.replayed else []), *self.eps]
         for eps in radii:
+            names = self.table["image_id"].to_pylist()
             yield {
-                **accuracy_row(self.right(eps), self.table["image_id"].to_pylist()),
+                **accuracy_row(self.right(eps), names),
+                **over_draws(self.shares(eps), self.draws),
+                **self._told(),
                 **self.cell,
                 "eps": eps,
                 "forwards": round(float(self._column("forwards").mean()), 4),
@@ -105,6 +131,24 @@ class CellRecords:
                     (~pa.compute.is_null(self.table["error"]).to_numpy(zero_copy_only=False)).sum()
                 ),
             }
+
+    def _told(self) -> dict[str, Any]:
+        """Return when the attack succeeded, where it knew of that, and the top-5 accuracy."""
+        told: dict[str, Any] = {}
+        if self.kind in ("budget", "minimal") and not self.replayed:
+            told["first_steps"] = pack_integers(self._column("first_step"))
+        if self.knows_top5:
+            told["top5_accuracy"] = round(float(self.top5.mean()), 6)
+        return told
+
+    @property
+    def knows_top5(self) -> bool:
+        return self.kind != "probe" and self.classes > _TOP
+
+    @property
+    def top5(self) -> Bits:
+        """Which images have their label among the five highest logits."""
+        return self._column("label_rank") < _TOP
 
 
 def _mean(values: NDArray[Any]) -> float | None:
@@ -128,6 +172,20 @@ def accuracy_row(right: Bits, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def over_draws(shares: Counts, draws: int) -> dict[str, Any]:
+    """Return the columns that a random defense has instead: means over draws."""
+    if draws == 1:
+        return {}
+    means = shares / draws
+    low, high = mean_interval(means)
+    return {
+        "accuracy": round(float(means.mean()), 6),
+        "ci_low": round(low, 6),
+        "ci_high": round(high, 6),
+        "shares": pack_counts(shares),
+    }
+
+
 def add_conditional(rows: Sequence[dict[str, Any]], bare: Bits) -> None:
     """Add to each row its accuracy on the images that the undefended classifier gets right.
 
@@ -143,46 +201,3 @@ def add_conditional(rows: Sequence[dict[str, Any]], bare: Bits) -> None:
         count, right = int(base.sum()), unpack_bits(row["verdicts"], row["n"])[:n] & base
         row["conditional_n"] = count
         row["conditional_accuracy"] = round(int(right.sum()) / count, 6) if count else None
-
-
-def worst_rows(cells: Sequence[CellRecords]) -> Iterator[dict[str, Any]]:
-    """Yield the worst cases of one defense: gray box and adaptive, at each eps attacked.
-
-    Gray box takes budget attacks; adaptive takes every rung, and minimal attacks within eps where
-    the attacker knows the defense. There is nothing to know of `none`: its two are the same.
-    """
-    clean = next(cell for cell in cells if cell.kind == "clean")
-    counted = [cell for cell in cells if cell.counted]
-    gray = [c for c in counted if c.cell["rung"] == Rung.GRAY_BOX and c.kind == "budget"]
-    known = [c for c in counted if c.cell["rung"] != Rung.GRAY_BOX]
-    names = clean.table["image_id"].to_pylist()
-    # A rung may have fewer images: adaptive rows cover those that met every cell, at any eps.
-    common = min((len(cell.table) for cell in [*gray, *known]), default=0)
-    for radius in sorted({eps for cell in [*gray, *known] for eps in cell.radii}):
-        at_gray = [c.right(radius) for c in gray if radius in c.radii]
-        at_known = [c.right(radius) for c in known if radius in c.radii]
-        everything = worst_case([*at_gray, *at_known])[:common]
-        shared = {**clean.cell, "goal": "", "attack": WORST, "eps": radius, "source": ""}
-        used = {c.cell["settings"] for c in [*gray, *known] if radius in c.radii}
-        shared |= {
-            "target": counted[0].cell["target"],
-            "settings": fingerprint(clean.cell["settings"], sorted(used)),
-        }
-        undefended = clean.cell["defense"] == "none" and at_known
-        if at_gray:
-            right = everything if undefended else worst_case(at_gray)
-            yield {**accuracy_row(right, names), **shared, "rung": str(Rung.GRAY_BOX)}
-        if at_known:
-            smallest = _smallest_eps(clean, [*gray, *known], len(everything))
-            row = {**accuracy_row(everything, names), **shared, "rung": ADAPTIVE}
-            yield {**row, "smallest_eps": pack_floats(smallest)}
-
-
-def _smallest_eps(clean: CellRecords, cells: Sequence[CellRecords], n: int) -> NDArray[np.float64]:
-    """Return the smallest eps that breaks each image: 0 if wrong when clean, inf if none does."""
-    smallest = np.full(n, np.inf)
-    for cell in cells:
-        broken = ~cell.right(max(cell.eps))[:n]
-        at = cell.distance[:n] if cell.kind == "minimal" else np.full(n, cell.cell["eps"])
-        smallest = np.where(broken, np.minimum(smallest, at), smallest)
-    return np.where(clean.right(None)[:n], smallest, 0.0)

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from superdef_bench.benchmark import BuiltDefense
 from superdef_bench.build import build
+from superdef_bench.cells import Group, Plan
 from superdef_bench.config import restore
 from superdef_bench.errors import ConfigError, DataError
 from superdef_bench.formats import eps_text
-from superdef_bench.plan import Group, Plan, make_plan
+from superdef_bench.plan import make_plan
 from superdef_bench.plugins import Registry
 from superdef_bench.process import fix_numerics
 from superdef_bench.progress import progress_bar

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from superdef_bench.errors import CellError, SuperdefError
 from superdef_bench.fingerprint import fingerprint
 from superdef_bench.images import Images
 from superdef_bench.rng import Random
-from superdef_bench.transform import Protected
+from superdef_bench.transform import Protected, ScoresOnly
 from superdef_bench.types import AttackContext, Goal, Threat
 
 
@@ -61,15 +62,30 @@ def make_examples(
     topk: int,
     seed: int,
     batch_size: int,
+    eot: int = 1,
+    scores_only: bool = False,
 ) -> Examples:
     """Attack images, `batch_size` at once.
+
+    Args:
+        attack: The attack.
+        model: What is attacked, in the gradient view that the attack gets.
+        images: Clean images.
+        threat: Ball to stay in.
+        goal: What the attack is to reach.
+        topk: Highest logits that count.
+        seed: Seed of all random numbers.
+        batch_size: Images at once.
+        eot: Draws per gradient through a random defense.
+        scores_only: Whether the attack sees logits and nothing else.
 
     Raises:
         CellError: The attack raised or broke its contract.
     """
     size = len(images) if attack.batch_dependent else batch_size
     parts = [
-        _attack(attack, model, batch, threat, goal, topk, seed) for batch in images.split(size)
+        _attack(attack, model, batch, threat, seed, scores_only, goal=goal, topk=topk, eot=eot)
+        for batch in images.split(size)
     ]
     return Examples(
         images=torch.cat([part.images for part in parts]),
@@ -86,25 +102,26 @@ def _attack(
     model: Protected,
     images: Images,
     threat: Threat,
-    goal: Goal,
-    topk: int,
     seed: int,
+    scores_only: bool,
+    **settings: Any,
 ) -> Examples:
     owner, x, ids = f"attack {attack.name!r}", images.x, images.ids
     model = model.view(model.gradient)  # its draws start afresh for every batch
+    shown = ScoresOnly(model) if scores_only else model
     before = x.clone()
     random_numbers = Random(seed, f"attack/{attack.name}", ids)
-    context = AttackContext.start(ids, random_numbers, goal=goal, target=images.target, topk=topk)
+    context = AttackContext.start(ids, random_numbers, target=images.target, **settings)
     start = time.perf_counter()
     with _seeded(fingerprint(seed, attack.name, ids.tolist())) as generators:
         try:
-            returned = attack.attack(model, x, images.y, threat, context)
+            returned = attack.attack(shown, x, images.y, threat, context)
             adversarial = check_examples(owner, x, before, returned, threat)
         except SuperdefError as error:
             raise CellError(error.message, hint=error.hint) from error
         except Exception as error:
             raise CellError(f"{owner} raised {type(error).__name__}: {error}") from error
-        drew = generators.used()
+        drew = generators.used() or model.drew_by_row
     count = len(x)
     forwards, backwards = model.passes.forwards, model.passes.backwards
     return Examples(

@@ -8,7 +8,7 @@ import torch
 
 from superdef_bench.errors import ConfigError
 from superdef_bench.fields import parse_eps
-from superdef_bench.transform import Protected
+from superdef_bench.transform import Gradient, Protected
 from superdef_bench.types import Attack, Dataset, Norm, Rung, Task, Threat
 
 if TYPE_CHECKING:
@@ -78,18 +78,52 @@ class BuiltDefense:
     def stochastic(self) -> bool:
         return self.protected.stochastic
 
-    def applies(self, rung: Rung) -> str:
-        """Return why a rung does not apply to this defense, or nothing."""
+    def lacks(self, rung: Rung) -> str:
+        """Return what a rung needs and this defense has not, or nothing."""
         if rung is Rung.WHITE_BOX and not self.differentiable:
             return "no exact gradient"
         if rung is Rung.BPDA and not self.protected.transforms:
             return "no stages to go around"
         return ""
 
+    @property
+    def gradient(self) -> Gradient | None:
+        """The view that an attacker with gradients has: exact where that exists."""
+        if not self.lacks(Rung.WHITE_BOX):
+            return "exact"
+        return None if self.lacks(Rung.BPDA) else "bpda"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A classifier whose examples are replayed.
+
+    Attributes:
+        name: What rows say of it.
+        protected: What is attacked.
+        gradient: The view that attacks on it get.
+        fingerprint: Of what is attacked.
+        seconds: Measured time of a forward pass per image.
+        itself: The row that it is, for a defense of the benchmark.
+    """
+
+    name: str
+    rung: Rung
+    protected: Protected
+    gradient: Gradient
+    fingerprint: str
+    seconds: float
+    itself: BuiltDefense | None = None
+
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A config, built."""
+    """A config, built.
+
+    Attributes:
+        sources: What examples to replay are made on; the bare classifier first.
+        answers_only: Whether the classifier gives no gradient (an endpoint).
+    """
 
     config: "Config"
     dataset: Dataset
@@ -98,6 +132,23 @@ class Benchmark:
     attacks: tuple[BuiltAttack, ...]
     defenses: tuple[BuiltDefense, ...]
     device: torch.device
+    sources: tuple[Source, ...]
+    answers_only: bool = False
+
+    def left_out(self, defense: BuiltDefense, rung: Rung) -> str:
+        """Return why a rung does not apply to a defense, or nothing."""
+        if self.answers_only and rung not in (Rung.TRANSFER, Rung.BLACK_BOX):
+            return "the classifier gives no gradient"
+        if not any(rung.takes(a.attack.access) for a in self.attacks if rung in a.rungs):
+            wants = "scores or labels" if rung is Rung.BLACK_BOX else "gradients"
+            return f"no attack asks for {wants}"
+        of_rung = [source for source in self.sources if source.rung is rung]
+        if rung.replays and not of_rung:
+            wanted = "classifier" if rung is Rung.TRANSFER else "defense"
+            return f"[transfer] names no other {wanted}"
+        if of_rung and all(source.itself is defense for source in of_rung):
+            return "its examples are made on this row itself"
+        return defense.lacks(rung)
 
     @property
     def limit(self) -> int:

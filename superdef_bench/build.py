@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from superdef_bench.benchmark import Benchmark, BuiltAttack, BuiltDefense
+from superdef_bench.benchmark import Benchmark, BuiltAttack, BuiltDefense, Source
 from superdef_bench.checks import check_attack_facts, check_defense_facts
 from superdef_bench.choices import AttackChoice, Choice, DefenseChoice
 from superdef_bench.config import Config
@@ -14,6 +14,7 @@ from superdef_bench.errors import ConfigError, ContractError, PluginError, Super
 from superdef_bench.fingerprint import fingerprint, sources, tensors
 from superdef_bench.plugins import Plugin, Registry
 from superdef_bench.progress import progress_bar
+from superdef_bench.surrogates import bare_classifier, other_classifier, other_defense
 from superdef_bench.tasks import check_classes, classify, make_task
 from superdef_bench.transform import InputTransform, Protected
 from superdef_bench.types import Attack, Dataset, Defense, Task
@@ -47,14 +48,35 @@ def build(config: Config, registry: Registry, device: torch.device) -> Benchmark
     bare = Protected((), model, seed=config.seed).eval()
     logits = classify(bare, dataset.load([0, 1])[0].to(device), task.model, task.dataset)
     check_classes(logits, task.model, dataset)
-    defenses: list[BuiltDefense] = []
-    with progress_bar(len(config.defenses)) as bar:
-        for choice in config.defenses:
-            bar.show(f"building {choice.name}", f"{len(defenses)}/{len(config.defenses)}")
+    made: dict[str, BuiltDefense] = {}
+    choices = _defenses(config)
+    with progress_bar(len(choices)) as bar:
+        for choice in choices:
+            bar.show(f"building {choice.name}", f"{len(made)}/{len(choices)}")
             parts = [(plugins[id(c)], c, built[id(c)]) for c in choice.chain or (choice,)]
-            defenses.append(_defense(choice, parts, bare, task, dataset, device, config.seed))
+            made[choice.name] = _defense(choice, parts, bare, task, dataset, device, config.seed)
             bar.advance(1)
-    return Benchmark(config, dataset, task, bare, attacks, tuple(defenses), device)
+    defenses = tuple(made[choice.name] for choice in config.defenses)
+    lenders: list[Source] = [bare_classifier(bare, task, defenses[0])]
+    for source in config.sources:
+        name = source.choice.name
+        if source.kind == "model":
+            other, network = plugins[id(source.choice)], built[id(source.choice)]
+            told = _resolved(other, source.choice)
+            lenders.append(other_classifier(name, other, told, network, dataset, bare, device))
+        else:
+            lenders.append(other_defense(name, made[name], defenses, task))
+    answers_only = not getattr(model, "differentiable", True)
+    return Benchmark(
+        config, dataset, task, bare, attacks, defenses, device, tuple(lenders), answers_only
+    )
+
+
+def _defenses(config: Config) -> list[DefenseChoice]:
+    """Return the defenses to build: rows, and those that only lend their examples."""
+    lent = [source.choice for source in config.sources if source.kind == "defense"]
+    rows = {choice.name for choice in config.defenses}
+    return [*config.defenses, *(choice for choice in lent if choice.name not in rows)]
 
 
 def _choices(config: Config) -> list[tuple[Any, Choice]]:
@@ -64,11 +86,12 @@ def _choices(config: Config) -> list[tuple[Any, Choice]]:
         *(("defense", choice) for choice in _stages(config)),
         ("dataset", config.dataset),
         ("model", config.model),
+        *(("model", s.choice) for s in config.sources if s.kind == "model"),
     ]
 
 
 def _stages(config: Config) -> list[Choice]:
-    return [stage for choice in config.defenses for stage in (choice.chain or (choice,))]
+    return [stage for choice in _defenses(config) for stage in (choice.chain or (choice,))]
 
 
 def _resolved(plugin: Plugin, choice: Choice) -> dict[str, Any]:

@@ -131,19 +131,22 @@ def check_defended(owner: str, images: Tensor, n: int, channels: int) -> None:
     check_range(owner, "images", images)
 
 
-def gradient_error(module: nn.Module, x: Tensor, step: float) -> float:
+def gradient_errors(module: nn.Module, x: Tensor, ids: Tensor, step: float) -> Tensor:
     """Return how far autograd is from a finite difference, 0 (agrees) to 1 (nothing in common).
 
-    The median over images and directions of |a - f| / (|a| + |f|), for directional derivatives
-    a by autograd and f by central differences. Images are moved off the borders of [0, 1] and
-    off ties first, where neither is defined.
+    That is |a - f| / (|a| + |f|), for directional derivatives a by autograd and f by central
+    differences. Images are moved off the borders of [0, 1] and off ties first, where neither is
+    defined.
 
     Args:
         module: A transform, or a classifier.
         x: Images `(N, C, H, W)`; a few are enough.
+        ids: Key of the directions and draws of each image, int64 `(N,)`.
         step: Half the distance of the difference.
+
+    Returns:
+        `(directions, N)`.
     """
-    ids = torch.arange(len(x), device=x.device)
     numbers = Random(0, "gradient probe", ids)
     point = 0.1 + 0.8 * x + numbers.uniform(*x.shape[1:], low=-0.01, high=0.01)
 
@@ -175,13 +178,26 @@ def gradient_error(module: nn.Module, x: Tensor, step: float) -> float:
             difference = (weight * change).sum(dim=1) / (2 * step)
         size = exact.abs() + difference.abs()
         errors.append(torch.where(size > 0, (exact - difference).abs() / size, 0.0))
-    return float(torch.stack(errors).nan_to_num(1.0).median())
+    return torch.stack(errors).nan_to_num(1.0)
+
+
+def disagreement(module: nn.Module, x: Tensor, ids: Tensor) -> Tensor:
+    """Return for which images autograd disagrees with a finite difference, bool `(N,)`.
+
+    For most directions, at a small step, which shows a wrong slope, or at a large one, which shows
+    a rounding. Arguments as in `gradient_errors`.
+    """
+    found = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    for step, limit in _PROBE_LIMITS.items():
+        found |= gradient_errors(module, x, ids, step).median(dim=0).values > limit
+    return found
 
 
 def gradient_suspicion(module: nn.Module, x: Tensor) -> str:
     """Return why the gradient of a module that claims one is not to be trusted, or nothing."""
     for step, limit in _PROBE_LIMITS.items():
-        error = gradient_error(module, x, step)
+        ids = torch.arange(len(x), device=x.device)
+        error = float(gradient_errors(module, x, ids, step).median())
         if error > limit:
             return (
                 f"autograd disagrees with a finite difference at step {step:g} (error {error:.2f}, "

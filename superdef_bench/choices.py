@@ -1,8 +1,8 @@
 """The plugins that a config chooses, with their arguments: names and tables, checked."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from superdef_bench.errors import ConfigError
 from superdef_bench.fields import norm_of, radii_of, rungs_of, whole_number
@@ -104,6 +104,43 @@ def defense_of(name: str, value: object) -> DefenseChoice:
         )
     stages = tuple(choice_of(str(link), link) for link in links)
     return DefenseChoice(row, " + ".join(s.plugin for s in stages), limit=limit, chain=stages)
+
+
+@dataclass(frozen=True)
+class SourceChoice:
+    """What the examples of a replay rung are made on: another classifier, or another defense."""
+
+    kind: Literal["model", "defense"]
+    choice: DefenseChoice
+
+
+def sources_of(
+    values: object, models: Mapping[str, Choice], defenses: Sequence[DefenseChoice]
+) -> tuple[SourceChoice, ...]:
+    """Return what `[transfer] surrogates` names, in `[models]`, in `[defenses]` or as a plugin."""
+    hint = 'write surrogates = ["model:other_classifier", "defense:rcan"]'
+    if not isinstance(values, list):
+        raise ConfigError(f"surrogates is {values!r}", hint=hint)
+    rows = {choice.name: choice for choice in defenses}
+    found: dict[tuple[str, str], SourceChoice] = {}
+    for value in values:
+        kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+        if kind not in ("model", "defense") or not name:
+            raise ConfigError(f"surrogate {value!r} is no model: or defense:", hint=hint)
+        if (kind, name) in found:
+            raise ConfigError(f"surrogate {value!r} is named twice", hint="name each once")
+        if (kind, name) == ("defense", "none"):
+            raise ConfigError(
+                "surrogate 'defense:none' is the undefended classifier",
+                hint="the rung gray_box attacks that",
+            )
+        if kind == "model":
+            model = models.get(name) or choice_of("model", name)
+            choice = DefenseChoice(name, model.plugin, model.arguments)
+        else:
+            choice = rows.get(name) or DefenseChoice(name, name)
+        found[kind, name] = SourceChoice(kind, choice)  # type: ignore[arg-type]  # one of the two, as checked
+    return tuple(found.values())
 
 
 def with_none(defenses: Iterable[DefenseChoice]) -> tuple[DefenseChoice, ...]:

@@ -10,9 +10,11 @@ from superdef_bench.choices import (
     AttackChoice,
     Choice,
     DefenseChoice,
+    SourceChoice,
     attack_of,
     choice_of,
     defense_of,
+    sources_of,
     with_none,
 )
 from superdef_bench.errors import ConfigError
@@ -34,7 +36,7 @@ from superdef_bench.types import Norm, Rung, Target
 
 _RUN_KEYS = (
     *("dataset", "model", "limit", "batch_size", "seed", "rungs"),
-    *("presets", "eightbit", "limits"),
+    *("presets", "eightbit", "limits", "eot", "draws", "masking", "cell_seconds"),
 )
 _THREAT_KEYS = ("norm", "eps", "topk", "target")
 
@@ -48,6 +50,11 @@ class Config:
         target: How each image's label to reach is chosen; `none` for any wrong one.
         eightbit: Score attacked images after rounding them to 8 bits.
         limits: Fewer images for a rung, by its name.
+        sources: What else is attacked, for the rungs that replay its examples.
+        eot: Draws per gradient through a random defense.
+        draws: Fresh draws by which a random defense is scored.
+        masking: Images on which gradients are probed; 0 probes nothing.
+        cell_seconds: A cell that may take longer is refused; None refuses none.
     """
 
     name: str
@@ -65,6 +72,11 @@ class Config:
     attacks: tuple[AttackChoice, ...]
     defenses: tuple[DefenseChoice, ...]
     limits: Mapping[str, int] = field(default_factory=dict)
+    sources: tuple[SourceChoice, ...] = ()
+    eot: int = 16
+    draws: int = 20
+    masking: int = 64
+    cell_seconds: int | None = None
 
     def select(
         self,
@@ -112,9 +124,9 @@ def restore(document: Mapping[str, Any]) -> Config:
         AttackChoice(**{**row, "eps": _tuple(row["eps"]), "rungs": _rungs(row["rungs"])})
         for row in document["attacks"]
     ]
-    defenses = [
-        DefenseChoice(**{**row, "chain": tuple(Choice(**link) for link in row["chain"])})
-        for row in document["defenses"]
+    defenses = [_defense(row) for row in document["defenses"]]
+    sources = [
+        SourceChoice(row["kind"], _defense(row["choice"])) for row in document.get("sources", ())
     ]
     built = {
         "dataset": Choice(**document["dataset"]),
@@ -123,8 +135,13 @@ def restore(document: Mapping[str, Any]) -> Config:
         "eps": tuple(document["eps"]),
         "attacks": tuple(attacks),
         "defenses": tuple(defenses),
+        "sources": tuple(sources),
     }
     return Config(**{**document, **built})
+
+
+def _defense(row: Mapping[str, Any]) -> DefenseChoice:
+    return DefenseChoice(**{**row, "chain": tuple(Choice(**link) for link in row["chain"])})
 
 
 def _tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -180,15 +197,18 @@ def load_config(path: Path) -> Config:
 
 def parse(document: Mapping[str, Any], name: str) -> Config:
     """Check a parsed TOML document and return the benchmark it describes."""
-    check_keys(document, ("run", "threat", "attacks", "defenses", "models"), "the config")
+    keys = ("run", "threat", "transfer", "attacks", "defenses", "models")
+    check_keys(document, keys, "the config")
     run, threat = table_of(document, "run"), table_of(document, "threat")
+    transfer = table_of(document, "transfer")
     check_keys(run, _RUN_KEYS, "[run]")
     check_keys(threat, _THREAT_KEYS, "[threat]")
+    check_keys(transfer, ("surrogates",), "[transfer]")
     models = {key: choice_of(key, value) for key, value in table_of(document, "models").items()}
     model = required(run, "model", "[run]")
     chosen = models.get(model) if isinstance(model, str) else None
     eps = threat.get("eps", ["2/255", "8/255"])
-    defenses = table_of(document, "defenses")
+    defenses = with_none(defense_of(k, v) for k, v in table_of(document, "defenses").items())
     presets = run.get("presets", [])
     if not isinstance(presets, list):
         raise ConfigError(f"presets is {presets!r}", hint='write presets = ["mustafa_attacks"]')
@@ -210,8 +230,13 @@ def parse(document: Mapping[str, Any], name: str) -> Config:
             target=target_of(threat.get("target", "none")),
             eightbit=truth_of(run, "eightbit"),
             attacks=tuple(attacks.values()),
-            defenses=with_none(defense_of(key, value) for key, value in defenses.items()),
+            defenses=defenses,
             limits=limits_of(run.get("limits", {})),
+            sources=sources_of(transfer.get("surrogates", []), models, defenses),
+            eot=whole_number(run, "eot", 16),
+            draws=whole_number(run, "draws", 20, least=20),
+            masking=whole_number(run, "masking", 64, least=0),
+            cell_seconds=whole_number(run, "cell_seconds", 1) if "cell_seconds" in run else None,
         )
     )
 

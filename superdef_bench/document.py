@@ -1,20 +1,22 @@
 """The results document: everything that a leaderboard, a plot or a gate needs to know."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from superdef_bench.aggregate import CellRecords, add_conditional, worst_rows
+from superdef_bench.aggregate import CellRecords, add_conditional
 from superdef_bench.benchmark import Benchmark, BuiltAttack, BuiltDefense
+from superdef_bench.cells import Cell, Group, Plan
 from superdef_bench.cost import cost_rows
 from superdef_bench.fields import parse_eps
-from superdef_bench.plan import Cell, Group, Plan
+from superdef_bench.masking import report
 from superdef_bench.provenance import machine, versions
 from superdef_bench.results import SCHEMA
 from superdef_bench.statistics import unpack_bits
-from superdef_bench.types import Rung
+from superdef_bench.types import MASKING, Rung
+from superdef_bench.worst import worst_rows
 
 if TYPE_CHECKING:
     from superdef_bench.runner import Outcome
@@ -42,6 +44,7 @@ def describe(
     bare = [row for row in accuracy if row["defense"] == "none" and not row["rung"]]
     if bare:
         add_conditional(accuracy, unpack_bits(bare[0]["verdicts"], bare[0]["n"]))
+    attacks = {attack.name: _attack(attack) for attack in benchmark.attacks}
     return {
         "schema": SCHEMA,
         "name": config.name,
@@ -73,9 +76,13 @@ def describe(
         },
         "rungs": [str(rung) for rung in config.rungs],
         "seed": config.seed,
-        "attacks": {attack.name: _attack(attack) for attack in benchmark.attacks},
+        "sources": {
+            source.name: {"rung": str(source.rung), "gradient": source.gradient}
+            for source in benchmark.sources
+        },
+        "attacks": attacks,
         "defenses": {
-            defense.name: _defense(benchmark, plan, outcome, defense)
+            defense.name: _defense(benchmark, plan, outcome, defense, accuracy, attacks)
             for defense in benchmark.defenses
         },
         "accuracy": accuracy,
@@ -84,6 +91,11 @@ def describe(
             {**_columns(benchmark, cell), "error": outcome.failures[cell.key]}
             for cell in plan.cells
             if cell.key in outcome.failures
+        ],
+        "refused": [
+            {**_columns(benchmark, cell), "why": plan.refused[cell.key]}
+            for cell in plan.cells
+            if cell.key in plan.refused
         ],
         "not_applicable": [
             {"defense": defense, "rung": rung, "why": why} for defense, rung, why in plan.left_out
@@ -105,7 +117,8 @@ def _columns(benchmark: Benchmark, cell: Cell, *, aims: bool = True) -> dict[str
         "norm": cell.threat.norm,
         "eps": cell.threat.eps,
         "settings": cell.settings,
-        "draws": 1,
+        "draws": cell.draws,
+        "eot": cell.eot,
     }
 
 
@@ -123,22 +136,29 @@ def _records(
             attack = group.attack
             records = CellRecords(
                 cell=_columns(benchmark, cell, aims=attack is None or attack.aims),
-                kind=attack.attack.kind if attack else "clean",
+                kind=_kind(group),
                 counted=bool(attack and attack.counted),
                 eps=[parse_eps(text) for text in attack.eps] if attack else [],
                 table=pa.concat_tables(tables),
+                classes=benchmark.task.num_classes,
             )
-            if attack and defense.name == "none":
+            if attack and defense.name == "none" and group.rung is Rung.GRAY_BOX:
                 yield from _undefended(records, attack, benchmark.config.limits)
             else:
                 yield records
 
 
+def _kind(group: Group) -> str:
+    if group.cells[0].rung == MASKING:
+        return "probe"
+    return group.attack.attack.kind if group.attack else "clean"
+
+
 def _with_errors(cells: list[CellRecords]) -> list[CellRecords]:
     """Return the cells of a defense, each knowing what the defense gets wrong when clean."""
     clean = next((cell for cell in cells if cell.kind == "clean"), None)
-    wrong = None if clean is None else ~clean.right(None)
-    return [replace(cell, wrong=wrong) for cell in cells]
+    right = None if clean is None else clean.shares(None)
+    return [replace(cell, clean=right) for cell in cells]
 
 
 def _undefended(
@@ -146,7 +166,8 @@ def _undefended(
 ) -> Iterator[CellRecords]:
     """Yield the undefended records under each rung of the attack: there is nothing to know of."""
     for rung in attack.rungs:
-        if rung.replays or attack.attack.access == "gradient":
+        # What is made on another network is replayed on this row too.
+        if rung is Rung.GRAY_BOX or (not rung.replays and rung.takes(attack.attack.access)):
             cell = {**records.cell, "rung": str(rung)}
             yield replace(records, cell=cell, limit=limits.get(rung))
 
@@ -165,8 +186,22 @@ def _attack(attack: BuiltAttack) -> dict[str, Any]:
 
 
 def _defense(
-    benchmark: Benchmark, plan: Plan, outcome: "Outcome", defense: BuiltDefense
+    benchmark: Benchmark,
+    plan: Plan,
+    outcome: "Outcome",
+    defense: BuiltDefense,
+    accuracy: Sequence[Mapping[str, Any]],
+    attacks: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
+    rows = [row for row in accuracy if row["defense"] == defense.name]
+    judged = report(
+        rows,
+        eps=parse_eps(benchmark.config.eps[-1]),
+        attacks=attacks,
+        stochastic=defense.stochastic,
+        num_classes=benchmark.task.num_classes,
+    )
+    suspicion = _suspicion(rows)
     return {
         "arguments": dict(defense.arguments),
         "differentiable": defense.differentiable,
@@ -174,30 +209,41 @@ def _defense(
         "stages": len(defense.protected.transforms),
         "replaces": defense.replaces,
         "limit": defense.limit,
-        "suspicion": _suspicion(plan, outcome, defense),
-        "missing": list(_missing(benchmark, plan, outcome, defense)),
+        "suspicion": suspicion,
+        "masking": judged.to_json(),
+        "missing": list(_missing(benchmark, plan, outcome, defense, trusted=not suspicion)),
     }
 
 
-def _suspicion(plan: Plan, outcome: "Outcome", defense: BuiltDefense) -> str:
-    """Return why the gradient of a defense that works at all is not to be trusted."""
-    clean = next(g for g in plan.groups if g.defense is defense and g.attack is None)
-    failed = clean.cells[0].key in outcome.failures
-    return "" if failed else outcome.suspicions.get(defense.name, "")
+def _suspicion(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return why exact gradients are not to be trusted, or nothing."""
+    for row in rows:
+        if (row["rung"], row["attack"]) == (MASKING, "finite_difference"):
+            bad = row["n"] - row["correct"]
+            if 2 * bad > row["n"]:
+                return (
+                    f"autograd disagrees with a finite difference on {bad} of {row['n']} images: "
+                    "a detach, no_grad or rounding is hidden in it"
+                )
+    return ""
 
 
 def _missing(
-    benchmark: Benchmark, plan: Plan, outcome: "Outcome", defense: BuiltDefense
+    benchmark: Benchmark,
+    plan: Plan,
+    outcome: "Outcome",
+    defense: BuiltDefense,
+    *,
+    trusted: bool,
 ) -> Iterator[str]:
     """Yield what keeps a defense out of the ranking."""
-    if defense.stochastic:
-        yield "stochastic: not scored over draws"
     for group in plan.groups:
         if group.defense is not defense or not _required(group):
             continue
         for cell in group.cells:
-            if cell.key in outcome.failures:
-                yield f"{_title(group, cell)}: {outcome.failures[cell.key]}"
+            why = outcome.failures.get(cell.key) or plan.refused.get(cell.key)
+            if why:
+                yield f"{_title(group, cell)}: {why}"
     last = benchmark.config.eps[-1]
     counted = [a for a in benchmark.attacks if a.counted]
     if counted and not any(parse_eps(last) in map(parse_eps, a.eps) for a in counted):
@@ -207,29 +253,37 @@ def _missing(
         yield "no counted attack that knows the defense was asked for"
     if defense.name == "none":
         return
-    trusted = [rung for rung in benchmark.config.rungs if not defense.applies(rung)]
-    if outcome.suspicions.get(defense.name):
-        trusted = [rung for rung in trusted if rung is not Rung.WHITE_BOX]
+    usable = [
+        rung
+        for rung in benchmark.config.rungs
+        if rung.climbs
+        and not benchmark.left_out(defense, rung)
+        and (trusted or rung is not Rung.WHITE_BOX)
+    ]
     for attack in knowing:
-        if not any(rung in trusted and not rung.replays for rung in attack.rungs):
+        if not any(rung in usable for rung in attack.rungs):
             yield f"{attack.name}: no gradient rung that applies and can be trusted"
 
 
 def _required(group: Group) -> bool:
     """Return whether a group must be complete for a rank: clean, or in a worst case."""
-    if group.attack is None:
-        return True
-    replayed = group.rung is Rung.GRAY_BOX and group.attack.attack.kind == "minimal"
-    return group.attack.counted and (not replayed or group.defense.name == "none")
+    if group.attack is None or group.rung is None:
+        return group.clean
+    undefended = group.defense.name == "none"
+    if undefended and group.rung is not Rung.GRAY_BOX:
+        return False
+    replayed = group.rung.replays and group.attack.attack.kind == "minimal"
+    return group.attack.counted and (not replayed or undefended)
 
 
 def _knows(attack: BuiltAttack) -> bool:
-    asked = any(not rung.replays for rung in attack.rungs)
+    asked = any(rung.climbs for rung in attack.rungs)
     return attack.counted and asked and attack.attack.access == "gradient"
 
 
 def _title(group: Group, cell: Cell) -> str:
-    return " ".join(filter(None, (cell.rung, cell.attack if group.attack else "clean", cell.eps)))
+    attack = "clean" if group.clean else cell.attack
+    return " ".join(filter(None, (cell.rung, attack, cell.eps)))
 
 
 def _costs(benchmark: Benchmark) -> Iterator[dict[str, Any]]:

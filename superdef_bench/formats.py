@@ -5,7 +5,14 @@ from collections.abc import Sequence
 
 from superdef_bench.ranking import Score
 
-RUNG_TITLES = {"gray_box": "Gray box", "white_box": "White box", "bpda": "BPDA"}
+RUNG_TITLES = {
+    "transfer": "Transfer",
+    "gray_box": "Gray box",
+    "surrogate": "Surrogate",
+    "black_box": "Black box",
+    "white_box": "White box",
+    "bpda": "BPDA",
+}
 
 
 def escape(text: object) -> str:

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+_LEVEL_NOISE = 1e-3  # float32 puts a level a little to either side
 
 
 @dataclass(frozen=True)
@@ -36,3 +39,13 @@ class Images:
             targets = [*self.target.split(size)]
         pieces = (self.x.split(size), self.y.split(size), self.ids.split(size), targets)
         return [Images(*parts) for parts in zip(*pieces, strict=True)]
+
+
+def eight_bits(attacked: Tensor, clean: Tensor) -> Tensor:
+    """Return images rounded to 8 bits towards the clean ones: of two levels, the nearer to them.
+
+    Plain rounding carries what lies at the border of a ball out of it.
+    """
+    levels = attacked * 255
+    below, above = (levels + _LEVEL_NOISE).floor(), (levels - _LEVEL_NOISE).ceil()
+    return torch.where(attacked > clean, below, above) / 255

@@ -1,9 +1,10 @@
-"""Publish results: Markdown, CSV and a picture, a pure function of them. No torch."""
+"""Publish results: Markdown, CSV and pictures, a pure function of them. No torch."""
 
 import csv
 import io
 from pathlib import Path
 
+from superdef_bench.curves import CURVES, draw_curves, has_curves
 from superdef_bench.files import write_atomically
 from superdef_bench.markdown import leaderboard
 from superdef_bench.plots import draw_bars, stamp
@@ -17,7 +18,7 @@ _COLUMNS = (
     *("conditional_n", "conditional_accuracy", "draws"),
     *("forwards", "backwards", "psnr", "ssim", "batch_dependent"),
 )
-
+_OPTIONAL = ("top5_accuracy", "eot")
 
 Publishable = Results | QualityResults
 
@@ -33,15 +34,21 @@ def load(path: Path) -> Publishable:
 
 
 def files(results: Publishable) -> dict[str, bytes]:
-    """Return the files of a leaderboard by suffix: `.md`, `.csv` and, of accuracy, `.svg`."""
+    """Return the files of a leaderboard by suffix.
+
+    `.md` and `.csv`; of accuracy `.svg`, and `-curves.svg` where rows tell when images fell.
+    """
     if isinstance(results, QualityResults):
         return results.files()
     standings = rank(results)
-    return {
+    written = {
         ".md": leaderboard(results, standings).encode(),
         ".csv": table(results).encode(),
         ".svg": draw_bars(results, standings),
     }
+    if has_curves(results):
+        written[CURVES] = draw_curves(results, standings)
+    return written
 
 
 def publish(results: Publishable, folder: Path) -> list[Path]:
@@ -64,7 +71,8 @@ def stale(results: Publishable, folder: Path) -> list[str]:
     for suffix, content in files(results).items():
         path = folder / f"{results.name}{suffix}"
         current = path.read_bytes() if path.exists() else b""
-        same = stamp(current) == stamp(content) if suffix == ".svg" else current == content
+        drawn = suffix.endswith(".svg")
+        same = stamp(current) == stamp(content) if drawn else current == content
         if not same or not current:
             found.append(path.name)
     return found
@@ -73,8 +81,9 @@ def stale(results: Publishable, folder: Path) -> list[str]:
 def table(results: Results) -> str:
     """Return all accuracy rows as CSV, verdicts left out."""
     stream = io.StringIO()
+    given = [name for name in _OPTIONAL if any(name in row for row in results.accuracy)]
     writer = csv.DictWriter(
-        stream, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n"
+        stream, [*_COLUMNS, *given], restval="", extrasaction="ignore", lineterminator="\n"
     )
     writer.writeheader()
     writer.writerows(results.accuracy)

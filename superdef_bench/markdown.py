@@ -1,25 +1,22 @@
 """A leaderboard as Markdown. No torch."""
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from superdef_bench.formats import (
-    RUNG_TITLES,
-    eps_text,
-    escape,
-    grid,
-    percent,
-    with_interval,
+from superdef_bench.curves import CURVES, has_curves
+from superdef_bench.formats import eps_text, escape, grid, percent, with_interval
+from superdef_bench.notes import (
+    masking_section,
+    masking_verdict,
+    notes_section,
+    row_name,
+    rows_section,
+    transfer_mark,
 )
-from superdef_bench.notes import notes_section, rows_section, transfer_mark
 from superdef_bench.ranking import Standing, conditional, is_full, score
-from superdef_bench.results import Results, Row
-
-_NO_BALL = (
-    " No ball: the smallest example found, at whatever distance; with an eps, it counts as broken "
-    "only within that. As made: a corruption at its severity."
-)
+from superdef_bench.results import Results
+from superdef_bench.sections import broken_first, by_attack, stochastic, top_five
 
 
 def leaderboard(results: Results, standings: Sequence[Standing]) -> str:
@@ -29,7 +26,12 @@ def leaderboard(results: Results, standings: Sequence[Standing]) -> str:
         *_ranking(results, standings),
         *_by_eps(results, standings),
         *_conditional(results, standings),
-        *_by_attack(results, standings),
+        *top_five(results, standings),
+        *stochastic(results, standings),
+        *broken_first(results, standings),
+        *_curves(results),
+        *masking_section(results, standings),
+        *by_attack(results, standings),
         *_cost(results, standings),
         *rows_section(results),
         *notes_section(results, standings),
@@ -102,8 +104,9 @@ def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         "illusion gap",
         "like for like",
         "median eps",
-        "n",
     ]
+    judged = any(masking_verdict(results, s.defense) for s in standings)
+    head += ["masking", "n"] if judged else ["n"]
     rows = []
     for s in standings:
         fall = (
@@ -116,31 +119,30 @@ def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         rows.append(
             [
                 "–" if s.rank is None else str(s.rank),
-                _name(results, s.defense),
+                row_name(results, s.defense),
                 with_interval(s.clean),
                 with_interval(s.gray) + transfer_mark(results, s.defense),
                 with_interval(s.adaptive, "≤ "),
                 percent(s.illusion),
                 fall,
                 median,
+                *([masking_verdict(results, s.defense) or "–"] if judged else []),
                 str(s.adaptive.n if s.adaptive else s.clean.n if s.clean else 0),
             ]
         )
     yield from grid(head, rows)
+    drawn = any("shares" in row for row in results.accuracy)
     yield (
-        "Accuracy in percent with its 95 % Wilson interval. Gray box and adaptive are worst cases "
-        "per image. Illusion gap: gray box minus adaptive. Like for like: the largest fall of one "
-        "attack when it knows the defense. Median eps: smallest that breaks half of all images. "
-        "Rows share a rank unless McNemar's exact test tells them apart (p ≤ 0.05); within a rank "
-        "they go by median eps, clean accuracy and cost."
+        "Accuracy in percent with its 95 % Wilson interval"
+        + (" (of stochastic defenses, mean over draws and bootstrap over images)" if drawn else "")
+        + ". Gray box and adaptive are worst cases per image. Illusion gap: gray box minus "
+        "adaptive. Like for like: the largest fall of one attack when it knows the defense. Median "
+        "eps: smallest that breaks half of all images. Rows share a rank unless McNemar's exact "
+        "test tells them apart (p ≤ 0.05); within a rank they go by median eps, clean accuracy and "
+        "cost."
+        + (" Masking: what the checks of its gradient say of a row, see below." if judged else "")
     )
     yield ""
-
-
-def _name(results: Results, defense: str) -> str:
-    facts = results.document["defenses"][defense]
-    mark = " **(suspect)**" if facts["suspicion"] else ""
-    return escape(defense) + mark
 
 
 def _by_eps(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
@@ -152,7 +154,7 @@ def _by_eps(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         head += [f"gray box {eps_text(eps)}", f"adaptive {eps_text(eps)}"]
     rows = []
     for s in standings:
-        row, counts = [_name(results, s.defense)], []
+        row, counts = [row_name(results, s.defense)], []
         for eps in radii:
             for rung, sign in (("gray_box", ""), ("adaptive", "≤ ")):
                 found = results.row(defense=s.defense, rung=rung, attack="worst", eps=eps)
@@ -189,7 +191,7 @@ def _conditional(results: Results, standings: Sequence[Standing]) -> Iterator[st
             n if n == "–" else sign + n + mark
             for sign, n, mark in zip(signs, numbers, marks, strict=True)
         ]
-        rows.append([_name(results, s.defense), *cells])
+        rows.append([row_name(results, s.defense), *cells])
     yield from grid(head, rows)
     yield (
         "Conditional accuracy in percent, as papers on purification print it (destruction rate; "
@@ -199,74 +201,19 @@ def _conditional(results: Results, standings: Sequence[Standing]) -> Iterator[st
     yield ""
 
 
-def _columns(results: Results, rung: str) -> list[tuple[str, float | None]]:
-    """Return the attacks and radii that have rows in a rung."""
-    found = {
-        (row["attack"], row["eps"]): None
-        for row in results.rows(rung=rung)
-        if row["attack"] != "worst"
-    }
-    order = list(results.document["attacks"])
-    return sorted(found, key=lambda pair: (order.index(pair[0]), pair[1] or 0.0))
-
-
-def _by_attack(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
-    for rung, title in RUNG_TITLES.items():
-        columns = _columns(results, rung)
-        if not columns:
-            continue
-
-        def accuracy(row: Row) -> str:
-            return f"{percent(row['accuracy'])} ({percent(row['conditional_accuracy'])})"
-
-        def effort(row: Row) -> str:
-            return f"{row['forwards']:.0f} / {row['backwards']:.0f}"
-
-        yield f"## {title}, by attack"
-        yield ""
-        yield from _attack_grid(results, standings, rung, columns, accuracy)
-        yield (
-            "In brackets: of the images that the undefended classifier gets right."
-            + (_NO_BALL if None in {eps for _, eps in columns} else "")
-        )
-        yield ""
-        if rung == "gray_box":
-            yield "Made once on the bare classifier. Forwards / backwards per image:"
-            yield ""
-            bare = [standing for standing in standings if standing.defense == "none"]
-            yield from _attack_grid(results, bare, rung, columns, effort)
-        else:
-            yield "Forwards / backwards per image:"
-            yield ""
-            yield from _attack_grid(results, standings, rung, columns, effort)
-
-
-def _attack_grid(
-    results: Results,
-    standings: Sequence[Standing],
-    rung: str,
-    columns: Sequence[tuple[str, float | None]],
-    show: Callable[[Row], str],
-) -> Iterator[str]:
-    head, most = ["defense"], []
-    for attack, eps in columns:
-        facts = results.document["attacks"][attack]
-        most.append(max(row["n"] for row in results.rows(rung=rung, attack=attack, eps=eps)))
-        whole = most[-1] == results.document["dataset"]["images"]
-        limited = "" if whole else f", n = {most[-1]}"
-        norm = "" if facts["norm"] == results.document["threat"]["norm"] else f"{facts['norm']} "
-        ball = f"{norm}{eps_text(eps)}" if facts["kind"] != "corruption" else "as made"
-        head.append(f"{escape(attack)} {ball}{limited}")
-    rows = []
-    for s in standings:
-        cells = [results.row(defense=s.defense, rung=rung, attack=a, eps=e) for a, e in columns]
-        mark = transfer_mark(results, s.defense) if rung == "gray_box" else ""
-        shown = (
-            show(cell) + mark + (f" (n = {cell['n']})" if cell["n"] < n else "") if cell else "–"
-            for cell, n in zip(cells, most, strict=True)
-        )
-        rows.append([_name(results, s.defense), *shown])
-    yield from grid(head, rows)
+def _curves(results: Results) -> Iterator[str]:
+    if not has_curves(results):
+        return
+    yield "## Curves"
+    yield ""
+    yield f"![Accuracy against what the attacker spends](<{results.name}{CURVES}>)"
+    yield ""
+    yield (
+        "Adaptive worst case: share of images that nothing within eps broke. Steps and queries: "
+        "share still right after so many of the longest counted attack at the last eps. Draws per "
+        "gradient, of stochastic defenses: accuracy under one attack that averages over so many."
+    )
+    yield ""
 
 
 def _cost(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
@@ -282,7 +229,7 @@ def _cost(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         numbers: list[str] = []
         for cost in cells:
             numbers += [f"{cost['params']:,}", f"{cost['gmac']:.4f}"] if cost else ["–", "–"]
-        rows.append([_name(results, s.defense), *numbers])
+        rows.append([row_name(results, s.defense), *numbers])
     yield from grid(head, rows)
     yield (
         "GMAC counts convolutions and matrix products as torch dispatches them; element-wise "

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from superdef_bench.formats import RUNG_TITLES, escape
+from superdef_bench.masking import FAIL, POINTS, SUSPECT
 from superdef_bench.ranking import Standing
 from superdef_bench.results import Results
 
@@ -11,6 +12,49 @@ from superdef_bench.results import Results
 def transfer_mark(results: Results, defense: str) -> str:
     """Return what marks the gray-box cells of a row with a classifier of its own."""
     return " †" if results.document["defenses"][defense]["replaces"] else ""
+
+
+def masking_verdict(results: Results, defense: str) -> str:
+    """Return how the gradient of a row was judged: pass, suspect, fail, or empty if it was not."""
+    return str(results.document["defenses"][defense].get("masking", {}).get("verdict", ""))
+
+
+def row_name(results: Results, defense: str) -> str:
+    """Return the name of a row, marked where its gradient is not to be trusted."""
+    facts = results.document["defenses"][defense]
+    verdict = masking_verdict(results, defense) or ("suspect" if facts["suspicion"] else "")
+    mark = f" **({verdict})**" if verdict in ("suspect", "fail") else ""
+    return escape(defense) + mark
+
+
+def masking_section(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    """Say which checks of each row's gradient it did not pass, and which it did."""
+    judged = [s.defense for s in standings if masking_verdict(results, s.defense)]
+    if not judged:
+        return
+    yield "## Gradient masking"
+    yield ""
+    for name in judged:
+        yield from _judgement(results, name)
+    yield ""
+    yield (
+        "Each check is a one-sided exact McNemar or binomial test on the same images, p by Holm's "
+        f"correction over the checks of a row: suspect at p ≤ {SUSPECT}, fail at p ≤ {FAIL}; "
+        f"comparisons of two attacks also need {POINTS} points of accuracy."
+    )
+    yield ""
+
+
+def _judgement(results: Results, name: str) -> Iterator[str]:
+    masking = results.document["defenses"][name]["masking"]
+    passed = [escape(check["check"]) for check in masking["checks"] if check["outcome"] == "pass"]
+    yield f"- {escape(name)}: **{masking['verdict']}**"
+    for check in masking["checks"]:
+        if check["outcome"] != "pass":
+            evidence = f"{escape(check['evidence'])} (p = {check['adjusted']:.2g})"
+            yield f"  - {check['outcome']}: {escape(check['check'])}: {evidence}"
+    if passed:
+        yield f"  - passed: {', '.join(passed)}"
 
 
 def rows_section(results: Results) -> Iterator[str]:
@@ -42,7 +86,7 @@ def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[s
         if s.rank is None and s.reasons
     ]
     notes += [
-        f"{escape(name)} is suspect: {escape(facts['suspicion'])}."
+        f"{_suspect(results, name)}: {escape(facts['suspicion'])}."
         for name, facts in document["defenses"].items()
         if facts["suspicion"]
     ]
@@ -52,11 +96,7 @@ def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[s
         for name, facts in document["defenses"].items()
         if facts["replaces"]
     ]
-    notes += [
-        f"{RUNG_TITLES[entry['rung']]} does not apply to {escape(entry['defense'])}: "
-        f"{escape(entry['why'])}."
-        for entry in document["not_applicable"]
-    ]
+    notes += _left_out(document["not_applicable"])
     notes += [
         f"{escape(name)} takes no part in worst cases and ranks"
         + f": {_uncounted(facts, document['threat']['norm'])}."
@@ -64,9 +104,10 @@ def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[s
         if not facts["counted"]
     ]
     notes += [
-        f"{escape(name)} asks for {facts['access']}: no rung that knows the defense takes it yet."
+        f"{escape(name)} asks for {facts['access']}: only black box takes it where the defense is "
+        "known, and no rung of this benchmark is."
         for name, facts in document["attacks"].items()
-        if facts["access"] in ("scores", "labels")
+        if facts["access"] in ("scores", "labels") and "black_box" not in document["rungs"]
     ]
     if document["threat"]["eightbit"] and any(
         facts["kind"] == "minimal" for facts in document["attacks"].values()
@@ -90,6 +131,21 @@ def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[s
         yield "## Notes"
         yield ""
         yield from (f"- {note}" for note in notes)
+
+
+def _suspect(results: Results, defense: str) -> str:
+    if masking_verdict(results, defense):
+        return f"Exact gradients alone do not rank {escape(defense)}"
+    return f"{escape(defense)} is suspect"
+
+
+def _left_out(entries: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Say which rungs do not apply, the rows of one reason together."""
+    together: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        together.setdefault((entry["rung"], entry["why"]), []).append(escape(entry["defense"]))
+    for (rung, why), names in together.items():
+        yield f"{RUNG_TITLES[rung]} does not apply to {', '.join(names)}: {escape(why)}."
 
 
 def _uncounted(facts: Mapping[str, Any], norm: str) -> str:

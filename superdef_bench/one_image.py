@@ -11,14 +11,16 @@ from torch import Tensor
 from superdef_bench.bank import Bank
 from superdef_bench.benchmark import Benchmark
 from superdef_bench.build import build
+from superdef_bench.cells import SHARD, Cell, Group
 from superdef_bench.config import restore
 from superdef_bench.errors import ConfigError, DataError
-from superdef_bench.plan import SHARD, Cell, Group, make_plan
+from superdef_bench.images import eight_bits
+from superdef_bench.plan import make_plan
 from superdef_bench.plugins import Registry
 from superdef_bench.records import RecordStore
 from superdef_bench.results import FILE, load_results
 from superdef_bench.rows import Row
-from superdef_bench.shard import Shard, Worker, eight_bits
+from superdef_bench.shard import Shard, Worker
 from superdef_bench.suggest import did_you_mean
 
 
@@ -120,7 +122,7 @@ class OneImage:
             example = clean  # what is wrong from the start is never attacked
         else:
             cell = self._first_broken(cells, known)
-            found = worker.attack(group, cell.threat, cell.goal, shard, torch.tensor([place]))
+            found = worker.attack(group, cell, shard, torch.tensor([place]))
             example, again = found.images[0], found.batch_dependent
         if self.benchmark.config.eightbit:
             example = eight_bits(example, clean)

@@ -1,90 +1,28 @@
 """What has to run: cells of defense, rung, attack and eps, in groups, cheap ones first."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from superdef_bench.benchmark import Benchmark, BuiltAttack, BuiltDefense
+from superdef_bench.benchmark import Benchmark, BuiltAttack, BuiltDefense, Source
+from superdef_bench.cells import SHARD, Cell, Group, Plan
 from superdef_bench.fingerprint import fingerprint, sources
-from superdef_bench.types import Goal, Rung, Threat
+from superdef_bench.probes import QUESTIONS, probing_attacks, questions
+from superdef_bench.types import MASKING, Rung, Threat
 
-SHARD = 64
 _BACKWARD = 2.0  # a backward pass costs about two forward ones
 _HARNESS = Path(__file__).with_name("shard.py")
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One number of the table: a defense under one attack at one eps.
-
-    Attributes:
-        eps: As the config writes it; empty without a ball.
-        n: Images.
-        key: Fingerprint of all that its records depend on but the image.
-        settings: Hash of arguments, threat, goal, draws and seed only.
-    """
-
-    defense: str
-    rung: str
-    attack: str
-    source: str
-    goal: Goal
-    threat: Threat
-    eps: str
-    n: int
-    key: str
-    settings: str
-
-
-@dataclass(frozen=True)
-class Group:
-    """Cells that run together: the eps of one attack on one defense, ascending.
-
-    Attributes:
-        attack: None for the clean images.
-        passes: The most forwards and backwards per image, over all cells; None if unknown.
-        seconds: The most time it can take; None if unknown.
-    """
-
-    defense: BuiltDefense
-    rung: Rung | None
-    attack: BuiltAttack | None
-    cells: tuple[Cell, ...]
-    passes: tuple[int, int] | None
-    seconds: float | None
-
-    @property
-    def n(self) -> int:
-        return self.cells[0].n
-
-    @property
-    def title(self) -> str:
-        attack = self.attack.name if self.attack else "clean"
-        return " ".join(filter(None, (self.rung and str(self.rung), attack, self.cells[0].defense)))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Groups in the order in which each shard runs them, and what does not apply."""
-
-    groups: tuple[Group, ...]
-    left_out: tuple[tuple[str, str, str], ...]  # defense, rung, why
-    shards: int
-
-    @property
-    def cells(self) -> Iterator[Cell]:
-        for group in self.groups:
-            yield from group.cells
-
-
-def example_key(benchmark: Benchmark, attack: BuiltAttack, threat: Threat) -> str:
-    """Return the key of examples made on the bare classifier, without their images."""
+def example_key(benchmark: Benchmark, attack: BuiltAttack, source: Source, threat: Threat) -> str:
+    """Return the key of examples to replay, without their images."""
+    eot = benchmark.config.eot if source.protected.stochastic else 1
     return fingerprint(
         "examples",
         attack.fingerprint,
-        benchmark.task.model_fingerprint,
+        source.fingerprint,
         threat,
         _goal(benchmark),
+        eot,
         benchmark.config.seed,
         sources(_HARNESS),
     )
@@ -100,28 +38,57 @@ def make_plan(benchmark: Benchmark) -> Plan:
     left_out: list[tuple[str, str, str]] = []
     for defense in benchmark.defenses:
         groups.append(_clean(benchmark, defense))
-        # The undefended classifier is attacked once, in strength; that stands for every rung.
-        undefended = defense.name == "none"
-        for rung in [Rung.GRAY_BOX] if undefended else benchmark.config.rungs:
-            why = "" if undefended else defense.applies(rung)
-            if why:
+        for rung in benchmark.config.rungs:
+            why = benchmark.left_out(defense, rung)
+            if why and defense.name != "none":
                 left_out.append((defense.name, str(rung), why))
+        groups += _attacked(benchmark, defense)
+        if benchmark.config.masking and any(rung.climbs for rung in benchmark.config.rungs):
+            groups += _probed(benchmark, defense)
+    groups.sort(key=lambda g: (_turn(g), g.seconds or 0.0))
+    limit = benchmark.config.cell_seconds
+    refused = dict(_refused(groups, limit)) if limit else {}
+    return Plan(tuple(groups), tuple(left_out), -(-benchmark.limit // SHARD), refused)
+
+
+def _turn(group: Group) -> int:
+    if group.clean:
+        return 0
+    return 1 if group.rung is not None and group.rung.replays else 2
+
+
+def _attacked(benchmark: Benchmark, defense: BuiltDefense) -> Iterator[Group]:
+    undefended = defense.name == "none"
+    for attack in benchmark.attacks:
+        for rung in Rung:
+            if undefended and rung is Rung.GRAY_BOX:
+                # Attacked once, in strength; that stands for every rung asked for.
+                wanted = any(not benchmark.left_out(defense, other) for other in attack.rungs)
+                wanted = wanted and not benchmark.answers_only
+            elif undefended:
+                wanted = rung in attack.rungs and rung.replays
+            else:
+                wanted = rung in attack.rungs
+            if not wanted or not (undefended or rung.takes(attack.attack.access)):
                 continue
-            for attack in benchmark.attacks:
-                wanted = undefended or rung in attack.rungs
-                if wanted and (rung.replays or attack.attack.access == "gradient"):
-                    groups.append(_attacked(benchmark, defense, rung, attack))
-    order = {None: 0, Rung.GRAY_BOX: 1}
-    groups.sort(key=lambda g: (order.get(g.rung, 2), g.seconds or 0.0))
-    return Plan(tuple(groups), tuple(left_out), -(-benchmark.limit // SHARD))
+            if benchmark.left_out(defense, rung) and not (undefended and rung is Rung.GRAY_BOX):
+                continue
+            if not rung.replays:
+                yield _known(benchmark, defense, rung, attack)
+                continue
+            for source in benchmark.sources:
+                if source.rung is rung and source.itself is not defense:
+                    yield _replayed(benchmark, defense, attack, source)
 
 
-def _images(benchmark: Benchmark, *limits: int | None) -> int:
+def images_of(benchmark: Benchmark, *limits: int | None) -> int:
+    """Return how many images run under several limits."""
     return min([benchmark.limit, *(limit for limit in limits if limit is not None)])
 
 
 def _clean(benchmark: Benchmark, defense: BuiltDefense) -> Group:
-    seed, n = benchmark.config.seed, _images(benchmark, defense.limit)
+    seed, n = benchmark.config.seed, images_of(benchmark, defense.limit)
+    draws = _draws(benchmark, defense)
     cell = Cell(
         defense=defense.name,
         rung="",
@@ -136,66 +103,185 @@ def _clean(benchmark: Benchmark, defense: BuiltDefense) -> Group:
             benchmark.task.model_fingerprint,
             defense.fingerprint,
             benchmark.config.topk,
+            draws,
             seed,
             sources(_HARNESS),
         ),
-        settings=fingerprint(defense.arguments, benchmark.config.topk, seed),
+        settings=fingerprint(defense.arguments, benchmark.config.topk, draws, seed),
+        draws=draws,
     )
-    return Group(defense, None, None, (cell,), (1, 0), n * defense.seconds)
+    return Group(defense, None, None, (cell,), (draws, 0), n * draws * defense.seconds)
 
 
-def _attacked(
-    benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: BuiltAttack
+def _draws(benchmark: Benchmark, defense: BuiltDefense) -> int:
+    return benchmark.config.draws if defense.stochastic else 1
+
+
+def _replayed(
+    benchmark: Benchmark, defense: BuiltDefense, attack: BuiltAttack, source: Source
 ) -> Group:
-    own = benchmark.config.limits.get(rung)
-    # The attack on the undefended classifier is the gray-box one, whatever rung it stands for.
-    n = _images(benchmark, defense.limit, attack.limit, own)
-    cells = tuple(
-        _cell(benchmark, defense, rung, attack, number, n) for number in range(len(attack.threats))
+    """Return the cells of examples that are made on a source and replayed."""
+    limits = benchmark.config.limits
+    made = images_of(benchmark, attack.limit, limits.get(source.rung))
+    if source.rung is Rung.GRAY_BOX:
+        # The records of the undefended classifier stand for every rung asked for.
+        made = max(images_of(benchmark, attack.limit, limits.get(rung)) for rung in attack.rungs)
+    n = images_of(benchmark, defense.limit, attack.limit, limits.get(source.rung))
+    if defense.name == "none" and source.rung is Rung.GRAY_BOX:
+        n = made
+    cells = []
+    draws = _draws(benchmark, defense)
+    for eps, threat in attack.threats:
+        examples = example_key(benchmark, attack, source, threat)
+        parts = (defense.fingerprint, benchmark.task.model_fingerprint, draws)
+        key = fingerprint("replay", source.rung, examples, *parts, benchmark.config.eightbit)
+        cells.append(_cell(benchmark, defense, source.rung, attack, eps, threat, n, key, source))
+    passes = _passes(attack)
+    seconds = n * float(len(cells) * draws) * defense.seconds
+    if defense.name == "none" and passes:
+        # Examples are made once for all rows; this one carries their cost.
+        seconds = made * (passes[0] + _BACKWARD * passes[1]) * source.seconds
+    return Group(
+        defense, source.rung, attack, tuple(cells), passes, seconds, source, made, source.gradient
     )
+
+
+def _known(benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: BuiltAttack) -> Group:
+    """Return the cells of an attack that knows the defense."""
+    limits = benchmark.config.limits
+    n = images_of(benchmark, defense.limit, attack.limit, limits.get(rung))
+    cells = []
+    for number, (eps, threat) in enumerate(attack.threats):
+        # An image broken at a smaller eps keeps its example: the smaller ones are in the key.
+        reached = [t for _, t in attack.threats[: number + 1]]
+        key = _verdict_key(benchmark, defense, rung, attack, reached)
+        cells.append(_cell(benchmark, defense, rung, attack, eps, threat, n, key, None))
+    passes = _passes(attack)
+    eot, seconds = cells[0].eot, None
+    if passes:
+        seconds = n * eot * (passes[0] + _BACKWARD * passes[1]) * defense.seconds
+    gradient = "bpda" if rung is Rung.BPDA else "exact"
+    return Group(
+        defense,
+        rung,
+        attack,
+        tuple(cells),
+        passes,
+        seconds,
+        None,
+        n,
+        gradient,  # type: ignore[arg-type]  # one of the two views
+    )
+
+
+def _verdict_key(
+    benchmark: Benchmark,
+    defense: BuiltDefense,
+    rung: str,
+    attack: BuiltAttack,
+    reached: list[Threat],
+) -> str:
+    config = benchmark.config
+    random = (config.draws, config.eot) if defense.stochastic else ()
+    parts = (attack.fingerprint, benchmark.task.model_fingerprint, defense.fingerprint, random)
+    scored = (reached, _goal(benchmark), config.eightbit, config.seed)
+    return fingerprint("verdict", rung, *parts, *scored, sources(_HARNESS))
+
+
+def _passes(attack: BuiltAttack) -> tuple[int, int] | None:
+    """Return the most forwards and backwards per image over all eps."""
     counts = [attack.passes(threat) for _, threat in attack.threats]
-    passes, seconds = None, None
-    if None not in counts:
-        forwards, backwards = (sum(c[i] for c in counts if c) for i in (0, 1))
-        passes = (forwards, backwards)
-        # Examples of a replayed attack are made once; the row of `none` carries their cost.
-        made_here = not rung.replays or defense.name == "none"
-        work = (forwards + _BACKWARD * backwards) if made_here else len(cells)
-        seconds = n * work * defense.seconds
-    return Group(defense, rung, attack, cells, passes, seconds)
+    if None in counts:
+        return None
+    forwards, backwards = (sum(c[i] for c in counts if c) for i in (0, 1))
+    return forwards, backwards
+
+
+def _probed(benchmark: Benchmark, defense: BuiltDefense) -> Iterator[Group]:
+    """Yield the probes of a defense's gradient."""
+    n = images_of(benchmark, defense.limit, benchmark.config.masking)
+    if not benchmark.answers_only:
+        for attack, eot in probing_attacks(benchmark, defense):
+            eps, threat = attack.threats[0]
+            rung = f"{MASKING}/{defense.gradient}/{eot}"
+            key = _verdict_key(benchmark, defense, rung, attack, [threat])
+            cell = _cell(benchmark, defense, None, attack, eps, threat, n, key, None, eot)
+            passes = _passes(attack) or (0, 0)
+            seconds = n * eot * (passes[0] + _BACKWARD * passes[1]) * defense.seconds
+            gradient = defense.gradient or "exact"
+            yield Group(defense, None, attack, (cell,), passes, seconds, None, n, gradient)
+    for name in questions(benchmark, defense):
+        question = QUESTIONS[name]
+        few = min(n, question.most)
+        parts = (name, benchmark.task.model_fingerprint, defense.fingerprint)
+        cell = Cell(
+            defense=defense.name,
+            rung=MASKING,
+            attack=name,
+            source=defense.name,
+            goal="verdict",
+            threat=Threat(benchmark.config.norm, None),
+            eps="",
+            n=few,
+            key=fingerprint("question", *parts, benchmark.config.seed, sources(_HARNESS)),
+            settings=fingerprint(defense.arguments, name, benchmark.config.seed),
+        )
+        forwards, backwards = question.passes
+        seconds = few * (forwards + _BACKWARD * backwards) * defense.seconds
+        yield Group(
+            defense,
+            None,
+            None,
+            (cell,),
+            question.passes,
+            seconds,
+            gradient=defense.gradient or "exact",
+            probe=name,
+        )
 
 
 def _cell(
     benchmark: Benchmark,
     defense: BuiltDefense,
-    rung: Rung,
+    rung: Rung | None,
     attack: BuiltAttack,
-    number: int,
+    eps: str,
+    threat: Threat,
     n: int,
+    key: str,
+    source: Source | None,
+    eot: int | None = None,
 ) -> Cell:
-    config, task = benchmark.config, benchmark.task
-    eps, threat = attack.threats[number]
-    if rung.replays:
-        examples = example_key(benchmark, attack, threat)
-        key = fingerprint("replay", examples, defense.fingerprint, config.eightbit)
-    else:
-        # An image broken at a smaller eps keeps its example: the smaller ones are in the key.
-        reached = [t for _, t in attack.threats[: number + 1]]
-        parts = (attack.fingerprint, task.model_fingerprint, defense.fingerprint)
-        scored = (reached, _goal(benchmark), config.eightbit, config.seed)
-        key = fingerprint("verdict", rung, *parts, *scored, sources(_HARNESS))
+    config = benchmark.config
+    goal = "verdict" if rung is None else rung.goal
+    draws = _draws(benchmark, defense)
+    if eot is None:
+        attacked = source.protected if source else defense.protected
+        eot = config.eot if attacked.stochastic and rung is not Rung.BLACK_BOX else 1
     return Cell(
         defense=defense.name,
-        rung=str(rung),
+        rung=MASKING if rung is None else str(rung),
         attack=attack.name,
-        source=task.model if rung.replays else defense.name,
-        goal=rung.goal,
+        source=source.name if source else defense.name,
+        goal=goal,
         threat=threat,
         eps=eps,
         n=n,
         key=key,
         settings=fingerprint(
-            *(attack.arguments, defense.arguments, threat, rung.goal, 1),
+            *(attack.arguments, defense.arguments, threat, goal, draws, eot),
             *(_goal(benchmark), config.eightbit, config.seed),
         ),
+        draws=draws,
+        eot=eot,
     )
+
+
+def _refused(groups: list[Group], limit: int) -> Iterator[tuple[str, str]]:
+    """Yield what would take too long, with its estimate."""
+    for group in groups:
+        if group.seconds is None or group.seconds / len(group.cells) <= limit:
+            continue
+        for cell in group.cells:
+            minutes = group.seconds / len(group.cells) / 60
+            yield cell.key, f"refused: up to {minutes:.0f} min, cell_seconds is {limit}"

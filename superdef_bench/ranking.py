@@ -2,19 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from superdef_bench.results import Results, Row
 from superdef_bench.statistics import (
     Bits,
     mcnemar,
+    mean_interval,
     median_with_infinity,
     unpack_bits,
+    unpack_counts,
     unpack_floats,
     wilson,
-    worst_case,
 )
 
+GRADIENT_RUNGS = ("white_box", "bpda")
+SOURCED = ("transfer", "surrogate")  # rungs whose rows there are once per source
 FULL_IMAGES = 256
 _SIGNIFICANT = 0.05
 
@@ -71,13 +76,26 @@ def verdicts(row: Row) -> Bits:
     return unpack_bits(row["verdicts"], row["n"])
 
 
+def shares(row: Row) -> NDArray[np.float64]:
+    """Return the share of its draws in which a row got each image right, `(n,)`."""
+    if "shares" not in row:
+        return verdicts(row).astype(np.float64)
+    return unpack_counts(row["shares"]) / float(row["draws"])
+
+
 def score(row: Row | None, n: int | None = None) -> Score | None:
-    """Return the accuracy of a row on its first `n` images, on all if None."""
+    """Return the accuracy of a row on its first `n` images, on all if None.
+
+    The interval is Wilson's, or that of a bootstrap over images where there are several draws.
+    """
     if row is None:
         return None
-    bits = verdicts(row)[:n]
-    low, high = wilson(int(bits.sum()), len(bits))
-    return Score(float(bits.mean()), low, high, len(bits))
+    right = shares(row)[:n]
+    if "shares" in row:
+        low, high = mean_interval(right)
+    else:
+        low, high = wilson(int(right.sum()), len(right))
+    return Score(float(right.mean()), low, high, len(right))
 
 
 def conditional(results: Results, row: Row, n: int | None) -> float | None:
@@ -85,9 +103,9 @@ def conditional(results: Results, row: Row, n: int | None) -> float | None:
     bare = results.row(defense="none", rung="", attack="none")
     if bare is None:
         return None
-    bits = verdicts(row)[:n]
-    base = verdicts(bare)[: len(bits)]
-    return float((bits[: len(base)] & base).sum() / base.sum()) if base.any() else None
+    right = shares(row)[:n]
+    base = verdicts(bare)[: len(right)]
+    return float(right[: len(base)][base].mean()) if base.any() else None
 
 
 def rank(results: Results) -> list[Standing]:
@@ -164,12 +182,14 @@ def like_for_like(
         gray = results.row(defense=defense, rung="gray_box", attack=name, eps=eps)
         known = [
             row
-            for rung in ("white_box", "bpda")
+            for rung in GRADIENT_RUNGS
             if (row := results.row(defense=defense, rung=rung, attack=name, eps=eps))
         ]
         if gray and known and attack["counted"] and attack["kind"] == "budget":
-            right = worst_case([verdicts(row)[:n] for row in known])
-            fall = float(verdicts(gray)[: len(right)].mean() - right.mean())
+            against = [shares(row)[:n] for row in known]
+            least = min(map(len, against))
+            right = np.minimum.reduce([values[:least] for values in against])
+            fall = float(shares(gray)[:least].mean() - right.mean())
             falls.append((fall, name))
     return max(falls, default=None)
 
@@ -178,25 +198,27 @@ def is_full(results: Results, standings: Sequence[Standing]) -> bool:
     """Return whether the suite supports a claim about robustness.
 
     It does if every ranked row faced, at the last eps and on all ranked images, gray box, a
-    gradient rung and the full AutoAttack, and these are at least `FULL_IMAGES`.
+    gradient rung, and black box or the full AutoAttack, and these are at least `FULL_IMAGES`.
     """
-    last = results.document["threat"]["eps"][-1]
     ranked = [standing for standing in standings if standing.rank is not None]
-    strong = [
-        name
-        for name, attack in results.document["attacks"].items()
-        if attack["arguments"]["plugin"] == "autoattack" and attack["counted"]
+    return bool(ranked) and all(_faced_all(results, standing) for standing in ranked)
+
+
+def _faced_all(results: Results, standing: Standing) -> bool:
+    gray, adaptive = standing.gray, standing.adaptive
+    if gray is None or adaptive is None or min(gray.n, adaptive.n) < FULL_IMAGES:
+        return False
+    attacks, last = results.document["attacks"], results.document["threat"]["eps"][-1]
+    counted = {
+        name for name, facts in attacks.items() if facts["counted"] and facts["kind"] == "budget"
+    }
+    met = [
+        (row["rung"], attacks[row["attack"]])
+        for row in results.rows(defense=standing.defense, eps=last)
+        if row["attack"] in counted and row["n"] >= adaptive.n
     ]
-
-    def faced(standing: Standing) -> bool:
-        assert standing.adaptive is not None
-        rows: list[dict[str, Any]] = [
-            dict(row)
-            for rung in ("white_box", "bpda")
-            for name in strong
-            for row in results.rows(defense=standing.defense, rung=rung, attack=name, eps=last)
-        ]
-        return standing.gray is not None and any(r["n"] >= standing.adaptive.n for r in rows)
-
-    enough = all(s.adaptive is not None and s.adaptive.n >= FULL_IMAGES for s in ranked)
-    return bool(ranked) and enough and all(faced(standing) for standing in ranked)
+    climbed = [facts for rung, facts in met if rung in GRADIENT_RUNGS]
+    gradient = any(facts["access"] == "gradient" for facts in climbed)
+    queried = any(rung == "black_box" for rung, _ in met)
+    reference = any(facts["arguments"]["plugin"] == "autoattack" for facts in climbed)
+    return gray.n >= adaptive.n and gradient and (queried or reference)

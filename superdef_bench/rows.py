@@ -3,7 +3,7 @@
 from typing import Any
 
 from superdef_bench.attacking import Examples
-from superdef_bench.plan import Cell
+from superdef_bench.cells import Cell
 from superdef_bench.scoring import Scores
 
 Row = dict[str, Any]
@@ -21,6 +21,7 @@ def identity(cell: Cell, key: str) -> Row:
         "norm": cell.threat.norm,
         "eps": cell.threat.eps,
         "settings": cell.settings,
+        "draws": cell.draws,
         # What a kept example cost was counted where it was made.
         "forwards": 0.0,
         "backwards": 0.0,
@@ -28,13 +29,19 @@ def identity(cell: Cell, key: str) -> Row:
     }
 
 
-def verdict(scores: Scores, number: int, *, broken: bool) -> Row:
-    """Return what a record says of the answer to image `number`."""
+def verdict(scores: Scores, number: int, bits: str) -> Row:
+    """Return what a record says of the answer to image `number`.
+
+    Args:
+        scores: What the classifier said.
+        number: Place of the image in them.
+        bits: Whether each draw counts as wrong, one character per draw.
+    """
     return {
-        "bits": str(int(broken)),
+        "bits": bits,
         "prediction": int(scores.prediction[number]),
         "label_rank": int(scores.rank[number]),
-        "success": broken,
+        "success": 2 * bits.count("1") > len(bits),
         "psnr": float(scores.psnr[number]),
         "ssim": float(scores.ssim[number]),
         "error": scores.errors[number],

@@ -6,25 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-from torch import nn
 
 from superdef_bench.aggregate import COLUMNS
 from superdef_bench.bank import Bank
 from superdef_bench.benchmark import Benchmark
-from superdef_bench.checks import gradient_suspicion
+from superdef_bench.cells import Cell, Group, Plan
 from superdef_bench.document import describe
 from superdef_bench.errors import CellError, InterruptError
 from superdef_bench.executors import run_local
 from superdef_bench.files import write_atomically
-from superdef_bench.plan import Cell, Group, Plan
 from superdef_bench.process import fix_numerics, stoppable
 from superdef_bench.progress import progress_bar
 from superdef_bench.records import RecordStore, to_table
 from superdef_bench.results import FILE, Results
 from superdef_bench.rows import Row
 from superdef_bench.shard import Shard, Worker
-
-_PROBED = 4
 
 
 @dataclass
@@ -34,14 +30,12 @@ class Outcome:
     Attributes:
         tables: Records of each cell, shard by shard, by the cell's key.
         failures: Why a cell failed, by its key.
-        suspicions: Why a defense's gradient is not to be trusted, by its row.
         reused: Records that were found in the folder.
         computed: Records that were made.
     """
 
     tables: dict[str, list[pa.Table]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    suspicions: dict[str, str] = field(default_factory=dict)
     reused: int = 0
     computed: int = 0
 
@@ -63,13 +57,12 @@ def run(benchmark: Benchmark, plan: Plan, out: Path, *, command: str) -> tuple[R
 
         def work(number: int) -> None:
             shard = Shard.load(benchmark, number)
-            if not number:
-                outcome.suspicions = _suspicions(benchmark, shard)
             clean: dict[str, list[Row]] = {}
             for group in plan.groups:
                 done = outcome.reused + outcome.computed
                 bar.show(group.title, f"{done}/{total} images")
-                _run_group(group, shard, worker, store, clean, outcome, benchmark)
+                if group.cells[0].key not in plan.refused:
+                    _run_group(group, shard, worker, store, clean, outcome, benchmark)
                 bar.advance(weights[id(group)])
 
         try:
@@ -121,7 +114,7 @@ def _run_group(
     if count <= 0 or len(pending) < len(group.cells):
         return
     row = group.defense.name
-    if group.attack is not None and row not in clean:
+    if not group.clean and row not in clean:
         why = f"defense {row!r} failed on the clean images"
         outcome.failures.update({cell.key: why for cell in pending})
         return
@@ -137,28 +130,11 @@ def _run_group(
             outcome.tables.setdefault(cell.key, []).append(to_table(rows).select(COLUMNS))
             outcome.computed += len(rows) * fresh
             outcome.reused += len(rows) * (not fresh)
-            if group.attack is None:
+            if group.clean:
                 clean[row] = rows
             pending.remove(cell)
     except CellError as error:
         outcome.failures.update({cell.key: error.message for cell in pending})
-
-
-def _suspicions(benchmark: Benchmark, shard: Shard) -> dict[str, str]:
-    """Compare the gradient of every defense that claims one with a finite difference."""
-    found = {}
-    for defense in benchmark.defenses:
-        stages: list[nn.Module] = [*defense.protected.transforms] or [defense.protected]
-        if not defense.differentiable or defense.name == "none":
-            continue
-        for stage in stages:
-            try:
-                reason = gradient_suspicion(stage, shard.images.x[:_PROBED])
-            except Exception as error:
-                reason = f"its gradient raised {type(error).__name__}: {error}"
-            if reason:
-                found[defense.name] = reason
-    return found
 
 
 def _write_manifest(benchmark: Benchmark, out: Path, command: str) -> None:

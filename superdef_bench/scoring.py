@@ -20,20 +20,27 @@ class Scores:
     """What a protected classifier says of images, per image.
 
     Attributes:
-        prediction: Class, -1 where it failed, `(N,)`.
-        rank: Classes with a higher logit than the label; K where it failed, `(N,)`.
-        broken: Whether it is wrong or reaches its target, `(N,)`.
-        psnr: Of the image that the classifier saw against the clean one, in dB, `(N,)`.
+        prediction: Class, the most frequent over draws, -1 where one failed, `(N,)`.
+        rank: Classes with a higher logit than the label, the median over draws; K where one
+            failed, `(N,)`.
+        wrong: Whether each draw is wrong or reaches its target, `(draws, N)`.
+        psnr: Of the image that the classifier saw at the first draw against the clean one, in
+            dB, `(N,)`.
         ssim: Likewise.
         errors: Why an image failed, None where it did not.
     """
 
     prediction: Tensor
     rank: Tensor
-    broken: Tensor
+    wrong: Tensor
     psnr: Tensor
     ssim: Tensor
     errors: list[str | None]
+
+    @property
+    def broken(self) -> Tensor:
+        """Which images most draws get wrong, `(N,)`."""
+        return self.wrong.float().mean(dim=0) > 0.5
 
 
 def score(
@@ -44,8 +51,9 @@ def score(
     *,
     topk: int,
     batch_size: int,
+    draws: int,
 ) -> Scores:
-    """Classify `attacked`, `(N, C, H, W)`, with the whole defense, on a fresh draw.
+    """Classify `attacked`, `(N, C, H, W)`, with the whole defense, on fresh draws.
 
     A batch that raises is run again image by image; images that still raise, or give NaN, count
     as broken.
@@ -56,15 +64,16 @@ def score(
     parts = []
     for batch in _batches(attacked, images, batch_size):
         try:
-            parts.append(_score(defense, *batch, num_classes, topk))
+            parts.append(_score(defense, *batch, num_classes, topk, draws))
         except ContractError as error:
             raise CellError(error.message, hint=error.hint) from error
         except Exception:
-            parts += [_score_one(defense, *row, num_classes, topk) for row in _batches(*batch, 1)]
+            rows = _batches(*batch, 1)
+            parts += [_score_one(defense, *row, num_classes, topk, draws) for row in rows]
     return Scores(
         prediction=torch.cat([p.prediction for p in parts]),
         rank=torch.cat([p.rank for p in parts]),
-        broken=torch.cat([p.broken for p in parts]),
+        wrong=torch.cat([p.wrong for p in parts], dim=1),
         psnr=torch.cat([p.psnr for p in parts]),
         ssim=torch.cat([p.ssim for p in parts]),
         errors=[error for p in parts for error in p.errors],
@@ -76,10 +85,10 @@ def _batches(attacked: Tensor, images: Images, size: int) -> Iterator[tuple[Tens
 
 
 def _score_one(
-    defense: BuiltDefense, attacked: Tensor, image: Images, num_classes: int, topk: int
+    defense: BuiltDefense, attacked: Tensor, image: Images, num_classes: int, topk: int, draws: int
 ) -> Scores:
     try:
-        return _score(defense, attacked, image, num_classes, topk)
+        return _score(defense, attacked, image, num_classes, topk, draws)
     except ContractError as error:
         raise CellError(error.message, hint=error.hint) from error
     except Exception as error:
@@ -87,7 +96,7 @@ def _score_one(
         return Scores(
             prediction=torch.tensor([-1]),
             rank=torch.tensor([num_classes]),
-            broken=torch.tensor([True]),
+            wrong=torch.ones(draws, 1, dtype=torch.bool),
             psnr=nothing,
             ssim=nothing,
             errors=[f"{type(error).__name__}: {error}"],
@@ -96,28 +105,32 @@ def _score_one(
 
 @torch.no_grad()
 def _score(
-    defense: BuiltDefense, attacked: Tensor, images: Images, num_classes: int, topk: int
+    defense: BuiltDefense, attacked: Tensor, images: Images, num_classes: int, topk: int, draws: int
 ) -> Scores:
-    owner, count = f"defense {defense.name!r}", len(attacked)
+    owner, count, clean = f"defense {defense.name!r}", len(attacked), images.x
     view, before = defense.protected.view("exact"), attacked.clone()
-    with view.draws(images.ids, 1, "score"):
-        defended = view.defend(attacked)
-        check_defended(owner, defended, *attacked.shape[:2])
-        logits = check_logits(owner, view.classify(defended, count), count, num_classes)
+    answers = []
+    for number in range(draws):
+        with view.draws(images.ids, 1, "score"):
+            seen = view.defend(attacked)
+            check_defended(owner, seen, *attacked.shape[:2])
+            answers.append(check_logits(owner, view.classify(seen, count), count, num_classes))
+        if not number:
+            defended = resize(seen, (clean.shape[-2], clean.shape[-1])).clamp(0.0, 1.0)
+    logits = torch.stack(answers)  # (draws, N, K)
     if not torch.equal(attacked, before):
         raise ContractError(f"{owner} changed its input images", hint="clone them first")
-    failed = ~torch.isfinite(logits).all(dim=1)
-    prediction = logits.argmax(dim=1)
-    label = logits.gather(1, images.y[:, None])
-    clean = images.x
-    same_size = resize(defended, (clean.shape[-2], clean.shape[-1])).clamp(0.0, 1.0)
-    broken = fooled(logits, images.y, target=images.target, topk=topk)
+    nan = ~torch.isfinite(logits).all(dim=2)
+    failed = nan.any(dim=0)
+    label = logits.gather(2, images.y[None, :, None].expand(draws, -1, -1))
+    wrong = nan | fooled(logits, images.y, target=images.target, topk=topk)
     errors = ["logits are NaN or infinite" if f else None for f in failed.tolist()]
+    rank = (logits > label).sum(dim=2).median(dim=0).values
     return Scores(
-        prediction=torch.where(failed, -1, prediction).cpu(),
-        rank=torch.where(failed, num_classes, (logits > label).sum(dim=1)).cpu(),
-        broken=(failed | broken).cpu(),
-        psnr=psnr(same_size, clean).cpu(),
-        ssim=ssim(same_size, clean).cpu(),
+        prediction=torch.where(failed, -1, logits.argmax(dim=2).mode(dim=0).values).cpu(),
+        rank=torch.where(failed, num_classes, rank).cpu(),
+        wrong=wrong.cpu(),
+        psnr=psnr(defended, clean).cpu(),
+        ssim=ssim(defended, clean).cpu(),
         errors=errors,
     )

@@ -10,17 +10,17 @@ from torch import Tensor
 from superdef_bench.attacking import Examples, make_examples
 from superdef_bench.bank import Bank
 from superdef_bench.benchmark import Benchmark
+from superdef_bench.cells import SHARD, Cell, Group
 from superdef_bench.errors import CellError, ContractError
 from superdef_bench.fingerprint import fingerprint
-from superdef_bench.images import Images
-from superdef_bench.plan import SHARD, Cell, Group, example_key
+from superdef_bench.images import Images, eight_bits
+from superdef_bench.plan import example_key
+from superdef_bench.probes import ask
 from superdef_bench.rng import image_id
 from superdef_bench.rows import Row, effort, identity, verdict
 from superdef_bench.scoring import score
 from superdef_bench.targets import choose_targets
-from superdef_bench.types import NORMS, Goal, Threat, distance
-
-_LEVEL_NOISE = 1e-3  # float32 puts a level a little to either side
+from superdef_bench.types import NORMS, Rung, distance
 
 
 @dataclass
@@ -73,21 +73,7 @@ class Shard:
 
     def attacked(self, group: Group) -> int:
         """Return how many images of the shard get examples that are replayed."""
-        assert group.attack is not None
-        limit = group.attack.limit
-        return (
-            len(self.images) if limit is None else max(0, min(len(self.images), limit - self.start))
-        )
-
-
-def eight_bits(attacked: Tensor, clean: Tensor) -> Tensor:
-    """Return images rounded to 8 bits towards the clean ones: of two levels, the nearer to them.
-
-    Plain rounding carries what lies at the border of a ball out of it.
-    """
-    levels = attacked * 255
-    below, above = (levels + _LEVEL_NOISE).floor(), (levels - _LEVEL_NOISE).ceil()
-    return torch.where(attacked > clean, below, above) / 255
+        return max(0, min(len(self.images), group.made - self.start))
 
 
 class Worker:
@@ -138,8 +124,10 @@ class Worker:
         before: Sequence[Row],
     ) -> list[Row]:
         keys = shard.keys(cell, count, group, self._size)
-        if group.attack is None:
+        if group.clean:
             return self._rows(group, cell, shard, torch.arange(count), None, keys, clean)
+        if group.probe:
+            return self._asked(group, cell, shard, keys, clean)
         if cell.goal == "strength":
             examples = self.replayed(group, cell, shard)
             return self._rows(group, cell, shard, torch.arange(count), examples, keys, clean)
@@ -152,40 +140,49 @@ class Worker:
             for place, (row, key) in enumerate(zip(before, keys, strict=True))
         ]
         if len(alive):
-            examples = self.attack(group, cell.threat, "verdict", shard, alive)
+            examples = self.attack(group, cell, shard, alive)
             attacked = self._rows(group, cell, shard, alive, examples, keys, clean)
             for place, row in zip(alive.tolist(), attacked, strict=True):
                 rows[place] = row
         return rows
 
-    def attack(
-        self, group: Group, threat: Threat, goal: Goal, shard: Shard, places: Tensor
-    ) -> Examples:
+    @staticmethod
+    def _asked(
+        group: Group, cell: Cell, shard: Shard, keys: Sequence[str], clean: Sequence[Row]
+    ) -> list[Row]:
+        """Return the records of a question; `success` is a bad answer."""
+        images = shard.images.take(torch.arange(len(keys), device=shard.images.x.device))
+        bad, error = ask(group.probe, group.defense.protected, group.gradient, images)
+        return [
+            {**row, **identity(cell, key), "bits": str(int(b)), "success": b, "error": error}
+            for row, key, b in zip(clean, keys, bad, strict=False)
+        ]
+
+    def attack(self, group: Group, cell: Cell, shard: Shard, places: Tensor) -> Examples:
         """Return examples of the images at `places`, made as the group's rung and goal say."""
         assert group.attack is not None
         config = self._benchmark.config
-        if goal == "strength":
-            view = self._benchmark.bare.view("exact")
-        else:
-            view = group.defense.protected.view("bpda" if group.rung == "bpda" else "exact")
+        attacked = group.source.protected if group.source else group.defense.protected
         return make_examples(
             group.attack,
-            view,
+            attacked.view(group.gradient),
             shard.images.take(places.to(shard.images.x.device)),
-            threat,
+            cell.threat,
             # Rounding undoes what fools by a hair: the whole budget, whoever attacks.
-            "strength" if config.eightbit else goal,
+            "strength" if config.eightbit else cell.goal,
             topk=config.topk,
             seed=config.seed,
             batch_size=self._size,
+            eot=cell.eot,
+            scores_only=group.rung is Rung.BLACK_BOX,
         )
 
     def replayed(self, group: Group, cell: Cell, shard: Shard) -> Examples:
-        """Return examples on the bare classifier, made once for all defenses."""
-        assert group.attack is not None
+        """Return examples on the group's source, made once for all defenses."""
+        assert group.attack is not None and group.source is not None  # noqa: PT018  # one fact
         count = shard.attacked(group)
         key = fingerprint(
-            example_key(self._benchmark, group.attack, cell.threat),
+            example_key(self._benchmark, group.attack, group.source, cell.threat),
             list(shard.names[:count]),
             shard.digests[:count],
             self._size,
@@ -195,7 +192,7 @@ class Worker:
             if stored:
                 shard.examples[key] = Examples.unpack(stored, shard.images.x.device)
             else:
-                made = self.attack(group, cell.threat, "strength", shard, torch.arange(count))
+                made = self.attack(group, cell, shard, torch.arange(count))
                 shard.examples[key] = made
                 self._bank.put(key, made.pack())
         return shard.examples[key]
@@ -229,6 +226,7 @@ class Worker:
             task.num_classes,
             topk=config.topk,
             batch_size=self._size,
+            draws=cell.draws,
         )
         apart = {norm: distance(images.x, attacked, norm).tolist() for norm in NORMS}
         # An image between two levels may leave a small ball by rounding.
@@ -236,15 +234,18 @@ class Worker:
         rows: list[Row] = []
         for number, place in enumerate(places.tolist()):
             wrong = bool(clean) and bool(clean[place]["success"])
-            fallen = bool(scores.broken[number]) or (wrong and images.target is not None)
-            broken = fallen if inside[number] else wrong
+            bits = "".join(str(int(bit)) for bit in scores.wrong[:, number])
+            if wrong and images.target is not None:
+                bits = "1" * cell.draws
+            elif not inside[number]:
+                bits = clean[place]["bits"]
             prediction = int(scores.prediction[number])
             rows.append(
                 {
                     **self._constants(cell, shard, place),
                     "target": self._target(group, shard, place),
                     **identity(cell, keys[place]),
-                    **verdict(scores, number, broken=broken),
+                    **verdict(scores, number, bits),
                     **effort(examples, number),
                     "clean_prediction": clean[place]["prediction"] if clean else prediction,
                     "linf": apart["linf"][number],
@@ -271,7 +272,6 @@ class Worker:
             "defense": cell.defense,
             "seed": self._benchmark.config.seed,
             "topk": self._benchmark.config.topk,
-            "draws": 1,
         }
 
     def _check_alive(self, cell: Cell, rows: Sequence[Row]) -> None:

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from superdef_bench.arguments import settings
 from superdef_bench.benchmark import Benchmark
+from superdef_bench.cells import Group, Plan
 from superdef_bench.errors import ConfigError, DataError
 from superdef_bench.formats import eps_text, percent
-from superdef_bench.plan import Group, Plan
 from superdef_bench.plugins import KINDS, Plugin, Registry
 from superdef_bench.progress import progress_bar
 from superdef_bench.ranking import is_full, rank
@@ -41,7 +41,7 @@ def print_plan(benchmark: Benchmark, plan: Plan) -> None:
         table.add_column(column, justify="left" if column in ("rung", "attack") else "right")
 
     def kind(group: Group) -> tuple[str, str]:
-        return str(group.rung or "clean"), group.attack.name if group.attack else ""
+        return group.cells[0].rung or "clean", "" if group.clean else group.cells[0].attack
 
     order = {key: place for place, key in enumerate(dict.fromkeys(map(kind, plan.groups)))}
     groups = sorted(plan.groups, key=lambda group: order[kind(group)])
@@ -49,7 +49,8 @@ def print_plan(benchmark: Benchmark, plan: Plan) -> None:
     for (rung, attack), members in groupby(groups, key=kind):
         part = list(members)
         cells = [cell for group in part for cell in group.cells]
-        made = [g for g in part if rung != "gray_box" or g.defense.name == "none"]
+        # Examples to replay are made once per source; every source has the row of none.
+        made = [g for g in part if g.source is None or g.defense.name == "none"]
         known = all(group.passes for group in part)
         counts = [sum(g.n * (g.passes or (0, 0))[i] for g in made) for i in (0, 1)]
         seconds = sum(group.seconds or 0.0 for group in part)

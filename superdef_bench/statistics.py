@@ -3,11 +3,13 @@
 import base64
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Bits = NDArray[np.bool_]
+Counts = NDArray[np.uint8]
 
 _Z95 = 1.959963984540054
 _FEWEST = 5
@@ -41,6 +43,47 @@ def mcnemar(first: Bits, second: Bits) -> float:
     ]
     tail = sum(math.exp(value - total * math.log(2)) for value in logs)
     return min(1.0, 2 * tail)
+
+
+def binomial_tail(successes: int, n: int, share: float) -> float:
+    """Return the exact probability of at least so many successes in `n` draws.
+
+    Args:
+        successes: Least number of successes.
+        n: Draws.
+        share: Probability of a success in each, above 0 and below 1.
+    """
+    if successes <= 0:
+        return 1.0
+    logs = (
+        math.lgamma(n + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(n - k + 1)
+        + k * math.log(share)
+        + (n - k) * math.log1p(-share)
+        for k in range(successes, n + 1)
+    )
+    return min(1.0, math.fsum(map(math.exp, logs)))
+
+
+def beats(weaker: Bits, stronger: Bits) -> float:
+    """Return the exact one-sided p value that a weaker attack breaks no more than a stronger one.
+
+    Args:
+        weaker: Whether each image is right under the weaker attack, `(n,)`.
+        stronger: Whether the same images are right under the stronger.
+    """
+    only_weaker, only_stronger = int((stronger & ~weaker).sum()), int((weaker & ~stronger).sum())
+    return binomial_tail(only_weaker, only_weaker + only_stronger, 0.5)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number, in the order given (Holm, 1979)."""
+    adjusted, largest = [0.0] * len(ps), 0.0
+    for rank, place in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        largest = max(largest, (len(ps) - rank) * ps[place])
+        adjusted[place] = min(1.0, largest)
+    return adjusted
 
 
 def ratio_interval(
@@ -100,3 +143,35 @@ def pack_floats(values: NDArray[np.float64]) -> str:
 def unpack_floats(text: str) -> NDArray[np.float64]:
     """Return the numbers of `pack_floats`."""
     return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f8").astype(np.float64)
+
+
+def mean_interval(
+    values: NDArray[np.float64], *, draws: int = 10_000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the 95 % interval of a mean over images (percentile bootstrap)."""
+    random = np.random.default_rng(seed)
+    # Only how often each value occurs matters.
+    levels, counts = np.unique(values, return_counts=True)
+    drawn = random.multinomial(len(values), counts / len(values), size=draws)
+    low, high = np.percentile(drawn @ levels / len(values), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def pack_counts(values: Counts) -> str:
+    """Return counts of at most 255 as base64, one byte each."""
+    return base64.b64encode(values.astype(np.uint8).tobytes()).decode("ascii")
+
+
+def unpack_counts(text: str) -> Counts:
+    """Return the counts of `pack_counts`."""
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype=np.uint8)
+
+
+def pack_integers(values: NDArray[Any]) -> str:
+    """Return integers as base64 of little-endian int32, first image first."""
+    return base64.b64encode(values.astype("<i4").tobytes()).decode("ascii")
+
+
+def unpack_integers(text: str) -> NDArray[np.int32]:
+    """Return the integers of `pack_integers`."""
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype="<i4")

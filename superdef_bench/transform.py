@@ -1,7 +1,7 @@
 """Input transformations and the protected classifiers that they make."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -118,6 +118,7 @@ class _Draws:
     ids: Tensor
     n: int
     purpose: Purpose
+    first: int | None
 
 
 class Protected(nn.Module):
@@ -168,15 +169,18 @@ class Protected(nn.Module):
         return view.train(self.training)
 
     @contextmanager
-    def draws(self, ids: Tensor, n: int, purpose: Purpose) -> Iterator[None]:
+    def draws(
+        self, ids: Tensor, n: int, purpose: Purpose, first: int | None = None
+    ) -> Iterator[None]:
         """Give row i of every batch the next `n` draws of image `ids[i]`.
 
         Args:
             ids: Image ids, int64 `(N,)`.
             n: Draws per call.
             purpose: `attack`, `check` and `score` never share a draw.
+            first: Number of the first draw; by default the one after the last call's.
         """
-        before, self._active = self._active, _Draws(ids, n, purpose)
+        before, self._active = self._active, _Draws(ids, n, purpose, first)
         try:
             yield
         finally:
@@ -189,6 +193,11 @@ class Protected(nn.Module):
             # A stage hides its gradient. Attacks see zeros and go on; checks make it suspect.
             logits = logits + 0.0 * x.flatten(1).sum(dim=1, keepdim=True)
         return logits
+
+    @property
+    def drew_by_row(self) -> bool:
+        """Whether draws went by row and call, so that an answer depends on its batch."""
+        return self._calls > 0
 
     def classify(self, defended: Tensor, count: int) -> Tensor:
         """Return the logits of what `defend` returned for `count` images."""
@@ -218,8 +227,10 @@ class Protected(nn.Module):
             ids = torch.arange(len(x), device=x.device)
             self._calls += 1
             return "row", ids, torch.full_like(ids, self._calls - 1)
-        purpose, first = self._active.purpose, self._taken[self._active.purpose]
-        self._taken[purpose] += n
+        purpose, first = self._active.purpose, self._active.first
+        if first is None:
+            first = self._taken[purpose]
+            self._taken[purpose] += n
         numbers = torch.arange(first, first + n, device=x.device)
         return purpose, self._active.ids.repeat(n), numbers.repeat_interleave(len(x))
 
@@ -240,3 +251,35 @@ class Protected(nn.Module):
             return stage.straight_through(x, random(), random())
         out: Tensor = stage(x, random())
         return out
+
+
+class ScoresOnly(nn.Module):
+    """A protected classifier that answers with logits and shows nothing else.
+
+    Inputs are detached, answers have no graph, and the classifier is no submodule: neither
+    autograd nor a hook reaches into it.
+    """
+
+    draws: Callable[..., AbstractContextManager[None]]
+
+    def __init__(self, protected: Protected) -> None:
+        super().__init__()
+        self.stochastic = protected.stochastic
+
+        def answer(x: Tensor) -> Tensor:
+            with torch.no_grad():
+                logits: Tensor = protected(x.detach().clone())
+            return logits.clone()
+
+        @contextmanager
+        def draws(
+            ids: Tensor, n: int, purpose: Purpose, first: int | None = None
+        ) -> Iterator[None]:
+            with protected.draws(ids, n, purpose, first):
+                yield
+
+        self._answer, self.draws = answer, draws
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits as `Protected` does, without a graph."""
+        return self._answer(x)

@@ -19,22 +19,38 @@ AttackKind = Literal["budget", "minimal", "corruption"]
 Access = Literal["gradient", "scores", "labels", "none"]
 
 NORMS: tuple[Norm, ...] = get_args(Norm)
+MASKING = "masking"  # stands in place of a rung where a gradient is probed
+
 TARGETS: tuple[Target, ...] = get_args(Target)
 ATTACK_KINDS: tuple[AttackKind, ...] = get_args(AttackKind)
 ATTACK_ACCESS: tuple[Access, ...] = get_args(Access)
 
 
 class Rung(StrEnum):
-    """What the attacker knows. Listed by knowledge; not claimed to be monotone."""
+    """What the attacker has. Listed by knowledge; not claimed to be monotone."""
 
+    TRANSFER = "transfer"
     GRAY_BOX = "gray_box"
+    SURROGATE = "surrogate"
+    BLACK_BOX = "black_box"
     WHITE_BOX = "white_box"
     BPDA = "bpda"
 
     @property
     def replays(self) -> bool:
         """Whether examples are made without the defense and replayed on it."""
-        return self is Rung.GRAY_BOX
+        return self in (Rung.TRANSFER, Rung.GRAY_BOX, Rung.SURROGATE)
+
+    @property
+    def climbs(self) -> bool:
+        """Whether the attacker has gradients through the defense."""
+        return self in (Rung.WHITE_BOX, Rung.BPDA)
+
+    def takes(self, access: Access) -> bool:
+        """Return whether attacks of this access run here; examples to replay may be any."""
+        if self.climbs:
+            return access == "gradient"
+        return self.replays or access in ("scores", "labels")
 
     @property
     def goal(self) -> Goal:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from superdef_bench.errors import ConfigError
 from superdef_bench.formats import RUNG_TITLES, eps_text, escape, grid, percent
-from superdef_bench.ranking import verdicts
+from superdef_bench.masking import PROBES
+from superdef_bench.ranking import SOURCED, verdicts
 from superdef_bench.results import Results, Row
 from superdef_bench.statistics import mcnemar, ratio_interval
 from superdef_bench.suggest import did_you_mean
@@ -56,7 +57,8 @@ def compare_rows(
 ) -> Iterator[Comparison]:
     """Yield the accuracies that two rows share: clean and worst cases, if asked each attack.
 
-    There is no adaptive one where a row is not ranked: it did not face what the others did.
+    There is no adaptive one where a row is not ranked: it did not face what the others did. Of
+    several draws the majority counts.
 
     Args:
         results: A leaderboard's.
@@ -68,13 +70,13 @@ def compare_rows(
     incomplete = bool(why_not(results, first, second))
     for row in results.rows(defense=first):
         other = theirs.get(_place(row))
-        wanted = attacks or row["attack"] in ("none", "worst")
+        wanted = row["attack"] in ("none", "worst") or (attacks and row["rung"] != PROBES)
         if other is None or not wanted or (incomplete and row["rung"] == "adaptive"):
             continue
         n = min(row["n"], other["n"])
         a, b = verdicts(row)[:n], verdicts(other)[:n]
         yield Comparison(
-            what=_words(row),
+            what=_words(row) + (", majority of draws" if _drawn(row) or _drawn(other) else ""),
             n=n,
             first=float(a.mean()),
             second=float(b.mean()),
@@ -94,13 +96,23 @@ def why_not(results: Results, *names: str) -> list[str]:
 
 
 def _place(row: Row) -> tuple[object, ...]:
-    return row["rung"], row["attack"], row["eps"]
+    return row["rung"], row["attack"], row["eps"], _source(row)
+
+
+def _source(row: Row) -> str:
+    """Return what tells rows of one rung and attack apart: another name elsewhere says nothing."""
+    return str(row["source"]) if row["rung"] in SOURCED else ""
+
+
+def _drawn(row: Row) -> bool:
+    return "shares" in row
 
 
 def _words(row: Row) -> str:
     if not row["rung"]:
         return "clean"
-    return f"{_TITLES[row['rung']]}, {row['attack']}, {eps_text(row['eps'])}"
+    source = f" from {_source(row)}" if _source(row) else ""
+    return f"{_TITLES[row['rung']]}, {row['attack']}, {eps_text(row['eps'])}{source}"
 
 
 def cells(row: Comparison) -> list[str]:

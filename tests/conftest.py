@@ -21,6 +21,7 @@ dataset = "signs"
 model = "signs_resnet8"
 limit = 8
 batch_size = 8
+masking = 0
 rungs = ["gray_box", "white_box", "bpda"]
 
 [attacks]

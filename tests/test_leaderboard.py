@@ -50,6 +50,57 @@ def test_the_picture_shows_every_row_and_is_reproducible() -> None:
         assert name in first.decode()
 
 
+def judged(**verdicts: str) -> dict[str, Any]:
+    """Return the golden document, its first rows judged."""
+    document: dict[str, Any] = json.loads((GOLDEN / "example.json").read_text())
+    for name, verdict in verdicts.items():
+        document["defenses"][name]["masking"] = {"verdict": verdict, "checks": []}
+    return document
+
+
+def names(table: str) -> set[str]:
+    return {line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()}
+
+
+def test_a_row_is_marked_by_its_verdict_and_by_an_old_suspicion_without_one() -> None:
+    document = judged(none="pass", jpeg="fail")
+    document["defenses"]["jpeg"]["suspicion"] = "a rounding"
+    document["defenses"]["bicubic_x2 (native)"]["suspicion"] = "a detach"
+    page = files(Results(document))[".md"].decode()
+    assert names(page) >= {"none", "jpeg **(fail)**", "bicubic_x2 (native) **(suspect)**"}
+    assert "- Exact gradients alone do not rank jpeg: a rounding." in page
+    assert "- bicubic_x2 (native) is suspect: a detach." in page
+    suspect = files(Results(judged(jpeg="suspect")))[".md"].decode()
+    assert "jpeg **(suspect)**" in names(suspect)
+
+
+def test_the_ranking_has_a_masking_column_once_a_row_is_judged() -> None:
+    def column(document: dict[str, Any]) -> dict[str, str]:
+        page = files(Results(document))[".md"].decode()
+        lines = page.split("## Ranking")[1].split("\n\n")[1].splitlines()
+        head, _, *rows = ([cell.strip() for cell in line.split("|")] for line in lines)
+        if "masking" not in head:
+            return {}
+        assert head[-3:] == ["masking", "n", ""]
+        return {row[2].split(" ")[0]: row[-3] for row in rows}
+
+    assert column(judged()) == {}
+    assert column(judged(none="")) == {}
+    expected = {"none": "pass", "jpeg": "suspect", "bicubic_x2": "–", "random_resize_pad": "–"}
+    assert column(judged(none="pass", jpeg="suspect")) == expected
+
+
+def test_columns_of_the_csv_that_old_results_lack_are_left_out() -> None:
+    document = judged()
+    before = files(Results(document))[".csv"].decode().splitlines()[0]
+    assert "top5_accuracy" not in before
+    document["accuracy"][1].update(top5_accuracy=0.75, eot=3)
+    head, first, second, *_ = files(Results(document))[".csv"].decode().splitlines()
+    assert head == before + ",top5_accuracy,eot"
+    assert first.endswith(",,")
+    assert second.endswith(",0.75,3")
+
+
 def test_a_stale_leaderboard_is_told_by_exit_code_1(
     run_cli: Callable[..., Answer], tmp_path: Path
 ) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from superdef_bench.aggregate import accuracy_row
-from superdef_bench.ranking import is_full, like_for_like, rank
+from superdef_bench.ranking import is_full, like_for_like, rank, score, shares
 from superdef_bench.results import Results
-from superdef_bench.statistics import Bits, pack_floats
+from superdef_bench.statistics import Bits, pack_counts, pack_floats
 
 EPS = [2 / 255, 8 / 255]
 NAMES = [f"image {number}" for number in range(400)]
@@ -68,7 +68,12 @@ class Document:
 
 def attack(plugin: str, **changes: Any) -> dict[str, Any]:
     facts = {"arguments": {"plugin": plugin}, "counted": True, "kind": "budget"}
-    return {**facts, **changes}
+    return {**facts, "access": "gradient", **changes}
+
+
+def drawn(counts: Any, draws: int) -> dict[str, Any]:
+    """Return the columns of a row whose images were right in so many of their draws."""
+    return {"draws": draws, "shares": pack_counts(np.asarray(counts, dtype=np.uint8))}
 
 
 def ranks(document: Document) -> list[tuple[int | None, str]]:
@@ -134,23 +139,112 @@ def test_gaps_are_gray_minus_adaptive_and_like_for_like_per_attack() -> None:
     assert fall[1] == "pgd"
 
 
+def test_rows_of_other_sources_and_probes_are_no_worst_cases() -> None:
+    document = Document().defense("a", 100).defense("b", 90)
+    before = rank(document.results())
+    for source in ("rcan", "edsr"):
+        document.row("a", "surrogate", "pgd", bits(5), source=source)
+        document.row("a", "transfer", "pgd", bits(5), source=source)
+    document.row("a", "masking", "pgd", bits(0), source="a")
+    assert rank(document.results()) == before
+    assert like_for_like(document.results(), "a", EPS[-1]) is None
+
+
+def test_the_accuracy_of_several_draws_is_their_mean() -> None:
+    counts = np.array([4, 3, 2, 1, 0, 4, 4, 4] * 50)
+    row = {**accuracy_row(counts >= 2, NAMES), **drawn(counts, 4)}
+    np.testing.assert_array_equal(shares(row), counts / 4)
+    whole, half = score(row), score(row, 200)
+    assert whole is not None
+    assert half is not None
+    assert whole.accuracy == half.accuracy == counts.sum() / 1600
+    # The interval of a mean of so many images is close to the normal one.
+    error = 1.96 * (counts / 4).std() / 20
+    assert whole.low == pytest.approx(whole.accuracy - error, abs=0.003)
+    assert whole.high == pytest.approx(whole.accuracy + error, abs=0.003)
+    assert half.high - half.low == pytest.approx(2 * error * 2**0.5, abs=0.006)
+    assert score(row) == whole
+
+
+def test_an_image_that_every_draw_gets_right_leaves_no_doubt() -> None:
+    found = score({**accuracy_row(bits(400), NAMES), **drawn([7] * 400, 7)})
+    assert found is not None
+    assert (found.accuracy, found.low, found.high) == (1.0, 1.0, 1.0)
+
+
+def test_ranks_go_by_the_majority_and_columns_by_the_mean() -> None:
+    document = Document().defense("fixed", 190).defense("random", 200)
+    document.rows[-1].update(drawn(np.where(bits(200), 3, 0), 5))
+    first, second = rank(document.results())
+    assert [first.defense, second.defense] == ["random", "fixed"]
+    assert (first.rank, second.rank) == (1, 2)
+    assert first.adaptive is not None
+    assert first.adaptive.accuracy == pytest.approx(0.5 * 3 / 5)
+
+
+def test_like_for_like_is_a_fall_of_means_where_there_are_draws() -> None:
+    document = Document().defense("a", 100)
+    document.row("a", "gray_box", "pgd", bits(300), **drawn(np.where(bits(300), 4, 2), 4))
+    document.row("a", "white_box", "pgd", bits(200), **drawn(np.where(bits(200), 3, 0), 4))
+    found = like_for_like(document.results(), "a", EPS[-1])
+    assert found is not None
+    assert found[0] == pytest.approx((0.75 + 0.25 / 2) - 0.5 * 3 / 4)
+
+
+SQUARE = attack("square", access="scores")
+
+
 @pytest.mark.parametrize(
-    ("facts", "rows", "full"),
+    ("attacks", "rows", "full"),
     [
-        (attack("autoattack"), 400, True),
-        (attack("autoattack"), 399, False),
-        (attack("autoattack", counted=False), 400, False),
-        (attack("pgd"), 400, False),
+        ({"strong": attack("autoattack")}, {"bpda strong": 400}, True),
+        ({"strong": attack("autoattack")}, {"bpda strong": 399}, False),
+        ({"strong": attack("autoattack", counted=False)}, {"bpda strong": 400}, False),
+        ({"strong": attack("pgd")}, {"bpda strong": 400}, False),
+        ({"square": SQUARE}, {"bpda pgd": 400, "black_box square": 400}, True),
+        ({"square": SQUARE}, {"white_box pgd": 400, "black_box square": 400}, True),
+        ({"square": SQUARE}, {"black_box square": 400}, False),
+        ({"square": SQUARE}, {"bpda pgd": 399, "black_box square": 400}, False),
+        ({"square": SQUARE}, {"bpda pgd": 400, "black_box square": 399}, False),
+        (
+            {"square": {**SQUARE, "counted": False}},
+            {"bpda pgd": 400, "black_box square": 400},
+            False,
+        ),
+        (
+            {"square": {**SQUARE, "kind": "minimal"}},
+            {"bpda pgd": 400, "black_box square": 400},
+            False,
+        ),
+        ({"square": SQUARE}, {"bpda pgd": 400, "surrogate square": 400}, False),
+        ({"square": SQUARE}, {"masking pgd": 400, "black_box square": 400}, False),
     ],
 )
-def test_a_suite_is_full_with_autoattack_on_every_ranked_image(
-    facts: dict[str, Any], rows: int, full: bool
+def test_a_suite_is_full_with_gradients_and_queries_on_every_ranked_image(
+    attacks: dict[str, Any], rows: dict[str, int], full: bool
 ) -> None:
     document = Document().defense("a", 100)
-    document.attacks["strong"] = facts
-    document.row("a", "bpda", "strong", bits(100, rows))
+    document.attacks.update(attacks)
+    for words, n in rows.items():
+        rung, name = words.split()
+        document.row("a", rung, name, bits(100, n))
     results = document.results()
     assert is_full(results, rank(results)) is full
+
+
+def test_every_ranked_row_has_to_face_all_of_it_and_gray_box() -> None:
+    def full(document: Document) -> bool:
+        document.attacks["square"] = SQUARE
+        for name in document.defenses:
+            document.row(name, "bpda", "pgd", bits(100))
+            document.row(name, "black_box", "square", bits(100))
+        return is_full(document.results(), rank(document.results()))
+
+    assert full(Document().defense("a", 100).defense("b", 90))
+    less = Document().defense("a", 100).defense("b", 90)
+    less.rows = [row for row in less.rows if (row["defense"], row["rung"]) != ("b", "gray_box")]
+    assert not full(less)
+    assert full(Document().defense("a", 100).defense("b", 90, missing=("failed",)))
 
 
 @pytest.mark.parametrize(("n", "full"), [(256, True), (255, False), (1, False)])

@@ -5,6 +5,9 @@ import pytest
 from scipy import stats
 
 from superdef_bench.statistics import (
+    beats,
+    binomial_tail,
+    holm,
     mcnemar,
     median_with_infinity,
     pack_bits,
@@ -52,3 +55,48 @@ def test_worst_case_is_per_image_over_what_all_rows_have() -> None:
 def test_a_median_beyond_all_radii_is_none() -> None:
     assert median_with_infinity(np.array([0.0, 0.1, np.inf])) == pytest.approx(0.1)
     assert median_with_infinity(np.array([0.1, np.inf, np.inf])) is None
+
+
+def test_a_binomial_tail_by_hand() -> None:
+    assert binomial_tail(3, 4, 0.5) == pytest.approx((4 + 1) / 16, rel=1e-12)
+    assert binomial_tail(2, 2, 0.1) == pytest.approx(0.01, rel=1e-12)
+    assert binomial_tail(1, 3, 0.25) == pytest.approx(1 - 0.75**3, rel=1e-12)
+    assert [binomial_tail(0, n, 0.3) for n in (0, 5, 64, 256, 1000)] == [1.0] * 5
+    assert binomial_tail(1, 0, 0.3) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "share"),
+    [
+        *((1, 1, 0.05), (7, 64, 0.05), (64, 64, 0.05), (30, 64, 0.25), (90, 1000, 0.05)),
+        *((5100, 10_000, 0.5), (9000, 10_000, 0.5), (400, 10_000, 0.05), (1, 10_000, 1e-6)),
+    ],
+)
+def test_a_binomial_tail_is_the_one_of_scipy(successes: int, n: int, share: float) -> None:
+    expected = stats.binomtest(successes, n, share, alternative="greater").pvalue
+    assert binomial_tail(successes, n, share) == pytest.approx(expected, rel=1e-8, abs=0)
+
+
+def test_a_tail_too_small_for_a_number_is_zero_and_a_sure_one_is_one() -> None:
+    assert binomial_tail(5000, 5000, 0.05) == 0.0
+    assert binomial_tail(1, 50_000, 0.5) <= 1.0
+    assert binomial_tail(1, 50_000, 0.5) == pytest.approx(1.0, rel=1e-8)
+
+
+@pytest.mark.parametrize(("b", "c"), [(0, 0), (0, 6), (6, 0), (9, 3), (3, 9), (700, 650)])
+def test_beats_is_the_upper_half_of_the_exact_test(b: int, c: int) -> None:
+    weaker = np.array([False] * b + [True] * c + [True, False])
+    stronger = np.array([True] * b + [False] * c + [True, False])
+    wanted = stats.binomtest(b, b + c, alternative="greater").pvalue if b + c else 1.0
+    assert beats(weaker, stronger) == pytest.approx(wanted, rel=1e-9)
+    if b > c:
+        assert beats(weaker, stronger) == pytest.approx(mcnemar(weaker, stronger) / 2, rel=1e-9)
+
+
+def test_holm_by_hand() -> None:
+    # Sorted: 0.005 x 4, 0.01 x 3, 0.03 x 2, 0.04 x 1; the last may not fall below the third.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02], rel=1e-12)
+    assert holm([0.7, 0.6]) == [1.0, 1.0]
+    assert holm([0.02]) == [0.02]
+    assert holm([0.02, 0.02]) == [0.04, 0.04]
+    assert holm([]) == []

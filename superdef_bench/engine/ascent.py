@@ -82,7 +82,7 @@ def ascend(
     Returns:
         Adversarial images of the shape of `x`.
     """
-    search = Search(x, y, context)
+    search = Search(x, y, context, model)
     for restart in range(restarts):
         batch, taken = search.batch(), restart * steps
         iterate = batch.x
@@ -122,10 +122,9 @@ def _look(
     context = batch.context
     if diversify is None:
         return look(model, iterate, batch.y, context, loss, gradient=True)
-    random = context.random.fork(f"diversity {step}")
 
     def change(images: Tensor) -> Tensor:
-        return diversify(images, random)
+        return diversify(images, context.random.fork(f"diversity {step}"))
 
     slope = look(model, iterate, batch.y, context, loss, gradient=True, change=change)
     seen = look(model, iterate, batch.y, context, loss, gradient=False)

@@ -1,14 +1,16 @@
 """One look at a classifier: loss, verdict and gradient of a batch, averaged over draws."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from superdef_bench.rng import Random
-from superdef_bench.transform import Protected
+from superdef_bench.transform import Protected, ScoresOnly
 from superdef_bench.types import AttackContext
+
+_AT_ONCE = 256  # images in a forward pass of a random defense, where one draw has fewer
 
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 Diversify = Callable[[Tensor, Random], Tensor]
@@ -22,13 +24,23 @@ class Look(NamedTuple):
     gradient: Tensor | None
 
 
-def _logits(model: nn.Module, x: Tensor, context: AttackContext) -> Tensor:
-    """Return logits `(n, N, K)` over `context.eot` draws."""
-    if isinstance(model, Protected):
-        with model.draws(context.ids, context.eot if model.stochastic else 1, "attack"):
-            logits: Tensor = model(x)
-        return logits
-    return torch.stack([model(x) for _ in range(context.eot)])
+def _logits(model: nn.Module, x: Callable[[], Tensor], context: AttackContext) -> Iterator[Tensor]:
+    """Yield logits `(n, N, K)`, in all of `context.eot` draws, as many at once as memory bears.
+
+    One draw is enough where nothing is random.
+    """
+    if not isinstance(model, Protected | ScoresOnly):
+        for _ in range(context.eot):
+            yield model(x())[None]
+        return
+    left = context.eot if model.stochastic else 1
+    most = max(1, _AT_ONCE // max(1, len(context.ids)))
+    while left:
+        few = min(left, most)
+        with model.draws(context.ids, few, "attack"):
+            logits: Tensor = model(x())
+        yield logits
+        left -= few
 
 
 def look(
@@ -49,8 +61,15 @@ def look(
     """
     with torch.set_grad_enabled(gradient):
         x = x.detach().requires_grad_(gradient)
-        logits = _logits(model, x if change is None else change(x), context)
-        values = loss(logits, y, context.target).mean(dim=0)  # (N,)
-        slope = torch.autograd.grad(values.sum(), x)[0] if gradient else None
-    fooled = context.fooled(logits.detach(), y).float().mean(dim=0) > 0.5
-    return Look(values.detach(), fooled, slope)
+        values, slope, fooled = [], None, []
+        for logits in _logits(model, lambda: x if change is None else change(x), context):
+            part = loss(logits, y, context.target)  # (n, N)
+            values.append(part.detach())
+            fooled.append(context.fooled(logits.detach(), y))
+            if gradient:
+                found = torch.autograd.grad(part.sum(), x)[0]
+                slope = found if slope is None else slope + found
+    draws = sum(len(part) for part in values)
+    wrong = torch.cat(fooled).float().mean(dim=0) > 0.5
+    mean = None if slope is None else slope / draws
+    return Look(torch.cat(values).mean(dim=0), wrong, mean)

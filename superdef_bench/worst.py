@@ -1,0 +1,101 @@
+"""Worst cases of a defense over rungs and attacks: rows of their own, per eps."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from superdef_bench.aggregate import (
+    ADAPTIVE,
+    STANDING,
+    WORST,
+    CellRecords,
+    accuracy_row,
+    over_draws,
+)
+from superdef_bench.fingerprint import fingerprint
+from superdef_bench.statistics import Counts, pack_floats, worst_case
+from superdef_bench.types import Rung
+
+
+def worst_rows(cells: Sequence[CellRecords]) -> Iterator[dict[str, Any]]:
+    """Yield the worst cases of one defense: gray box and adaptive, at each eps attacked.
+
+    Gray box takes budget attacks; adaptive takes every rung, and minimal attacks within eps where
+    they were not made elsewhere. There is nothing to know of `none`: its two are the same, and
+    what was made on another network is no part of them.
+    """
+    clean = next(cell for cell in cells if cell.kind == "clean")
+    undefended = clean.cell["defense"] == "none"
+    counted = [c for c in cells if c.counted and not (c.replayed and c.kind == "minimal")]
+    gray = [c for c in counted if c.cell["rung"] == Rung.GRAY_BOX]
+    others = [c for c in counted if c.replayed and c not in gray and not undefended]
+    known = [c for c in counted if not c.replayed]
+    everything = sorted([*gray, *others, *known], key=_by_knowledge)
+    names = clean.table["image_id"].to_pylist()
+    # A rung may have fewer images: adaptive rows cover those that met every cell, at any eps.
+    common = min((len(cell.table) for cell in everything), default=0)
+    for radius in sorted({eps for cell in everything for eps in cell.radii}):
+        met = [c for c in everything if radius in c.radii]
+        at_gray = [c for c in met if c in gray]
+        shared = {**clean.cell, "goal": "", "attack": WORST, "eps": radius, "source": ""}
+        shared |= {
+            "target": counted[0].cell["target"],
+            "settings": fingerprint(
+                clean.cell["settings"], sorted({c.cell["settings"] for c in met})
+            ),
+        }
+        adaptive = any(c in known for c in met)
+        if at_gray:
+            both = undefended and adaptive
+            row = _row(met if both else at_gray, radius, names, common if both else None)
+            yield {**row, **shared, "rung": str(Rung.GRAY_BOX)}
+        if adaptive:
+            row = {**_row(met, radius, names, common), **shared, "rung": ADAPTIVE}
+            smallest = pack_floats(_smallest_eps(clean, everything, common))
+            broken_by = _broken_by(clean, met, radius, common)
+            yield {**row, "smallest_eps": smallest, "broken_by": broken_by}
+
+
+def _by_knowledge(cell: CellRecords) -> int:
+    return list(Rung).index(Rung(cell.cell["rung"]))
+
+
+def _row(
+    cells: Sequence[CellRecords], eps: float, names: Sequence[str], n: int | None
+) -> dict[str, Any]:
+    n = min(len(cell.table) for cell in cells) if n is None else n
+    right = worst_case([cell.right(eps) for cell in cells])[:n]
+    row = accuracy_row(right, names)
+    if cells[0].draws > 1:
+        shares: Counts = np.minimum.reduce([cell.shares(eps)[:n] for cell in cells])
+        row |= over_draws(shares, cells[0].draws)
+    if all(cell.knows_top5 for cell in cells):
+        top5 = worst_case([cell.top5[:n] for cell in cells])
+        row["top5_accuracy"] = round(float(top5.mean()), 6)
+    return row
+
+
+def _broken_by(
+    clean: CellRecords, cells: Sequence[CellRecords], eps: float, n: int
+) -> dict[str, int]:
+    """Return how many images each attack broke first, going up the rungs by knowledge."""
+    standing = clean.right(None)[:n]
+    found = {"clean": int((~standing).sum())}
+    for cell in cells:
+        broken = standing & ~cell.right(eps)[:n]
+        name = f"{cell.cell['rung']} {cell.cell['attack']}"
+        found[name] = found.get(name, 0) + int(broken.sum())
+        standing = standing & ~broken
+    return {**found, STANDING: int(standing.sum())}
+
+
+def _smallest_eps(clean: CellRecords, cells: Sequence[CellRecords], n: int) -> NDArray[np.float64]:
+    """Return the smallest eps that breaks each image: 0 if wrong when clean, inf if none does."""
+    smallest = np.full(n, np.inf)
+    for cell in cells:
+        broken = ~cell.right(max(cell.eps))[:n]
+        at = cell.distance[:n] if cell.kind == "minimal" else np.full(n, cell.cell["eps"])
+        smallest = np.where(broken, np.minimum(smallest, at), smallest)
+    return np.where(clean.right(None)[:n], smallest, 0.0)
