@@ -50,6 +50,10 @@ class BuiltAttack:
             return (("", Threat(self.norm, None)),)
         return tuple((text, Threat(self.norm, parse_eps(text))) for text in self.eps)
 
+    def stands_for(self, rung: Rung) -> bool:
+        """Whether its records on the undefended classifier are those of a rung."""
+        return rung is Rung.GRAY_BOX or (not rung.replays and rung.takes(self.attack.access))
+
     def passes(self, threat: Threat) -> tuple[int, int] | None:
         """Return the most forwards and backwards per image, if the attack knows."""
         counts = getattr(self.attack, "passes", None)

@@ -112,7 +112,8 @@ def _attack(
     _check_goal(config, choice.name, attack, dataset.num_classes)
     own = choice.norm not in (None, config.norm)
     rungs = tuple(r for r in config.rungs if r in (choice.rungs or config.rungs))
-    most = max((config.limits.get(rung, config.limit) for rung in rungs), default=config.limit)
+    takes = [rung for rung in rungs if rung.takes(attack.access)]
+    most = max((config.limits.get(rung, config.limit) for rung in takes), default=config.limit)
     short = choice.limit is not None and choice.limit < min(most, config.limit, len(dataset.ids))
     resolved = _resolved(plugin, choice)
     qualifier = getattr(attack, "qualifier", lambda num_classes: "")(dataset.num_classes)

@@ -158,4 +158,8 @@ def with_none(defenses: Iterable[DefenseChoice]) -> tuple[DefenseChoice, ...]:
         raise ConfigError(
             "the row 'none' is the undefended classifier", hint="give this defense another name"
         )
+    if none.limit is not None:
+        raise ConfigError(
+            "the row 'none' has a limit", hint="every row is compared with it: limit the others"
+        )
     return (none, *named.values())

@@ -20,6 +20,7 @@ from superdef_bench.choices import (
 from superdef_bench.errors import ConfigError
 from superdef_bench.fields import (
     check_keys,
+    draws_of,
     limits_of,
     norm_of,
     parse_eps,
@@ -234,7 +235,7 @@ def parse(document: Mapping[str, Any], name: str) -> Config:
             limits=limits_of(run.get("limits", {})),
             sources=sources_of(transfer.get("surrogates", []), models, defenses),
             eot=whole_number(run, "eot", 16),
-            draws=whole_number(run, "draws", 20, least=20),
+            draws=draws_of(run),
             masking=whole_number(run, "masking", 64, least=0),
             cell_seconds=whole_number(run, "cell_seconds", 1) if "cell_seconds" in run else None,
         )

@@ -76,10 +76,10 @@ def describe(
         },
         "rungs": [str(rung) for rung in config.rungs],
         "seed": config.seed,
-        "sources": {
-            source.name: {"rung": str(source.rung), "gradient": source.gradient}
+        "sources": [
+            {"name": source.name, "rung": str(source.rung), "gradient": source.gradient}
             for source in benchmark.sources
-        },
+        ],
         "attacks": attacks,
         "defenses": {
             defense.name: _defense(benchmark, plan, outcome, defense, accuracy, attacks)
@@ -166,8 +166,7 @@ def _undefended(
 ) -> Iterator[CellRecords]:
     """Yield the undefended records under each rung of the attack: there is nothing to know of."""
     for rung in attack.rungs:
-        # What is made on another network is replayed on this row too.
-        if rung is Rung.GRAY_BOX or (not rung.replays and rung.takes(attack.attack.access)):
+        if attack.stands_for(rung):
             cell = {**records.cell, "rung": str(rung)}
             yield replace(records, cell=cell, limit=limits.get(rung))
 
@@ -237,6 +236,8 @@ def _missing(
     trusted: bool,
 ) -> Iterator[str]:
     """Yield what keeps a defense out of the ranking."""
+    if benchmark.answers_only:
+        yield "the classifier gives no gradient"
     for group in plan.groups:
         if group.defense is not defense or not _required(group):
             continue

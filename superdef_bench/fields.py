@@ -102,3 +102,11 @@ def limits_of(value: object) -> dict[str, int]:
         raise ConfigError(f"limits is {value!r}", hint="write limits = { white_box = 256 }")
     rungs = rungs_of(list(value), "[run] limits") if value else ()
     return {str(rung): whole_number(value, str(rung), 1) for rung in rungs}
+
+
+def draws_of(run: Mapping[str, Any]) -> int:
+    """Return how many draws score a random defense; a byte per image counts them."""
+    draws = whole_number(run, "draws", 20, least=20)
+    if draws > 255:
+        raise ConfigError(f"draws is {draws}", hint="take 20 to 255")
+    return draws

@@ -1,35 +1,15 @@
 """What has to run: cells of defense, rung, attack and eps, in groups, cheap ones first."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from superdef_bench.benchmark import Benchmark, BuiltAttack, BuiltDefense, Source
 from superdef_bench.cells import SHARD, Cell, Group, Plan
 from superdef_bench.fingerprint import fingerprint, sources
+from superdef_bench.keys import HARNESS, draws_of, example_key, goal_of, verdict_key
 from superdef_bench.probes import QUESTIONS, probing_attacks, questions
 from superdef_bench.types import MASKING, Rung, Threat
 
 _BACKWARD = 2.0  # a backward pass costs about two forward ones
-_HARNESS = Path(__file__).with_name("shard.py")
-
-
-def example_key(benchmark: Benchmark, attack: BuiltAttack, source: Source, threat: Threat) -> str:
-    """Return the key of examples to replay, without their images."""
-    eot = benchmark.config.eot if source.protected.stochastic else 1
-    return fingerprint(
-        "examples",
-        attack.fingerprint,
-        source.fingerprint,
-        threat,
-        _goal(benchmark),
-        eot,
-        benchmark.config.seed,
-        sources(_HARNESS),
-    )
-
-
-def _goal(benchmark: Benchmark) -> tuple[int, str]:
-    return benchmark.config.topk, benchmark.config.target
 
 
 def make_plan(benchmark: Benchmark) -> Plan:
@@ -58,20 +38,9 @@ def _turn(group: Group) -> int:
 
 
 def _attacked(benchmark: Benchmark, defense: BuiltDefense) -> Iterator[Group]:
-    undefended = defense.name == "none"
     for attack in benchmark.attacks:
         for rung in Rung:
-            if undefended and rung is Rung.GRAY_BOX:
-                # Attacked once, in strength; that stands for every rung asked for.
-                wanted = any(not benchmark.left_out(defense, other) for other in attack.rungs)
-                wanted = wanted and not benchmark.answers_only
-            elif undefended:
-                wanted = rung in attack.rungs and rung.replays
-            else:
-                wanted = rung in attack.rungs
-            if not wanted or not (undefended or rung.takes(attack.attack.access)):
-                continue
-            if benchmark.left_out(defense, rung) and not (undefended and rung is Rung.GRAY_BOX):
+            if not _wanted(benchmark, defense, rung, attack):
                 continue
             if not rung.replays:
                 yield _known(benchmark, defense, rung, attack)
@@ -81,6 +50,17 @@ def _attacked(benchmark: Benchmark, defense: BuiltDefense) -> Iterator[Group]:
                     yield _replayed(benchmark, defense, attack, source)
 
 
+def _wanted(benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: BuiltAttack) -> bool:
+    asked = rung in attack.rungs and rung.takes(attack.attack.access)
+    applies = asked and not benchmark.left_out(defense, rung)
+    if defense.name != "none" or benchmark.answers_only:
+        return applies
+    if rung is Rung.GRAY_BOX:
+        # Attacked once, in strength; that stands for every rung that was asked for.
+        return any(attack.stands_for(other) for other in attack.rungs)
+    return applies and rung.replays
+
+
 def images_of(benchmark: Benchmark, *limits: int | None) -> int:
     """Return how many images run under several limits."""
     return min([benchmark.limit, *(limit for limit in limits if limit is not None)])
@@ -88,7 +68,7 @@ def images_of(benchmark: Benchmark, *limits: int | None) -> int:
 
 def _clean(benchmark: Benchmark, defense: BuiltDefense) -> Group:
     seed, n = benchmark.config.seed, images_of(benchmark, defense.limit)
-    draws = _draws(benchmark, defense)
+    draws = draws_of(benchmark, defense)
     cell = Cell(
         defense=defense.name,
         rung="",
@@ -105,16 +85,12 @@ def _clean(benchmark: Benchmark, defense: BuiltDefense) -> Group:
             benchmark.config.topk,
             draws,
             seed,
-            sources(_HARNESS),
+            sources(HARNESS),
         ),
         settings=fingerprint(defense.arguments, benchmark.config.topk, draws, seed),
         draws=draws,
     )
     return Group(defense, None, None, (cell,), (draws, 0), n * draws * defense.seconds)
-
-
-def _draws(benchmark: Benchmark, defense: BuiltDefense) -> int:
-    return benchmark.config.draws if defense.stochastic else 1
 
 
 def _replayed(
@@ -125,22 +101,25 @@ def _replayed(
     made = images_of(benchmark, attack.limit, limits.get(source.rung))
     if source.rung is Rung.GRAY_BOX:
         # The records of the undefended classifier stand for every rung asked for.
-        made = max(images_of(benchmark, attack.limit, limits.get(rung)) for rung in attack.rungs)
+        stands = [rung for rung in attack.rungs if attack.stands_for(rung)]
+        made = max(images_of(benchmark, attack.limit, limits.get(rung)) for rung in stands)
     n = images_of(benchmark, defense.limit, attack.limit, limits.get(source.rung))
     if defense.name == "none" and source.rung is Rung.GRAY_BOX:
         n = made
     cells = []
-    draws = _draws(benchmark, defense)
+    draws = draws_of(benchmark, defense)
     for eps, threat in attack.threats:
         examples = example_key(benchmark, attack, source, threat)
         parts = (defense.fingerprint, benchmark.task.model_fingerprint, draws)
-        key = fingerprint("replay", source.rung, examples, *parts, benchmark.config.eightbit)
+        key = fingerprint(
+            *("replay", source.rung, source.name, examples, *parts, benchmark.config.eightbit)
+        )
         cells.append(_cell(benchmark, defense, source.rung, attack, eps, threat, n, key, source))
     passes = _passes(attack)
     seconds = n * float(len(cells) * draws) * defense.seconds
     if defense.name == "none" and passes:
         # Examples are made once for all rows; this one carries their cost.
-        seconds = made * (passes[0] + _BACKWARD * passes[1]) * source.seconds
+        seconds = _making(source, made, cells[0].eot, passes)
     return Group(
         defense, source.rung, attack, tuple(cells), passes, seconds, source, made, source.gradient
     )
@@ -154,7 +133,7 @@ def _known(benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: Buil
     for number, (eps, threat) in enumerate(attack.threats):
         # An image broken at a smaller eps keeps its example: the smaller ones are in the key.
         reached = [t for _, t in attack.threats[: number + 1]]
-        key = _verdict_key(benchmark, defense, rung, attack, reached)
+        key = verdict_key(benchmark, defense, rung, attack, reached)
         cells.append(_cell(benchmark, defense, rung, attack, eps, threat, n, key, None))
     passes = _passes(attack)
     eot, seconds = cells[0].eot, None
@@ -174,20 +153,6 @@ def _known(benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: Buil
     )
 
 
-def _verdict_key(
-    benchmark: Benchmark,
-    defense: BuiltDefense,
-    rung: str,
-    attack: BuiltAttack,
-    reached: list[Threat],
-) -> str:
-    config = benchmark.config
-    random = (config.draws, config.eot) if defense.stochastic else ()
-    parts = (attack.fingerprint, benchmark.task.model_fingerprint, defense.fingerprint, random)
-    scored = (reached, _goal(benchmark), config.eightbit, config.seed)
-    return fingerprint("verdict", rung, *parts, *scored, sources(_HARNESS))
-
-
 def _passes(attack: BuiltAttack) -> tuple[int, int] | None:
     """Return the most forwards and backwards per image over all eps."""
     counts = [attack.passes(threat) for _, threat in attack.threats]
@@ -204,7 +169,7 @@ def _probed(benchmark: Benchmark, defense: BuiltDefense) -> Iterator[Group]:
         for attack, eot in probing_attacks(benchmark, defense):
             eps, threat = attack.threats[0]
             rung = f"{MASKING}/{defense.gradient}/{eot}"
-            key = _verdict_key(benchmark, defense, rung, attack, [threat])
+            key = verdict_key(benchmark, defense, rung, attack, [threat])
             cell = _cell(benchmark, defense, None, attack, eps, threat, n, key, None, eot)
             passes = _passes(attack) or (0, 0)
             seconds = n * eot * (passes[0] + _BACKWARD * passes[1]) * defense.seconds
@@ -223,7 +188,7 @@ def _probed(benchmark: Benchmark, defense: BuiltDefense) -> Iterator[Group]:
             threat=Threat(benchmark.config.norm, None),
             eps="",
             n=few,
-            key=fingerprint("question", *parts, benchmark.config.seed, sources(_HARNESS)),
+            key=fingerprint("question", *parts, benchmark.config.seed, sources(HARNESS)),
             settings=fingerprint(defense.arguments, name, benchmark.config.seed),
         )
         forwards, backwards = question.passes
@@ -254,7 +219,7 @@ def _cell(
 ) -> Cell:
     config = benchmark.config
     goal = "verdict" if rung is None else rung.goal
-    draws = _draws(benchmark, defense)
+    draws = draws_of(benchmark, defense)
     if eot is None:
         attacked = source.protected if source else defense.protected
         eot = config.eot if attacked.stochastic and rung is not Rung.BLACK_BOX else 1
@@ -270,18 +235,26 @@ def _cell(
         key=key,
         settings=fingerprint(
             *(attack.arguments, defense.arguments, threat, goal, draws, eot),
-            *(_goal(benchmark), config.eightbit, config.seed),
+            *(goal_of(benchmark), config.eightbit, config.seed),
         ),
         draws=draws,
         eot=eot,
     )
 
 
+def _making(source: Source, made: int, eot: int, passes: tuple[int, int]) -> float:
+    """Return the most seconds that examples to replay can take."""
+    return made * eot * (passes[0] + _BACKWARD * passes[1]) * source.seconds
+
+
 def _refused(groups: list[Group], limit: int) -> Iterator[tuple[str, str]]:
-    """Yield what would take too long, with its estimate."""
+    """Yield what would take too long, with its estimate; clean images never do."""
     for group in groups:
-        if group.seconds is None or group.seconds / len(group.cells) <= limit:
+        seconds = group.seconds
+        if group.source and group.passes:
+            seconds = _making(group.source, group.made, group.cells[0].eot, group.passes)
+        if group.clean or seconds is None or seconds / len(group.cells) <= limit:
             continue
         for cell in group.cells:
-            minutes = group.seconds / len(group.cells) / 60
+            minutes = seconds / len(group.cells) / 60
             yield cell.key, f"refused: up to {minutes:.0f} min, cell_seconds is {limit}"

@@ -44,7 +44,7 @@ class _Noise(AscentAttack):
         self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, context: AttackContext
     ) -> Tensor:
         assert threat.eps is not None
-        search = Search(x, y, context, model)
+        search = Search(x, y, context)
         batch = search.batch()
         for number in range(_CORNERS):
             random = batch.context.random.fork(f"corner {number}")

@@ -14,7 +14,7 @@ from superdef_bench.cells import SHARD, Cell, Group
 from superdef_bench.errors import CellError, ContractError
 from superdef_bench.fingerprint import fingerprint
 from superdef_bench.images import Images, eight_bits
-from superdef_bench.plan import example_key
+from superdef_bench.keys import example_key
 from superdef_bench.probes import ask
 from superdef_bench.rng import image_id
 from superdef_bench.rows import Row, effort, identity, verdict
@@ -131,10 +131,8 @@ class Worker:
         if cell.goal == "strength":
             examples = self.replayed(group, cell, shard)
             return self._rows(group, cell, shard, torch.arange(count), examples, keys, clean)
-        # Verdict: what is already broken keeps its example.
-        alive = torch.tensor(
-            [i for i, row in enumerate(before) if not row["success"]], dtype=torch.long
-        )
+        # Verdict: what is already broken, at every draw, keeps its example.
+        alive = torch.tensor([i for i, row in enumerate(before) if "0" in row["bits"]]).long()
         rows = [
             {**row, **identity(cell, key), "target": self._target(group, shard, place)}
             for place, (row, key) in enumerate(zip(before, keys, strict=True))
@@ -143,7 +141,9 @@ class Worker:
             examples = self.attack(group, cell, shard, alive)
             attacked = self._rows(group, cell, shard, alive, examples, keys, clean)
             for place, row in zip(alive.tolist(), attacked, strict=True):
-                rows[place] = row
+                # A larger ball has the smaller example in it.
+                if row["bits"].count("1") >= rows[place]["bits"].count("1"):
+                    rows[place] = row
         return rows
 
     @staticmethod
@@ -168,8 +168,8 @@ class Worker:
             attacked.view(group.gradient),
             shard.images.take(places.to(shard.images.x.device)),
             cell.threat,
-            # Rounding undoes what fools by a hair: the whole budget, whoever attacks.
-            "strength" if config.eightbit else cell.goal,
+            # Rounding undoes what fools by a hair, and so do fresh draws: the whole budget.
+            "strength" if config.eightbit or attacked.stochastic else cell.goal,
             topk=config.topk,
             seed=config.seed,
             batch_size=self._size,

@@ -145,7 +145,7 @@ def test_attacks_by_scores_or_labels_get_the_black_box(
 
 
 def test_square_stands_in_the_adaptive_worst_case(run_cli: Run, config: Write) -> None:
-    text = CONFIG.replace("fgsm = {}", 'fgsm = {}\nsquare = { queries = 60 }').replace(
+    text = CONFIG.replace("fgsm = {}", "fgsm = {}\nsquare = { queries = 60 }").replace(
         '"bpda"]', '"bpda", "black_box"]'
     )
     assert run_cli("run", config(text), "--limit", "16").code == 0

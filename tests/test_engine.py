@@ -202,7 +202,7 @@ def test_search_keeps_the_fooling_iterate_of_highest_loss() -> None:
     kept = {}
     for goal in ("verdict", "strength"):
         context = AttackContext.start(ids, Random(0, "test", ids), goal=goal)
-        search = Search(x, torch.zeros(1, dtype=torch.int64), context, nn.Identity())
+        search = Search(x, torch.zeros(1, dtype=torch.int64), context)
         batch: Batch = search.batch()
         for number, (loss, fooled) in enumerate(steps):
             seen = Look(torch.tensor([loss]), torch.tensor([fooled]), None)

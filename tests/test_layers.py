@@ -58,7 +58,7 @@ LAYERS = [
         *("cells", "apply", "tasks", "pairs", "chosen", "restoring", "restored_picture", "latency"),
     },
     {
-        *("build", "surrogates", "recipes", "probes", "plan", "attacking", "scoring"),
+        *("build", "surrogates", "recipes", "probes", "keys", "plan", "attacking", "scoring"),
         *("aggregate", "worst", "targets", "rows", "testing"),
     },
     {"shard", "executors", "document"},

@@ -57,7 +57,7 @@ class Spatial:
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, context: AttackContext
     ) -> Tensor:
-        search = Search(x, y, context, model)
+        search = Search(x, y, context)
         batch = search.batch()
         for number, (angle, across, down) in enumerate(self.grid):
             clean = not (angle or across or down)

@@ -82,7 +82,7 @@ def ascend(
     Returns:
         Adversarial images of the shape of `x`.
     """
-    search = Search(x, y, context, model)
+    search = Search(x, y, context)
     for restart in range(restarts):
         batch, taken = search.batch(), restart * steps
         iterate = batch.x

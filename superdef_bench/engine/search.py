@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from superdef_bench.engine.gradient import Look
-from superdef_bench.transform import Protected, ScoresOnly
 from superdef_bench.types import AttackContext
-
-CHECKS = 16  # fresh draws by which an image behind a random defense is finished
 
 
 @dataclass
@@ -49,32 +46,20 @@ class Search:
 
     In `verdict` the first fooling iterate is kept and the image is finished. In `strength` the
     fooling iterate of highest loss is kept, or the iterate of highest loss if none fools; the
-    clean image stands only if it alone fools. Behind a random defense the draws that chose an
-    iterate do not finish its image: most of `CHECKS` fresh ones must agree.
-
-    Args:
-        x: Clean images `(N, C, H, W)`.
-        y: Labels `(N,)`.
-        context: Goal, ids and random numbers.
-        model: What is attacked.
+    clean image stands only if it alone fools.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, context: AttackContext, model: nn.Module) -> None:
+    def __init__(self, x: Tensor, y: Tensor, context: AttackContext) -> None:
         self._whole = Batch(x, y, context, None)
         self.best = x.clone()
         self._loss = torch.full((len(x),), -torch.inf, device=x.device)
         self._fooled = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         self._verdict = context.goal == "verdict"
-        self._random: Protected | ScoresOnly | None = None
-        if isinstance(model, Protected | ScoresOnly) and model.stochastic and self._verdict:
-            self._random = model
-        self._confirmed = 0
 
     def batch(self) -> Batch:
         """Return the images to attack in the next restart."""
         if not self._verdict:
             return self._whole
-        self._confirm(self._whole)
         return self._whole.take((~self._fooled).nonzero()[:, 0])
 
     def update(self, batch: Batch, step: int, iterate: Tensor, seen: Look, *, clean: bool) -> None:
@@ -110,30 +95,7 @@ class Search:
         """
         if not self._verdict or not (step in (1, 2) or step % 4 == 0):
             return batch, state
-        self._confirm(batch)
         alive = (~_read(self._fooled, batch.rows)).nonzero()[:, 0]
         if len(alive) == len(batch.y):
             return batch, state
         return batch.take(alive), tuple(tensor[alive] for tensor in state)
-
-    @torch.no_grad()
-    def _confirm(self, batch: Batch) -> None:
-        """Take back what fooled the draws of the attack and not most of the fresh ones.
-
-        The numbers of the draws go by the number of calls, never by who is asked.
-        """
-        if self._random is None:
-            return
-        first, self._confirmed = CHECKS * self._confirmed, self._confirmed + 1
-        places = _read(self._fooled, batch.rows).nonzero()[:, 0]
-        if not len(places):
-            return
-        context = batch.context.take(places)
-        rows = places if batch.rows is None else batch.rows[places]
-        model = self._random
-        with model.draws(context.ids, CHECKS, "check", first):
-            logits: Tensor = model(self.best[rows])  # (CHECKS, M, K)
-        wrong = context.fooled(logits, batch.y[places]).float().mean(dim=0)
-        back = rows[wrong <= 0.5]
-        self._fooled[back], self._loss[back] = False, -torch.inf
-        batch.context.first_step[batch.context.rows[places[wrong <= 0.5]]] = -1

@@ -48,7 +48,7 @@ def square_search(
     Returns:
         Adversarial images of the shape of `x`.
     """
-    search = Search(x, y, context, model)
+    search = Search(x, y, context)
     batch = search.batch()
     loss: Loss = partial(margin, topk=context.topk) if context.target is None else cross_entropy
     linf, channels = threat.norm == "linf", x.shape[1]
