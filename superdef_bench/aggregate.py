@@ -17,6 +17,7 @@ from superdef_bench.statistics import (
     pack_counts,
     pack_integers,
     unpack_bits,
+    unpack_counts,
     wilson,
 )
 from superdef_bench.types import Rung
@@ -198,6 +199,9 @@ def add_conditional(rows: Sequence[dict[str, Any]], bare: Bits) -> None:
     for row in rows:
         n = min(row["n"], len(bare))
         base = bare[:n]
-        count, right = int(base.sum()), unpack_bits(row["verdicts"], row["n"])[:n] & base
-        row["conditional_n"] = count
-        row["conditional_accuracy"] = round(int(right.sum()) / count, 6) if count else None
+        right = unpack_bits(row["verdicts"], row["n"]).astype(np.float64)
+        if "shares" in row:
+            right = unpack_counts(row["shares"]) / row["draws"]
+        row["conditional_n"] = int(base.sum())
+        mean = float(right[:n][base].mean()) if base.any() else None
+        row["conditional_accuracy"] = None if mean is None else round(mean, 6)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from superdef_bench.formats import RUNG_TITLES, escape
+from superdef_bench.formats import RUNG_TITLES, escape, grid
 from superdef_bench.masking import FAIL, POINTS, SUSPECT
 from superdef_bench.ranking import Standing
 from superdef_bench.results import Results
@@ -34,8 +34,25 @@ def masking_section(results: Results, standings: Sequence[Standing]) -> Iterator
         return
     yield "## Gradient masking"
     yield ""
+    rows = []
     for name in judged:
-        yield from _judgement(results, name)
+        masking = results.document["defenses"][name]["masking"]
+        checks = masking["checks"]
+        passed = sum(check["outcome"] == "pass" for check in checks)
+        images = sorted({check["n"] for check in checks})
+        shown = f"{images[0]}–{images[-1]}" if len(images) > 1 else str(images[0])
+        rows.append([escape(name), masking["verdict"], f"{passed} of {len(checks)}", shown])
+    yield from grid(["defense", "verdict", "checks passed", "images"], rows)
+    told = [line for name in judged for line in _judgement(results, name)]
+    if told:
+        yield from told
+        yield ""
+    names = dict.fromkeys(
+        check["check"]
+        for name in judged
+        for check in results.document["defenses"][name]["masking"]["checks"]
+    )
+    yield f"Checks, where they apply: {escape(', '.join(names))}."
     yield ""
     yield (
         "Each check is a one-sided exact McNemar or binomial test on the same images, p by Holm's "
@@ -46,15 +63,12 @@ def masking_section(results: Results, standings: Sequence[Standing]) -> Iterator
 
 
 def _judgement(results: Results, name: str) -> Iterator[str]:
-    masking = results.document["defenses"][name]["masking"]
-    passed = [escape(check["check"]) for check in masking["checks"] if check["outcome"] == "pass"]
-    yield f"- {escape(name)}: **{masking['verdict']}**"
-    for check in masking["checks"]:
+    for check in results.document["defenses"][name]["masking"]["checks"]:
         if check["outcome"] != "pass":
             evidence = f"{escape(check['evidence'])} (p = {check['adjusted']:.2g})"
-            yield f"  - {check['outcome']}: {escape(check['check'])}: {evidence}"
-    if passed:
-        yield f"  - passed: {', '.join(passed)}"
+            yield (
+                f"- {escape(name)}, **{check['outcome']}**, {escape(check['check'])}: {evidence}"
+            )
 
 
 def rows_section(results: Results) -> Iterator[str]:

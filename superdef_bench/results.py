@@ -8,7 +8,7 @@ from typing import Any
 
 from superdef_bench.errors import DataError
 from superdef_bench.files import write_atomically
-from superdef_bench.statistics import unpack_bits
+from superdef_bench.statistics import unpack_bits, unpack_counts, unpack_integers
 
 SCHEMA = 2
 FILE = "results.json"
@@ -113,6 +113,7 @@ def _check_rows(file: Path, document: Mapping[str, Any]) -> None:
             missing = _ROW_KEYS - row.keys()
             if missing:
                 raise ValueError(f"a row has no {sorted(missing)[0]!r}")
+            _check_lengths(row)
             count = int(unpack_bits(row["verdicts"], row["n"]).sum())
             if count != row["correct"]:
                 what = f"{row['defense']} / {row['attack']}"
@@ -121,3 +122,9 @@ def _check_rows(file: Path, document: Mapping[str, Any]) -> None:
         raise DataError(
             f"results {file} are damaged: {error}", hint="run the config again"
         ) from error
+
+
+def _check_lengths(row: Row) -> None:
+    for key, unpack in (("shares", unpack_counts), ("first_steps", unpack_integers)):
+        if key in row and len(unpack(row[key])) != row["n"]:
+            raise ValueError(f"{row['defense']} / {row['attack']}: {key} are not {row['n']}")

@@ -65,9 +65,8 @@ def print_plan(benchmark: Benchmark, plan: Plan) -> None:
         )
     screen = console()
     screen.print(table)
-    for why in dict.fromkeys((rung, why) for _, rung, why in plan.left_out):
-        rows = [defense for defense, *rest in plan.left_out if tuple(rest) == why]
-        screen.print(f"{why[0]} does not apply ({why[1]}): {', '.join(rows)}", markup=False)
+    told = [(rung, why, defense) for defense, rung, why in plan.left_out]
+    _print_left_out(told, len(benchmark.defenses) - 1)
     screen.print(
         f"{sum(cell.n for cell in plan.cells):,} records, {_duration(total)} at most on "
         f"{benchmark.device}; an attack that knows the defense stops at images it has fooled",
@@ -88,7 +87,11 @@ def print_ranking(results: Results) -> None:
     for column in ("clean", "gray box", "adaptive", "gap", "n"):
         table.add_column(column, justify="right")
     for s in standings:
-        mark = " (suspect)" if document["defenses"][s.defense]["suspicion"] else ""
+        facts = document["defenses"][s.defense]
+        verdict = facts.get("masking", {}).get("verdict") or (
+            "suspect" if facts["suspicion"] else ""
+        )
+        mark = f" ({verdict})" if verdict in ("suspect", "fail") else ""
         table.add_row(
             "–" if s.rank is None else str(s.rank),
             markup(s.defense) + mark,
@@ -103,6 +106,16 @@ def print_ranking(results: Results) -> None:
     for why in dict.fromkeys(s.reasons[0] for s in standings if s.rank is None and s.reasons):
         rows = [s.defense for s in standings if s.rank is None and why in s.reasons[:1]]
         screen.print(f"not ranked ({why}): {', '.join(rows)}", markup=False)
+    told = [(e["rung"], e["why"], e["defense"]) for e in document["not_applicable"]]
+    _print_left_out(told, len(document["defenses"]) - 1)
+
+
+def _print_left_out(told: Sequence[tuple[str, str, str]], defenses: int) -> None:
+    """Print which rungs do not apply to which of the defenses, and why."""
+    for rung, why in dict.fromkeys((rung, why) for rung, why, _ in told):
+        rows = [name for *rest, name in told if rest == [rung, why]]
+        where = "" if len(rows) == defenses else f" to {', '.join(rows)}"
+        console().print(f"{rung} does not apply{where}: {why}", markup=False)
 
 
 def print_failures(results: Results) -> None:

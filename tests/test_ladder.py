@@ -1,0 +1,341 @@
+"""The whole ladder in real runs: sources, what is replayed from them, and what is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from superdef_bench import load_defense, load_model
+from superdef_bench.build import build
+from superdef_bench.config import load_config
+from superdef_bench.plugins import load_plugins
+from superdef_bench.ranking import rank, verdicts
+from superdef_bench.results import Results, Row, load_results
+from superdef_bench.types import Rung
+from tests.conftest import CONFIG, Answer, records
+
+Run = Callable[..., Answer]
+Write = Callable[..., Path]
+
+ALL = 'rungs = ["gray_box", "white_box", "bpda"]\n'
+MANY = 'rungs = ["transfer", "gray_box", "surrogate", "white_box", "bpda"]\n'
+FROM = '\n[transfer]\nsurrogates = ["model:twin", "model:soft", "defense:jpeg"]\n'
+LADDER = CONFIG.replace(ALL, MANY).replace("bicubic_x2", "jpeg = {}\nbicubic_x2")
+LADDER += FROM + '\n[models]\ntwin = "signs_resnet8"\n'
+BICUBIC = "bicubic_x2 (native)"
+
+PLUGINS = """
+import copy
+import time
+import torch
+from torch import nn
+from torch.nn import functional
+from superdef_bench import InputTransform, hookimpl, load_model
+
+class Soft(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = load_model("signs_resnet8")
+
+    def forward(self, x):
+        return self.network(functional.avg_pool2d(x, 3, stride=1, padding=1))
+
+class Endpoint(Soft):
+    differentiable = False
+
+    @torch.no_grad()
+    def forward(self, x):
+        return self.network(x)
+
+class Planted:
+    # Greys a quarter of the images: others where soft is attacked, jpeg, or a known defense.
+    norms = frozenset({"linf", "l2"})
+    kind = "budget"
+    access = "gradient"
+    batch_dependent = False
+
+    def __call__(self, model, x, y, threat, context):
+        with open("calls.txt", "a") as file:
+            where = f"{type(model.classifier).__name__} {len(model.stages)} {model.gradient}"
+            file.write(f"{context.goal} {len(x)} {where}\\n")
+        turn = 2 if context.goal == "verdict" else 1 if len(model.stages) else 0
+        if turn == 0 and not hasattr(model.classifier, "network"):
+            return x.clone()
+        hit = (context.ids % 4 == turn)[:, None, None, None]
+        return torch.where(hit, 0.5, x)
+
+class Minimal(Planted):
+    kind = "minimal"
+
+class Sleepy(InputTransform):
+    def transform(self, x):
+        time.sleep(0.1 * len(x))
+        return x
+
+class Wall:
+    differentiable = False
+    stochastic = False
+
+    def protect(self, model, task):
+        return copy.deepcopy(model)
+
+@hookimpl
+def register_models():
+    return {"soft": Soft, "endpoint": Endpoint}
+
+@hookimpl
+def register_attacks():
+    return {"planted": Planted, "planted_minimal": Minimal}
+
+@hookimpl
+def register_defenses():
+    return {"sleepy": Sleepy, "wall": Wall}
+"""
+
+
+@pytest.fixture
+def ladder(run_cli: Run, config: Write, plugin_folder: Write) -> Callable[..., Answer]:
+    """Return a function that runs a config with the plugins above."""
+    folder = plugin_folder(PLUGINS)
+    return lambda text, *words: run_cli("run", config(text), "--plugins-dir", folder, *words)
+
+
+def found(**wanted: Any) -> Row:
+    row = load_results(Path("runs/tiny")).row(**wanted)
+    assert row is not None, wanted
+    return row
+
+
+def why_not(results: Results, defense: str) -> dict[str, str]:
+    entries = results.document["not_applicable"]
+    return {entry["rung"]: entry["why"] for entry in entries if entry["defense"] == defense}
+
+
+def test_rows_of_replay_rungs_carry_their_source(ladder: Callable[..., Answer]) -> None:
+    answer = ladder(LADDER)
+    assert answer.code == 0, answer.err
+    results = load_results(Path("runs/tiny"))
+    models = [("transfer", "twin"), ("transfer", "soft"), ("gray_box", "signs_resnet8")]
+    lent = [("surrogate", "jpeg")]
+    expected = {"none": models + lent, "jpeg": models, BICUBIC: models + lent}
+    replayed = {"transfer", "gray_box", "surrogate"}
+    for name, pairs in expected.items():
+        rows = [r for r in results.rows(defense=name, attack="fgsm") if r["rung"] in replayed]
+        sources = [(r["rung"], r["source"], r["eps"]) for r in rows]
+        assert sorted(sources) == sorted((*p, eps) for p in pairs for eps in (2 / 255, 8 / 255))
+        told = {
+            (r["rung"], r["source"]) for r in records(Path("runs/tiny")) if r["defense"] == name
+        }
+        assert {pair for pair in told if pair[0] in replayed} == set(pairs)
+    assert why_not(results, "jpeg")["surrogate"] == "its examples are made on this row itself"
+    assert why_not(results, BICUBIC) == {}
+    assert "surrogate does not apply to jpeg: its examples are made on this" in answer.out
+    said = {(s["name"], s["rung"], s["gradient"]) for s in results.document["sources"]}
+    assert said == {(*pair[::-1], "exact") for pair in models} | {("jpeg", "surrogate", "bpda")}
+    # The same weights under another name: what is made there is what the gray box replays.
+    for name in expected:
+        of = {"defense": name, "attack": "fgsm", "eps": 8 / 255}
+        gray, twin = found(rung="gray_box", **of), found(rung="transfer", source="twin", **of)
+        assert (gray["psnr"], gray["verdicts"]) == (twin["psnr"], twin["verdicts"])
+        assert found(rung="transfer", source="soft", **of)["psnr"] != twin["psnr"]
+
+
+def test_examples_of_a_source_are_made_once_for_all_rows(ladder: Callable[..., Answer]) -> None:
+    text = LADDER.replace("fgsm = {}", 'planted = { eps = "0.5" }').replace(
+        '"defense:jpeg"', '"defense:jpeg", "defense:bit_depth", "defense:median"'
+    )
+    rungs = ("--rung", "transfer", "--rung", "surrogate")
+    assert ladder(text, *rungs).code == 0
+    calls = Path("calls.txt").read_text().splitlines()
+    sources = ["ResNet 0 exact", "Soft 0 exact", "ResNet 1 bpda", "ResNet 1 bpda"]
+    assert sorted(calls) == sorted(f"strength 8 {s}" for s in [*sources, "ResNet 1 exact"])
+    again = ladder(text.replace("bicubic_x2 = {}", "bicubic_x2 = {}\ngaussian_blur = {}"), *rungs)
+    assert again.code == 0, again.err
+    assert Path("calls.txt").read_text().splitlines() == calls
+    row = found(defense="gaussian_blur", rung="surrogate", source="jpeg", attack="planted")
+    assert row["n"] == 8
+
+
+def test_worst_cases_are_over_all_rungs_and_none_knows_one(ladder: Callable[..., Answer]) -> None:
+    text = LADDER.replace("fgsm = {}", 'planted = { eps = "0.5" }').replace(
+        "[attacks]", '[threat]\neps = "0.5"\n\n[attacks]'
+    )
+    assert ladder(text, "--limit", "24").code == 0
+    results, of = load_results(Path("runs/tiny")), {"attack": "planted", "eps": 0.5}
+    for name, missing in (("jpeg", {"surrogate", "white_box"}), (BICUBIC, set())):
+        clean = verdicts(found(defense=name, rung="", attack="none"))
+        rows = list(results.rows(defense=name, **of))
+        assert {row["rung"] for row in rows} == set(load_config(Path("tiny.toml")).rungs) - missing
+        worst = found(defense=name, rung="adaptive", attack="worst", eps=0.5)
+        assert np.array_equal(verdicts(worst), np.all([verdicts(row) for row in rows], axis=0))
+        gray = found(defense=name, rung="gray_box", attack="worst", eps=0.5)
+        assert np.array_equal(verdicts(gray), clean)
+        # Each rung has broken images of its own, and the first one that did counts.
+        standing, count = clean, {"clean": int((~clean).sum())}
+        for rung in Rung:
+            right = np.all([clean, *(verdicts(r) for r in rows if r["rung"] == rung)], axis=0)
+            if rung not in missing and rung != "black_box":
+                count[f"{rung} planted"] = int((standing & ~right).sum())
+            standing = standing & right
+        assert worst["broken_by"] == {**count, "standing": worst["correct"]}
+        assert sum(worst["broken_by"].values()) == worst["n"] == 24
+        assert count["transfer planted"] > 0
+        assert count.get("surrogate planted", 1) > 0
+        assert max(count.get("white_box planted", 0), count["bpda planted"]) > 0
+    # There is nothing to know of none, and what breaks it elsewhere is no attack on it.
+    clean = verdicts(found(defense="none", rung="", attack="none"))
+    for source in ("soft", "jpeg"):
+        row = found(defense="none", source=source, **of)
+        assert row["correct"] < clean.sum()
+    for worst_of in ("gray_box", "adaptive"):
+        worst = found(defense="none", rung=worst_of, attack="worst", eps=0.5)
+        assert np.array_equal(verdicts(worst), clean)
+
+
+def test_minimal_attacks_that_are_replayed_stay_outside(ladder: Callable[..., Answer]) -> None:
+    attacks = 'deepfool = { eps = "0.5", steps = 5 }\nddn = { eps = "0.5", steps = 5 }\n'
+    text = LADDER.replace("fgsm = {}", attacks + 'planted_minimal = { eps = "40" }').replace(
+        "[attacks]", '[threat]\nnorm = "l2"\neps = ["0.5", "40"]\n\n[attacks]'
+    )
+    answer = ladder(text, "--limit", "16", "-d", "bicubic_x2")
+    assert answer.code == 0, answer.err
+    results = load_results(Path("runs/tiny"))
+    for eps, names in ((0.5, ("deepfool", "ddn")), (40.0, ("planted_minimal",))):
+        assert all(results.document["attacks"][name]["counted"] for name in names)
+        rows = [r for r in results.rows(defense=BICUBIC, eps=eps) if r["attack"] in names]
+        replayed = [r for r in rows if Rung(r["rung"]).replays]
+        assert len(replayed) == 4 * len(names)
+        known = [verdicts(r) for r in rows if r not in replayed]
+        worst = found(defense=BICUBIC, rung="adaptive", attack="worst", eps=eps)
+        assert np.array_equal(verdicts(worst), np.all(known, axis=0))
+        told = {f"{rung} {name}" for rung in ("white_box", "bpda") for name in names}
+        assert worst["broken_by"].keys() == {"clean", "standing", *told}
+        assert results.row(defense=BICUBIC, rung="gray_box", attack="worst") is None
+    # At 40 both kinds of source break images that those who know the defense leave standing.
+    for source in ("soft", "jpeg"):
+        row = found(defense=BICUBIC, source=source, attack="planted_minimal", eps=40.0)
+        assert (verdicts(worst) & ~verdicts(row)).any()
+
+
+def test_without_rungs_the_config_asks_for_all_six(run_cli: Run, config: Write) -> None:
+    assert run_cli("run", config(CONFIG.replace(ALL, ""))).code == 0
+    results = load_results(Path("runs/tiny"))
+    assert results.document["rungs"] == [str(rung) for rung in Rung]
+    assert why_not(results, BICUBIC) == {
+        "transfer": "[transfer] names no other classifier",
+        "surrogate": "[transfer] names no other defense",
+        "black_box": "no attack asks for scores or labels",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "hint"),
+    [
+        ("surogates = []", "unknown key 'surogates' in [transfer]", "'surrogates'"),
+        ('surrogates = "model:soft"', "surrogates is 'model:soft'", "surrogates = ["),
+        ('surrogates = ["soft"]', "surrogate 'soft' is no model: or defense:", "surrogates = ["),
+        ('surrogates = ["model:"]', "surrogate 'model:' is no model: or", "surrogates = ["),
+        ("surrogates = [3]", "surrogate 3 is no model: or defense:", "surrogates = ["),
+        ('surrogates = ["model:soft", "model:soft"]', "'model:soft' is named twice", "once"),
+        ('surrogates = ["defense:none"]', "is the undefended classifier", "gray_box"),
+        ('surrogates = ["model:softt"]', "unknown model 'softt'", "did you mean 'soft'"),
+        ('surrogates = ["defense:jpg"]', "unknown defense 'jpg'", "did you mean 'jpeg'"),
+        ('surrogates = ["defense:wall"]', "'defense:wall' has no gradient", "input transform"),
+        ('surrogates = ["model:endpoint"]', "'model:endpoint' gives no gradient", "that does"),
+        ('surrogates = ["model:autoattack_example"]', "has 10 classes", "for this dataset"),
+    ],
+)
+def test_errors_of_transfer_are_one_line(
+    ladder: Callable[..., Answer], line: str, message: str, hint: str
+) -> None:
+    answer = ladder(CONFIG + f"\n[transfer]\n{line}\n")
+    assert (answer.code, answer.out) == (2, "")
+    said, remedy = answer.err.splitlines()
+    assert said.startswith("error: ")
+    assert message in said
+    assert remedy.startswith("hint: ")
+    assert hint in remedy
+
+
+def test_cells_that_take_too_long_are_refused(ladder: Callable[..., Answer]) -> None:
+    text = CONFIG.replace("limit = 8", "limit = 4").replace("bicubic_x2", "sleepy = {}\nbicubic_x2")
+    text = text.replace("masking = 0", "masking = 0\ncell_seconds = 1")
+    answer = ladder(text)
+    assert answer.code == 0, answer.err
+    results = load_results(Path("runs/tiny"))
+    refused = {(e["defense"], e["rung"], e["eps"]) for e in results.document["refused"]}
+    known = ("white_box", "bpda")
+    assert refused == {("sleepy", rung, eps) for rung in known for eps in (2 / 255, 8 / 255)}
+    for entry in results.document["refused"]:
+        assert entry["why"].startswith("refused: up to ")
+        assert entry["why"].endswith("cell_seconds is 1")
+    assert results.document["failures"] == []
+    assert {r["rung"] for r in results.rows(defense="sleepy")} == {"", "gray_box"}
+    ranks = {s.defense: (s.rank, len(s.reasons)) for s in rank(results)}
+    assert ranks["sleepy"] == (None, 4)
+    assert {ranks[name][1] for name in ("none", BICUBIC)} == {0}
+    assert "not ranked (white_box fgsm 2/255: refused" in " ".join(answer.out.split())
+    assert ladder(CONFIG, "--limit", 4, "-o", "runs/free").code == 0
+    for name in ("none", BICUBIC):
+        free = list(load_results(Path("runs/free")).rows(defense=name))
+        assert list(results.rows(defense=name)) == free
+
+
+def test_the_black_box_alone_ranks_nothing(run_cli: Run, config: Write) -> None:
+    text = CONFIG.replace("fgsm = {}", "fgsm = {}\nsquare = { queries = 20 }").replace(ALL, "")
+    assert run_cli("run", config(text), "--rung", "black_box").code == 0
+    results = load_results(Path("runs/tiny"))
+    for name in ("none", BICUBIC):
+        rows = {(r["rung"], r["attack"]) for r in results.rows(defense=name)}
+        assert rows == {("", "none"), ("black_box", "square"), ("adaptive", "worst")}
+    assert {s.rank for s in rank(results)} == {None}
+
+
+def test_an_endpoint_is_open_to_transfer_and_black_box(ladder: Callable[..., Answer]) -> None:
+    text = CONFIG.replace("fgsm = {}", "fgsm = {}\nsquare = { queries = 20 }").replace(ALL, "")
+    text = text.replace('"signs_resnet8"', '"endpoint"').replace("masking = 0", "masking = 4")
+    answer = ladder(text + '\n[transfer]\nsurrogates = ["model:signs_resnet8"]\n')
+    assert answer.code == 0, answer.err
+    results = load_results(Path("runs/tiny"))
+    for name in ("none", BICUBIC):
+        rows = {(r["rung"], r["source"]) for r in results.rows(defense=name, attack="square")}
+        assert rows == {("transfer", "signs_resnet8"), ("black_box", name)}
+        assert {r["rung"] for r in results.rows(defense=name, attack="fgsm")} == {"transfer"}
+    closed = {str(rung) for rung in Rung} - {"transfer", "black_box"}
+    assert why_not(results, BICUBIC) == dict.fromkeys(closed, "the classifier gives no gradient")
+    assert {s.rank for s in rank(results)} == {None}
+    assert "not ranked (the classifier gives no gradient): " in answer.out
+
+
+def test_a_chain_has_an_exact_gradient_iff_every_link_has(run_cli: Run, config: Write) -> None:
+    chains = (
+        'sharp = { chain = ["wavelet", "superdef"] }\nround = { chain = ["jpeg", "bicubic_x2"] }'
+    )
+    path = config(CONFIG.replace("bicubic_x2 = {}", chains).replace("limit = 8", "limit = 4"))
+    assert run_cli("run", path).code == 0
+    results, rungs = load_results(Path("runs/tiny")), {}
+    for name in ("sharp (native)", "round (native)"):
+        rungs[name] = {row["rung"] for row in results.rows(defense=name, attack="fgsm")}
+    assert rungs["sharp (native)"] == {"gray_box", "white_box", "bpda"}
+    assert rungs["round (native)"] == {"gray_box", "bpda"}
+    assert why_not(results, "sharp (native)") == {}
+    assert why_not(results, "round (native)") == {"white_box": "no exact gradient"}
+
+    benchmark = build(load_config(path), load_plugins([]), torch.device("cpu"))
+    x = benchmark.dataset.load(range(2))[0]
+    links: list[Any] = [load_defense("wavelet"), load_defense("superdef")]
+
+    def slope(network: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        leaf = x.clone().requires_grad_()
+        return torch.autograd.grad(network(leaf)[:, 3].sum(), leaf)[0]
+
+    model: nn.Module = load_model("signs_resnet8")
+    by_hand = slope(lambda images: model(links[1].transform(links[0].transform(images))))
+    protected = benchmark.defenses[1].protected
+    scale = float(by_hand.abs().max())
+    assert torch.allclose(slope(protected.view("exact")), by_hand, atol=1e-4 * scale)
+    assert not torch.allclose(slope(protected.view("bpda")), by_hand, atol=0.1 * scale)
