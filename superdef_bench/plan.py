@@ -19,7 +19,7 @@ def make_plan(benchmark: Benchmark) -> Plan:
     for defense in benchmark.defenses:
         groups.append(_clean(benchmark, defense))
         for rung in benchmark.config.rungs:
-            why = benchmark.left_out(defense, rung)
+            why = _why(benchmark, defense, rung)
             if why and defense.name != "none":
                 left_out.append((defense.name, str(rung), why))
         groups += _attacked(benchmark, defense)
@@ -29,6 +29,13 @@ def make_plan(benchmark: Benchmark) -> Plan:
     limit = benchmark.config.cell_seconds
     refused = dict(_refused(groups, limit)) if limit else {}
     return Plan(tuple(groups), tuple(left_out), -(-benchmark.limit // SHARD), refused)
+
+
+def _why(benchmark: Benchmark, defense: BuiltDefense, rung: Rung) -> str:
+    """Return why a rung does not apply to a defense, or nothing."""
+    if not any(rung in attack.rungs for attack in benchmark.attacks):
+        return "no attack names it in its rungs"
+    return benchmark.left_out(defense, rung)
 
 
 def _turn(group: Group) -> int:
@@ -253,7 +260,7 @@ def _refused(groups: list[Group], limit: int) -> Iterator[tuple[str, str]]:
         seconds = group.seconds
         if group.source and group.passes:
             seconds = _making(group.source, group.made, group.cells[0].eot, group.passes)
-        if group.clean or seconds is None or seconds / len(group.cells) <= limit:
+        if group.clean or group.probe or seconds is None or seconds / len(group.cells) <= limit:
             continue
         for cell in group.cells:
             minutes = seconds / len(group.cells) / 60

@@ -30,9 +30,9 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def test_the_readme_shows_the_published_ranking() -> None:
     readme = (_ROOT / "README.md").read_text()
-    board = (_ROOT / "leaderboards/signs-linf.md").read_text()
+    board = (_ROOT / "leaderboards/signs-ladder.md").read_text()
     published = board.split("## Ranking")[1].split("\n\n")[1]
-    shown = readme.split("<!-- ranking of leaderboards/signs-linf.md -->\n")[1]
+    shown = readme.split("<!-- ranking of leaderboards/signs-ladder.md -->\n")[1]
     assert shown.split("<!-- end -->")[0].strip() == published
 
 

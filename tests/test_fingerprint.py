@@ -33,17 +33,19 @@ PLUGIN = dedent("""
         return {"mine": Mine}
 """)
 
+ELSEWHERE = ("eps", "steps", "mine", "surrogates", "attacks", "rows")
 
-def config(**changes: object) -> Config:
-    run = {"dataset": "signs", "model": "signs_resnet8", "limit": 4, **changes}
+
+def config(**changes: Any) -> Config:
+    run = {"dataset": "signs", "model": "signs_resnet8", "limit": 4, "masking": 0} | changes
     return parse(
         {
-            "run": {
-                key: value for key, value in run.items() if key not in ("eps", "steps", "mine")
-            },
+            "run": {key: value for key, value in run.items() if key not in ELSEWHERE},
             "threat": {"eps": changes.get("eps", "8/255")},
-            "attacks": {"pgd": {"steps": changes.get("steps", 3)}},
-            "defenses": {"mine": changes.get("mine", {})},
+            "attacks": changes.get("attacks", {"pgd": {"steps": changes.get("steps", 3)}}),
+            "defenses": {"mine": changes.get("mine", {}), **changes.get("rows", {})},
+            "transfer": {"surrogates": changes.get("surrogates", [])},
+            "models": {"twin": "signs_resnet8", "other": "signs_resnet8"},
         },
         "test",
     )
@@ -54,7 +56,11 @@ def keys(folder: Path, source: str = PLUGIN, **changes: Any) -> dict[str, str]:
     folder.mkdir(exist_ok=True)
     (folder / "mine.py").write_text(source)
     plan = make_plan(build(config(**changes), load_plugins([folder]), torch.device("cpu")))
-    return {f"{c.rung} {c.attack}": c.key for c in plan.cells if c.defense == "mine"}
+    mine = [cell for cell in plan.cells if cell.defense == "mine"]
+    lent = ("transfer", "surrogate")
+    return {
+        f"{c.rung} {c.attack}" + (f" {c.source}" if c.rung in lent else ""): c.key for c in mine
+    }
 
 
 @pytest.mark.parametrize(
@@ -78,6 +84,57 @@ def test_arguments_weights_threat_and_seed_are_in_the_key(
 
 def test_device_and_batch_size_are_not(tmp_path: Path) -> None:
     assert keys(tmp_path / "a") == keys(tmp_path / "a", batch_size=3, limit=3)
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    """Return the cells whose key changed; they are the same cells."""
+    assert before.keys() == after.keys()
+    return {cell for cell, key in before.items() if key != after[cell]}
+
+
+def test_source_and_rung_are_in_the_key(tmp_path: Path) -> None:
+    lent: dict[str, Any] = {
+        "surrogates": ["model:twin", "model:other", "defense:jpeg", "defense:median"]
+    }
+    both: dict[str, Any] = {"attacks": {"pgd": {"steps": 3}, "square": {"queries": 5}}}
+    found = keys(tmp_path / "a", **lent, **both)
+    # Two attacks: five replays each, one that knows it by scores, one by two kinds of gradients.
+    assert len(found) == 1 + 2 * 5 + 1 + 2
+    # Twin, other and the classifier itself have the same weights, and share their examples.
+    assert len(set(found.values())) == len(found)
+    alone = keys(tmp_path / "a", surrogates=["defense:median"], **both)
+    assert alone.items() <= found.items()
+
+
+def test_a_source_is_in_the_keys_of_its_own_rows_alone(tmp_path: Path) -> None:
+    def lent(folder: str, row: dict[str, Any], **told: int) -> dict[str, str]:
+        lenders = ["model:twin", "defense:lent"]
+        return keys(tmp_path / folder, rows={"lent": row}, surrogates=lenders, **told)
+
+    own = {"surrogate pgd lent"}
+    before = lent("a", {"plugin": "mine"})
+    assert changed(before, lent("a", {"plugin": "mine", "seed": 1})) == own
+    # A random one is attacked over draws, and what is made on it is scored by one.
+    random = lent("a", {"plugin": "random_resize_pad"})
+    assert changed(random, lent("a", {"plugin": "random_resize_pad"}, eot=3)) == own
+    assert changed(random, lent("a", {"plugin": "random_resize_pad"}, draws=21)) == set()
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+def test_draws_and_eot_are_in_the_keys_of_random_defenses_alone(
+    tmp_path: Path, stochastic: bool
+) -> None:
+    drawn = PLUGIN.replace("def transform(self, x):", "def transform(self, x, *, random):").replace(
+        "(InputTransform):", "(InputTransform):\n    stochastic = True\n"
+    )
+    source = drawn if stochastic else PLUGIN
+    before = keys(tmp_path / "a", source, surrogates=["model:twin"])
+    gradients = {"white_box pgd", "bpda pgd"}
+    more = changed(before, keys(tmp_path / "a", source, surrogates=["model:twin"], eot=3))
+    assert more == (gradients if stochastic else set())
+    more = changed(before, keys(tmp_path / "a", source, surrogates=["model:twin"], draws=21))
+    replayed = {"gray_box pgd", "transfer pgd twin"}
+    assert more == ({" none", *replayed, *gradients} if stochastic else set())
 
 
 def test_one_byte_of_the_plugin_changes_every_key(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def test_a_defense_finds_one_file_and_all_of_them_are_small() -> None:
     keys = [
         (r["kind"], r["architecture"].get("scale"), str(r.get("task", {}).get("dataset")))
         for r in records
+        if r["kind"] != "classifier"  # a model names its file
     ]
     assert len(set(keys)) == len(keys)
     assert sum(record["bytes"] for record in records) < 16e6
