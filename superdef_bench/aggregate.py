@@ -144,7 +144,8 @@ class CellRecords:
 
     @property
     def knows_top5(self) -> bool:
-        return self.kind != "probe" and self.classes > _TOP
+        # A minimal example may be out of the ball that a row is about.
+        return self.kind not in ("probe", "minimal") and self.classes > _TOP
 
     @property
     def top5(self) -> Bits:

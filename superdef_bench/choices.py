@@ -67,6 +67,10 @@ def _keywords(name: str, value: object, kind: str) -> dict[str, Any]:
 def attack_of(name: str, value: object) -> AttackChoice:
     """Return the attack that a row of `[attacks]` means."""
     table, where = _keywords(name, value, "attack"), f"attack {name!r}"
+    if name == "worst":
+        raise ConfigError(
+            "attack 'worst' has the name of a worst case", hint='write mine = { plugin = "worst" }'
+        )
     norm, eps, rungs = (table.pop(key, None) for key in ("norm", "eps", "rungs"))
     limit = whole_number(table, "limit", 1) if "limit" in table else None
     table.pop("limit", None)

@@ -64,9 +64,11 @@ class Panel:
     wide: bool = False
 
 
-def has_curves(results: Results) -> bool:
-    """Return whether any row tells when its images fell."""
-    return any("first_steps" in row for row in results.accuracy)
+def has_curves(results: Results, standings: Sequence[Standing]) -> bool:
+    """Return whether there is a panel to draw, and a row that tells when its images fell."""
+    return any("first_steps" in row for row in results.accuracy) and bool(
+        panels(results, standings)
+    )
 
 
 def over_eps(results: Results, standings: Sequence[Standing]) -> list[Curve]:
@@ -87,16 +89,17 @@ def over_eps(results: Results, standings: Sequence[Standing]) -> list[Curve]:
 
 
 def over_steps(results: Results, standings: Sequence[Standing]) -> list[Curve]:
-    """Return the accuracy after each gradient step, in white box, else BPDA, at the last eps.
+    """Return the accuracy after each gradient step, in white box, else BPDA.
 
-    Of several attacks the one with the most steps is followed.
+    Of several attacks the one with the most steps is followed, at its smallest eps: what is broken
+    there is not attacked again in a larger ball.
     """
     found = (_fall(results, standing, GRADIENT_RUNGS, ("gradient",)) for standing in standings)
     return [curve for curve in found if curve]
 
 
 def over_queries(results: Results, standings: Sequence[Standing]) -> list[Curve]:
-    """Return the accuracy after each query in black box, at the last eps; as `over_steps`."""
+    """Return the accuracy after each query in black box; as `over_steps`."""
     found = (
         _fall(results, standing, ("black_box",), ("scores", "labels")) for standing in standings
     )
@@ -123,14 +126,14 @@ def _fall(
     results: Results, standing: Standing, rungs: Sequence[str], access: Sequence[str]
 ) -> Curve | None:
     """Follow the longest counted attack of the first rung that has one."""
-    last = results.document["threat"]["eps"][-1]
-    # The undefended classifier is attacked in gray box: there is nothing to know of it.
-    for rung in (*rungs, "gray_box") if standing.defense == "none" else rungs:
+    for rung in rungs:
         rows = [
             (length, name, row)
             for name, facts in results.document["attacks"].items()
             if facts["counted"] and facts["kind"] == "budget" and facts["access"] in access
-            for row in results.rows(defense=standing.defense, rung=rung, attack=name, eps=last)
+            for row in results.rows(
+                defense=standing.defense, rung=rung, attack=name, eps=facts["eps"][0]
+            )
             if "first_steps" in row and (length := _length(facts["arguments"], row)) > 0
         ]
         if rows:
@@ -146,9 +149,10 @@ def _length(arguments: Mapping[str, Any], row: Row) -> int:
     It is 0 for an attack that neither says how many nor tells when it fooled.
     """
     said = int(arguments.get("queries") or arguments.get("steps") or 0)
-    return max(
-        said * int(arguments.get("restarts") or 1), int(unpack_integers(row["first_steps"]).max())
-    )
+    seen = int(unpack_integers(row["first_steps"]).max())
+    if seen < 0 and row["correct"] < row["n"]:
+        return 0
+    return max(said * int(arguments.get("restarts") or 1), seen)
 
 
 def fall(defense: str, attack: str, row: Row, length: int, n: int | None = None) -> Curve:

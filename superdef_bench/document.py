@@ -9,6 +9,7 @@ import pyarrow as pa
 from superdef_bench.aggregate import CellRecords, add_conditional
 from superdef_bench.benchmark import Benchmark, BuiltAttack, BuiltDefense
 from superdef_bench.cells import Cell, Group, Plan
+from superdef_bench.completeness import missing, suspicion_of
 from superdef_bench.cost import cost_rows
 from superdef_bench.fields import parse_eps
 from superdef_bench.masking import report
@@ -36,7 +37,7 @@ def describe(
     eps = [parse_eps(text) for text in config.eps]
     accuracy: list[dict[str, Any]] = []
     for defense in benchmark.defenses:
-        cells = _with_errors(list(_records(benchmark, plan, outcome, defense)))
+        cells = _with_clean(list(_records(benchmark, plan, outcome, defense)))
         for cell in cells:
             accuracy += cell.rows()
         if any(cell.kind == "clean" for cell in cells):
@@ -154,8 +155,8 @@ def _kind(group: Group) -> str:
     return group.attack.attack.kind if group.attack else "clean"
 
 
-def _with_errors(cells: list[CellRecords]) -> list[CellRecords]:
-    """Return the cells of a defense, each knowing what the defense gets wrong when clean."""
+def _with_clean(cells: list[CellRecords]) -> list[CellRecords]:
+    """Return the cells of a defense, each knowing how clean images do."""
     clean = next((cell for cell in cells if cell.kind == "clean"), None)
     right = None if clean is None else clean.shares(None)
     return [replace(cell, clean=right) for cell in cells]
@@ -200,7 +201,7 @@ def _defense(
         stochastic=defense.stochastic,
         num_classes=benchmark.task.num_classes,
     )
-    suspicion = _suspicion(rows)
+    suspicion = suspicion_of(plan, outcome, defense, rows)
     return {
         "arguments": dict(defense.arguments),
         "differentiable": defense.differentiable,
@@ -210,81 +211,8 @@ def _defense(
         "limit": defense.limit,
         "suspicion": suspicion,
         "masking": judged.to_json(),
-        "missing": list(_missing(benchmark, plan, outcome, defense, trusted=not suspicion)),
+        "missing": list(missing(benchmark, plan, outcome, defense, trusted=not suspicion)),
     }
-
-
-def _suspicion(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return why exact gradients are not to be trusted, or nothing."""
-    for row in rows:
-        if (row["rung"], row["attack"]) == (MASKING, "finite_difference"):
-            bad = row["n"] - row["correct"]
-            if 2 * bad > row["n"]:
-                return (
-                    f"autograd disagrees with a finite difference on {bad} of {row['n']} images: "
-                    "a detach, no_grad or rounding is hidden in it"
-                )
-    return ""
-
-
-def _missing(
-    benchmark: Benchmark,
-    plan: Plan,
-    outcome: "Outcome",
-    defense: BuiltDefense,
-    *,
-    trusted: bool,
-) -> Iterator[str]:
-    """Yield what keeps a defense out of the ranking."""
-    if benchmark.answers_only:
-        yield "the classifier gives no gradient"
-    for group in plan.groups:
-        if group.defense is not defense or not _required(group):
-            continue
-        for cell in group.cells:
-            why = outcome.failures.get(cell.key) or plan.refused.get(cell.key)
-            if why:
-                yield f"{_title(group, cell)}: {why}"
-    last = benchmark.config.eps[-1]
-    counted = [a for a in benchmark.attacks if a.counted]
-    if counted and not any(parse_eps(last) in map(parse_eps, a.eps) for a in counted):
-        yield f"no counted attack at the last eps, {last}"
-    knowing = [a for a in benchmark.attacks if _knows(a)]
-    if not knowing:
-        yield "no counted attack that knows the defense was asked for"
-    if defense.name == "none":
-        return
-    usable = [
-        rung
-        for rung in benchmark.config.rungs
-        if rung.climbs
-        and not benchmark.left_out(defense, rung)
-        and (trusted or rung is not Rung.WHITE_BOX)
-    ]
-    for attack in knowing:
-        if not any(rung in usable for rung in attack.rungs):
-            yield f"{attack.name}: no gradient rung that applies and can be trusted"
-
-
-def _required(group: Group) -> bool:
-    """Return whether a group must be complete for a rank: clean, or in a worst case."""
-    if group.attack is None or group.rung is None:
-        return group.clean
-    undefended = group.defense.name == "none"
-    if undefended and group.rung is not Rung.GRAY_BOX:
-        return False
-    replayed = group.rung.replays and group.attack.attack.kind == "minimal"
-    return group.attack.counted and (not replayed or undefended)
-
-
-def _knows(attack: BuiltAttack) -> bool:
-    asked = any(rung.climbs for rung in attack.rungs)
-    return attack.counted and asked and attack.attack.access == "gradient"
-
-
-def _title(group: Group, cell: Cell) -> str:
-    attack = "clean" if group.clean else cell.attack
-    return " ".join(filter(None, (cell.rung, attack, cell.eps)))
 
 
 def _costs(benchmark: Benchmark) -> Iterator[dict[str, Any]]:

@@ -15,6 +15,7 @@ from superdef_bench.records import RecordStore
 from superdef_bench.show import console
 from superdef_bench.strips import Panels, draw_strip
 from superdef_bench.suggest import did_you_mean
+from superdef_bench.types import MASKING
 
 _LISTED = 20
 
@@ -68,6 +69,8 @@ def print_images(folder: Path) -> None:
         raise DataError(f"run {folder} has no records", hint="superdef-bench run CONFIG makes some")
     broken: dict[str, list[bool]] = {}
     for row in rows:
+        if row["rung"] == MASKING:
+            continue
         broken.setdefault(row["image_id"], []).append(row["success"])
     order = sorted(broken, key=lambda name: -sum(broken[name]))
     table = Table(title=f"{len(order)} images, those broken most often first")
@@ -84,7 +87,7 @@ def write_strip(
 ) -> None:
     """Draw one image under an attack and rung at its last eps, a row of panels per defense."""
     _check_rows(image, defenses)
-    rungs = dict.fromkeys(row["rung"] for row in image.rows if row["rung"])
+    rungs = dict.fromkeys(r["rung"] for r in image.rows if r["rung"] not in ("", MASKING))
     attacked = [
         row
         for row in image.rows

@@ -46,7 +46,7 @@ def files(results: Publishable) -> dict[str, bytes]:
         ".csv": table(results).encode(),
         ".svg": draw_bars(results, standings),
     }
-    if has_curves(results):
+    if has_curves(results, standings):
         written[CURVES] = draw_curves(results, standings)
     return written
 

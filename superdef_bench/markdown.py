@@ -29,7 +29,7 @@ def leaderboard(results: Results, standings: Sequence[Standing]) -> str:
         *top_five(results, standings),
         *stochastic(results, standings),
         *broken_first(results, standings),
-        *_curves(results),
+        *_curves(results, standings),
         *masking_section(results, standings),
         *by_attack(results, standings),
         *_cost(results, standings),
@@ -134,7 +134,12 @@ def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     drawn = any("shares" in row for row in results.accuracy)
     yield (
         "Accuracy in percent with its 95 % Wilson interval"
-        + (" (of stochastic defenses, mean over draws and bootstrap over images)" if drawn else "")
+        + (
+            " (of stochastic defenses, mean over draws and bootstrap over images; "
+            "ranks, median eps and curves by the majority of draws)"
+            if drawn
+            else ""
+        )
         + ". Gray box and adaptive are worst cases per image. Illusion gap: gray box minus "
         "adaptive. Like for like: the largest fall of one attack when it knows the defense. Median "
         "eps: smallest that breaks half of all images. Rows share a rank unless McNemar's exact "
@@ -201,17 +206,17 @@ def _conditional(results: Results, standings: Sequence[Standing]) -> Iterator[st
     yield ""
 
 
-def _curves(results: Results) -> Iterator[str]:
-    if not has_curves(results):
+def _curves(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    if not has_curves(results, standings):
         return
     yield "## Curves"
     yield ""
     yield f"![Accuracy against what the attacker spends](<{results.name}{CURVES}>)"
     yield ""
     yield (
-        "Adaptive worst case: share of images that nothing within eps broke. Steps and queries: "
-        "share still right after so many of the longest counted attack at the last eps. Draws per "
-        "gradient, of stochastic defenses: accuracy under one attack that averages over so many."
+        "Adaptive worst case: share of images that nothing within eps broke. Steps and queries: share "
+        "still right after so many of the longest counted attack at its smallest eps. Draws per "
+        "gradient, of stochastic defenses: accuracy under an attack that averages over so many."
     )
     yield ""
 

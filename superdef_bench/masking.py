@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from superdef_bench.masking_checks import DUELS, KNOWING, PAIRS, SHARES, Duel, Outcome, Pair, Share
 from superdef_bench.results import Row
 from superdef_bench.statistics import Bits, beats, binomial_tail, holm, unpack_bits, worst_case
-
-Outcome = Literal["pass", "suspect", "fail"]
 
 PROBES = "masking"
 FAIL = 0.001
@@ -86,111 +85,6 @@ class _Finding:
         return Check(self.name, outcome, self.n, self.bad, self.p, adjusted, self.evidence)
 
 
-@dataclass(frozen=True)
-class _Duel:
-    """A weaker rung against the first of the stronger ones that has rows.
-
-    Attributes:
-        suffix: What the weaker one's attacks are called beside their names.
-        alike: Whether only attacks that both have are compared.
-    """
-
-    name: str
-    weaker: tuple[str, ...]
-    suffix: str
-    stronger: tuple[str, ...] = ("white_box", "bpda")
-    alike: bool = True
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """A weaker probe against a stronger one, each with the words for it.
-
-    Attributes:
-        ceiling: `suspect` where the suite, not the gradient, would be what is weak.
-        draws: Only asked of stochastic defenses.
-    """
-
-    name: str
-    weaker: tuple[str, str]
-    stronger: tuple[str, str]
-    ceiling: Outcome = "fail"
-    draws: bool = False
-
-
-@dataclass(frozen=True)
-class _Share:
-    """A probe of which few images may be bad.
-
-    Attributes:
-        bad: The bit of a bad image.
-        evidence: What is so on a bad image.
-        tolerated: Share of bad images that proves nothing.
-        chance: Whether random answers are bad images too: tolerated of stochastic defenses.
-        fixed: Only asked of defenses that are not stochastic.
-    """
-
-    name: str
-    probe: str
-    evidence: str
-    bad: bool = False
-    tolerated: float = 0.05
-    chance: bool = False
-    fixed: bool = False
-
-
-_KNOWING = {"white_box": " with exact gradients", "bpda": " with BPDA gradients"}
-_TRANSFERRED = ("transfer", "gray_box", "surrogate")
-_DUELS = (
-    _Duel("black box beats gradients", ("black_box",), "", alike=False),
-    _Duel("transfer beats gradients", _TRANSFERRED, " from another model"),
-    _Duel("BPDA beats exact gradients", ("bpda",), _KNOWING["bpda"], ("white_box",)),
-)
-_MANY = ("many_steps", "PGD with many steps")
-_CROSS = ("many_steps", "cross-entropy")
-_PAIRS = (
-    _Pair("one step beats many", ("one_step", "one step"), _MANY),
-    _Pair("margin loss beats cross-entropy", ("margin", "the margin loss"), _CROSS, "suspect"),
-    _Pair("noise beats gradients", ("noise", "random noise"), _MANY),
-    _Pair(
-        "more draws beat fewer",
-        ("eot_2k", "twice the draws per gradient"),
-        ("eot_k", "the usual number of draws"),
-        ceiling="suspect",
-        draws=True,
-    ),
-)
-_UNUSABLE = "the gradient of {} is zero or not finite"
-_SHARES = (
-    _Share(
-        "a large ball leaves images standing",
-        "unbounded",
-        "an attack free to change every pixel fails",
-        bad=True,
-        chance=True,
-    ),
-    _Share("cross-entropy gradient is unusable", "ce_gradient", _UNUSABLE.format("cross-entropy")),
-    _Share("DLR gradient is unusable", "dlr_gradient", _UNUSABLE.format("the DLR loss")),
-    _Share(
-        "autograd against finite difference",
-        "finite_difference",
-        "autograd disagrees with a finite difference",
-        tolerated=0.25,
-    ),
-    _Share(
-        "answers change from call to call",
-        "repeat",
-        "the answer to the same question changes",
-        fixed=True,
-    ),
-    _Share(
-        "answers change when a gradient is asked for",
-        "asked",
-        "the answer changes when a gradient is asked for",
-    ),
-)
-
-
 def report(
     rows: Sequence[Row],
     *,
@@ -210,38 +104,61 @@ def report(
         stochastic: Whether the defense draws at random, and says so.
         num_classes: Answers of the classifier.
     """
-    counted = [r for r in rows if r["eps"] == eps and _counts(attacks.get(r["attack"], {}))]
+    counted = [r for r in rows if r["eps"] == eps and _compares(attacks.get(r["attack"], {}))]
     probes = {row["attack"]: _right(row) for row in rows if row["rung"] == PROBES}
     chance = 1 / num_classes if stochastic else 0.0
     found = [
-        *(finding for duel in _DUELS for finding in _duel(duel, counted)),
-        *(f for pair in _PAIRS if stochastic or not pair.draws for f in _pair(pair, probes)),
-        *(f for s in _SHARES if not (stochastic and s.fixed) for f in _share(s, probes, chance)),
+        *(finding for duel in DUELS for finding in _duel(duel, counted, probes)),
+        *(f for pair in PAIRS if stochastic or not pair.draws for f in _pair(pair, probes)),
+        *(finding for share in SHARES for finding in _share(share, probes, chance)),
     ]
     adjusted = holm([finding.p for finding in found])
     checks = tuple(finding.judged(p) for finding, p in zip(found, adjusted, strict=True))
     return Report(max((c.outcome for c in checks), key=_OUTCOMES.index, default=""), checks)
 
 
-def _counts(attack: Mapping[str, Any]) -> bool:
-    return attack.get("kind") == "budget" and bool(attack["counted"])
+def _compares(attack: Mapping[str, Any]) -> bool:
+    """Return whether an attack is one method: AutoAttack has a black box in it."""
+    plain = attack.get("arguments", {}).get("plugin") != "autoattack"
+    return attack.get("kind") == "budget" and bool(attack["counted"]) and plain
 
 
 def _right(row: Row) -> Bits:
     return unpack_bits(row["verdicts"], row["n"])
 
 
-def _duel(duel: _Duel, rows: Sequence[Row]) -> Iterator[_Finding]:
-    known = next((r for r in duel.stronger if any(row["rung"] == r for row in rows)), None)
+def _duel(duel: Duel, rows: Sequence[Row], probes: Mapping[str, Bits]) -> Iterator[_Finding]:
+    """Yield what comes of a duel with the first of the stronger rungs that can be compared."""
     weaker = [row for row in rows if row["rung"] in duel.weaker]
-    stronger = [row for row in rows if row["rung"] == known]
-    if duel.alike:
+    for known in duel.stronger:
+        stronger = [row for row in rows if row["rung"] == known]
         shared = {row["attack"] for row in weaker} & {row["attack"] for row in stronger}
-        weaker = [row for row in weaker if row["attack"] in shared]
-        stronger = [row for row in stronger if row["attack"] in shared]
-    if weaker and stronger:
-        sides = _side(weaker, duel.suffix), _side(stronger, _KNOWING[str(known)])
-        yield _compared(duel.name, *sides)
+        if duel.alike:
+            stronger = [row for row in stronger if row["attack"] in shared]
+        fit = [row for row in weaker if not duel.alike or row["attack"] in shared]
+        if not fit or not stronger:
+            continue
+        apart = dict.fromkeys((row["rung"], row["source"]) for row in fit) if duel.each else [None]
+        for one in apart:
+            part = [row for row in fit if one in (None, (row["rung"], row["source"]))]
+            # Against the same attacks, where only some were made on this source.
+            names = {row["attack"] for row in part}
+            same = [row for row in stronger if not duel.alike or row["attack"] in names]
+            low = _side(part, duel.suffix)
+            yield _compared(
+                duel.name, low, _side(same, KNOWING[known]), _ceiling(duel, low[1], probes)
+            )
+        return
+
+
+def _ceiling(duel: Duel, weaker: Bits, probes: Mapping[str, Bits]) -> Outcome:
+    """Return `suspect` where many steps do what the benchmark's own attacks do not."""
+    many = probes.get("many_steps")
+    if duel.alike or many is None:
+        return "fail"
+    n = min(len(many), len(weaker))
+    lead = int((many[:n] & ~weaker[:n]).sum()) - int((~many[:n] & weaker[:n]).sum())
+    return "fail" if 100 * lead >= POINTS * n else "suspect"
 
 
 def _side(rows: Sequence[Row], suffix: str) -> tuple[str, Bits]:
@@ -251,7 +168,7 @@ def _side(rows: Sequence[Row], suffix: str) -> tuple[str, Bits]:
     return f"{worst}{listed}{suffix}", worst_case([_right(row) for row in rows])
 
 
-def _pair(pair: _Pair, probes: Mapping[str, Bits]) -> Iterator[_Finding]:
+def _pair(pair: Pair, probes: Mapping[str, Bits]) -> Iterator[_Finding]:
     if pair.weaker[0] in probes and pair.stronger[0] in probes:
         low, high = ((words, probes[name]) for name, words in (pair.weaker, pair.stronger))
         yield _compared(pair.name, low, high, pair.ceiling)
@@ -271,7 +188,7 @@ def _compared(
     return _Finding(name, n, only_weaker, beats(low, high), evidence, large, ceiling)
 
 
-def _share(share: _Share, probes: Mapping[str, Bits], chance: float) -> Iterator[_Finding]:
+def _share(share: Share, probes: Mapping[str, Bits], chance: float) -> Iterator[_Finding]:
     if share.probe in probes:
         bits = probes[share.probe]
         n, bad = len(bits), int((bits == share.bad).sum())

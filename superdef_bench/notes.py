@@ -21,10 +21,15 @@ def masking_verdict(results: Results, defense: str) -> str:
 
 def row_name(results: Results, defense: str) -> str:
     """Return the name of a row, marked where its gradient is not to be trusted."""
-    facts = results.document["defenses"][defense]
-    verdict = masking_verdict(results, defense) or ("suspect" if facts["suspicion"] else "")
-    mark = f" **({verdict})**" if verdict in ("suspect", "fail") else ""
-    return escape(defense) + mark
+    doubt = doubts(results, defense)
+    return escape(defense) + (f" **({doubt})**" if doubt else "")
+
+
+def doubts(results: Results, defense: str) -> str:
+    """Return `suspect` or `fail` where the gradient of a row is not to be trusted, or nothing."""
+    suspicion = results.document["defenses"][defense]["suspicion"]
+    verdict = masking_verdict(results, defense) or ("suspect" if suspicion else "")
+    return verdict if verdict in ("suspect", "fail") else ""
 
 
 def masking_section(results: Results, standings: Sequence[Standing]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from superdef_bench.keys import HARNESS, draws_of, example_key, goal_of, verdict
 from superdef_bench.probes import QUESTIONS, probing_attacks, questions
 from superdef_bench.types import MASKING, Rung, Threat
 
+_DRAWN = ("repeat", "asked", "finite_difference")
 _BACKWARD = 2.0  # a backward pass costs about two forward ones
 
 
@@ -183,6 +184,8 @@ def _probed(benchmark: Benchmark, defense: BuiltDefense) -> Iterator[Group]:
             gradient = defense.gradient or "exact"
             yield Group(defense, None, attack, (cell,), passes, seconds, None, n, gradient)
     for name in questions(benchmark, defense):
+        if name in _DRAWN and defense.stochastic and not defense.protected.transforms:
+            continue  # whose draws are its own gives another answer each time
         question = QUESTIONS[name]
         few = min(n, question.most)
         parts = (name, benchmark.task.model_fingerprint, defense.fingerprint)
@@ -229,7 +232,8 @@ def _cell(
     draws = draws_of(benchmark, defense)
     if eot is None:
         attacked = source.protected if source else defense.protected
-        eot = config.eot if attacked.stochastic and rung is not Rung.BLACK_BOX else 1
+        follows = attacked.stochastic and attack.batch_dependent is False
+        eot = config.eot if follows and rung is not Rung.BLACK_BOX else 1
     return Cell(
         defense=defense.name,
         rung=MASKING if rung is None else str(rung),
@@ -260,7 +264,11 @@ def _refused(groups: list[Group], limit: int) -> Iterator[tuple[str, str]]:
         seconds = group.seconds
         if group.source and group.passes:
             seconds = _making(group.source, group.made, group.cells[0].eot, group.passes)
-        if group.clean or group.probe or seconds is None or seconds / len(group.cells) <= limit:
+        if (
+            group.cells[0].rung in ("", MASKING)
+            or seconds is None
+            or seconds / len(group.cells) <= limit
+        ):
             continue
         for cell in group.cells:
             minutes = seconds / len(group.cells) / 60

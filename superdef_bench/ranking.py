@@ -21,6 +21,7 @@ from superdef_bench.statistics import (
 GRADIENT_RUNGS = ("white_box", "bpda")
 SOURCED = ("transfer", "surrogate")  # rungs whose rows there are once per source
 FULL_IMAGES = 256
+_STEPS, _QUERIES = 10, 1000  # that a full suite takes at least
 _SIGNIFICANT = 0.05
 
 
@@ -187,7 +188,7 @@ def like_for_like(
         ]
         if gray and known and attack["counted"] and attack["kind"] == "budget":
             against = [shares(row)[:n] for row in known]
-            least = min(map(len, against))
+            least = min(map(len, [shares(gray), *against]))
             right = np.minimum.reduce([values[:least] for values in against])
             fall = float(shares(gray)[:least].mean() - right.mean())
             falls.append((fall, name))
@@ -198,7 +199,8 @@ def is_full(results: Results, standings: Sequence[Standing]) -> bool:
     """Return whether the suite supports a claim about robustness.
 
     It does if every ranked row faced, at the last eps and on all ranked images, gray box, a
-    gradient rung, and black box or the full AutoAttack, and these are at least `FULL_IMAGES`.
+    gradient rung, and black box or the full AutoAttack, and these are at least `FULL_IMAGES`. A
+    gradient attack counts from `_STEPS` steps on, one that asks for scores from `_QUERIES` queries.
     """
     ranked = [standing for standing in standings if standing.rank is not None]
     return bool(ranked) and all(_faced_all(results, standing) for standing in ranked)
@@ -218,7 +220,11 @@ def _faced_all(results: Results, standing: Standing) -> bool:
         if row["attack"] in counted and row["n"] >= adaptive.n
     ]
     climbed = [facts for rung, facts in met if rung in GRADIENT_RUNGS]
-    gradient = any(facts["access"] == "gradient" for facts in climbed)
-    queried = any(rung == "black_box" for rung, _ in met)
     reference = any(facts["arguments"]["plugin"] == "autoattack" for facts in climbed)
-    return gray.n >= adaptive.n and gradient and (queried or reference)
+    gradient = reference or any(facts["arguments"].get("steps", 0) >= _STEPS for facts in climbed)
+    queried = any(
+        rung == "black_box" and facts["arguments"].get("queries", 0) >= _QUERIES
+        for rung, facts in met
+    )
+    replayed = any(rung == "gray_box" and facts["access"] != "none" for rung, facts in met)
+    return gray.n >= adaptive.n and replayed and gradient and (queried or reference)

@@ -83,8 +83,8 @@ class RecordStore:
         return list({row["key"]: row for row in table.to_pylist()}.values())
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return image and verdict of every row."""
-        return self._table.select(["image_id", "success"]).to_pylist()
+        """Return image, rung and verdict of every row."""
+        return self._table.select(["image_id", "rung", "success"]).to_pylist()
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Write the rows that are new to a file of their own; return all, known ones as stored.

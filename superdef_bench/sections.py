@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from superdef_bench.formats import RUNG_TITLES, eps_text, escape, grid, percent, with_interval
 from superdef_bench.notes import row_name, transfer_mark
-from superdef_bench.ranking import SOURCED, Standing, conditional, score, shares, verdicts
+from superdef_bench.ranking import SOURCED, Standing, score, shares, verdicts
 from superdef_bench.results import Results, Row
 
 _NO_BALL = (
@@ -71,10 +71,7 @@ def _columns(results: Results, rung: str) -> list[_Column]:
 
 
 def _accuracy(results: Results, row: Row) -> str:
-    of_right = row["conditional_accuracy"]
-    if "shares" in row:
-        of_right = conditional(results, row, None)
-    return f"{percent(row['accuracy'])} ({percent(of_right)})"
+    return f"{percent(row['accuracy'])} ({percent(row['conditional_accuracy'])})"
 
 
 def _effort(

@@ -14,6 +14,7 @@ from superdef_bench.benchmark import Benchmark
 from superdef_bench.cells import Group, Plan
 from superdef_bench.errors import ConfigError, DataError
 from superdef_bench.formats import eps_text, percent
+from superdef_bench.notes import doubts
 from superdef_bench.plugins import KINDS, Plugin, Registry
 from superdef_bench.progress import progress_bar
 from superdef_bench.ranking import is_full, rank
@@ -52,7 +53,7 @@ def print_plan(benchmark: Benchmark, plan: Plan) -> None:
         # Examples to replay are made once per source; every source has the row of none.
         made = [g for g in part if g.source is None or g.defense.name == "none"]
         known = all(group.passes for group in part)
-        counts = [sum(g.n * (g.passes or (0, 0))[i] for g in made) for i in (0, 1)]
+        counts = [sum(g.n * g.cells[0].eot * (g.passes or (0, 0))[i] for g in made) for i in (0, 1)]
         seconds = sum(group.seconds or 0.0 for group in part)
         total += seconds
         table.add_row(
@@ -65,6 +66,13 @@ def print_plan(benchmark: Benchmark, plan: Plan) -> None:
         )
     screen = console()
     screen.print(table)
+    refused = dict.fromkeys(
+        f"{cell.rung} {cell.attack} on {cell.defense} is not run: {plan.refused[cell.key]}"
+        for cell in plan.cells
+        if cell.key in plan.refused
+    )
+    for line in refused:
+        screen.print(line, markup=False)
     told = [(rung, why, defense) for defense, rung, why in plan.left_out]
     _print_left_out(told, len(benchmark.defenses) - 1)
     screen.print(
@@ -87,11 +95,8 @@ def print_ranking(results: Results) -> None:
     for column in ("clean", "gray box", "adaptive", "gap", "n"):
         table.add_column(column, justify="right")
     for s in standings:
-        facts = document["defenses"][s.defense]
-        verdict = facts.get("masking", {}).get("verdict") or (
-            "suspect" if facts["suspicion"] else ""
-        )
-        mark = f" ({verdict})" if verdict in ("suspect", "fail") else ""
+        doubt = doubts(results, s.defense)
+        mark = f" ({doubt})" if doubt else ""
         table.add_row(
             "–" if s.rank is None else str(s.rank),
             markup(s.defense) + mark,

@@ -154,7 +154,9 @@ def mean_interval(
     levels, counts = np.unique(values, return_counts=True)
     drawn = random.multinomial(len(values), counts / len(values), size=draws)
     low, high = np.percentile(drawn @ levels / len(values), [2.5, 97.5])
-    return float(low), float(high)
+    # Rounding may leave the mean itself outside.
+    mean = float(values.mean())
+    return min(mean, float(low)), max(mean, float(high))
 
 
 def pack_counts(values: Counts) -> str:

@@ -37,7 +37,8 @@ def worst_rows(cells: Sequence[CellRecords]) -> Iterator[dict[str, Any]]:
     # A rung may have fewer images: adaptive rows cover those that met every cell, at any eps.
     common = min((len(cell.table) for cell in everything), default=0)
     for radius in sorted({eps for cell in everything for eps in cell.radii}):
-        met = [c for c in everything if radius in c.radii]
+        # A larger ball has the examples of the smaller ones in it.
+        met = [c for c in everything if min(c.radii) <= radius]
         at_gray = [c for c in met if c in gray]
         shared = {**clean.cell, "goal": "", "attack": WORST, "eps": radius, "source": ""}
         shared |= {
@@ -71,8 +72,9 @@ def _row(
     if cells[0].draws > 1:
         shares: Counts = np.minimum.reduce([cell.shares(eps)[:n] for cell in cells])
         row |= over_draws(shares, cells[0].draws)
-    if all(cell.knows_top5 for cell in cells):
-        top5 = worst_case([cell.top5[:n] for cell in cells])
+    knowing = [cell for cell in cells if cell.knows_top5]
+    if knowing:
+        top5 = worst_case([cell.top5[:n] for cell in knowing])
         row["top5_accuracy"] = round(float(top5.mean()), 6)
     return row
 
@@ -96,6 +98,8 @@ def _smallest_eps(clean: CellRecords, cells: Sequence[CellRecords], n: int) -> N
     smallest = np.full(n, np.inf)
     for cell in cells:
         broken = ~cell.right(max(cell.eps))[:n]
-        at = cell.distance[:n] if cell.kind == "minimal" else np.full(n, cell.cell["eps"])
+        at = np.full(n, cell.cell["eps"] or 0.0)
+        if cell.kind == "minimal":
+            at = np.minimum(cell.distance[:n], max(cell.eps))
         smallest = np.where(broken, np.minimum(smallest, at), smallest)
     return np.where(clean.right(None)[:n], smallest, 0.0)

@@ -107,7 +107,7 @@ def test_source_and_rung_are_in_the_key(tmp_path: Path) -> None:
 
 
 def test_a_source_is_in_the_keys_of_its_own_rows_alone(tmp_path: Path) -> None:
-    def lent(folder: str, row: dict[str, Any], **told: int) -> dict[str, str]:
+    def lent(folder: str, row: dict[str, Any], **told: Any) -> dict[str, str]:
         lenders = ["model:twin", "defense:lent"]
         return keys(tmp_path / folder, rows={"lent": row}, surrogates=lenders, **told)
 

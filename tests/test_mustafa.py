@@ -186,6 +186,7 @@ def test_a_run_refuses_the_white_box_and_goes_around_jpeg_by_bpda(
         model = "signs_resnet8"
         limit = 4
         batch_size = 4
+        masking = 0
         rungs = ["gray_box", "white_box", "bpda"]
 
         [threat]

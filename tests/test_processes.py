@@ -13,6 +13,8 @@ CONFIG = """
 dataset = "signs"
 model = "signs_resnet8"
 limit = 130
+masking = 0
+eot = 1
 rungs = ["gray_box", "bpda"]
 
 [attacks]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from superdef_bench.ranking import rank
 from superdef_bench.results import load_results
 from tests.conftest import CONFIG, Answer, records
 
@@ -76,7 +77,7 @@ def test_the_plan_is_printed_and_nothing_runs(run_cli: Run, config: Write) -> No
     answer = run_cli("run", config(text), "--plan")
     assert (answer.code, answer.err) == (0, "")
     assert not Path("runs").exists()
-    assert "white_box does not apply (no exact gradient): jpeg" in answer.out
+    assert "white_box does not apply to jpeg: no exact gradient" in answer.out
     # clean 3, gray box 3 x 2 eps, white box 1 x 2, BPDA 2 x 2; 8 images each
     assert "120 records" in answer.out
     line = next(text for text in answer.out.splitlines() if "bpda" in text)
@@ -108,12 +109,18 @@ def test_batch_size_changes_no_verdict(run_cli: Run, config: Write) -> None:
         assert np.mean(same) >= 0.995
 
 
-def test_stochastic_rows_stand_unranked(run_cli: Run, config: Write) -> None:
-    answer = run_cli("run", config(), "-d", "random_resize_pad")
-    assert answer.code == 0
-    text = Path("runs/tiny/tiny.md").read_text()
-    assert "random_resize_pad (native) is not ranked: stochastic" in text
-    assert "| – | random_resize_pad (native) |" in text
+def test_stochastic_rows_are_ranked_once_a_gradient_rung_met_them(
+    run_cli: Run, config: Write
+) -> None:
+    path = config(CONFIG.replace("masking = 0", "masking = 0\neot = 2"))
+    for rungs, ranked in ((("--rung", "gray_box"), False), ((), True)):
+        answer = run_cli("run", path, "-d", "random_resize_pad", *rungs)
+        assert answer.code == 0, answer.err
+        results = load_results(Path("runs/tiny"))
+        (row,) = [s for s in rank(results) if s.defense == "random_resize_pad (native)"]
+        assert (row.rank is not None, not row.reasons) == (ranked, ranked)
+        text = Path("runs/tiny/tiny.md").read_text()
+        assert ("| – | random_resize_pad (native) |" in text) == (not ranked)
 
 
 def test_native_on_a_classifier_that_refuses_it_is_a_config_error(

@@ -221,6 +221,7 @@ def test_a_run_takes_it_by_its_path(
     model = "signs_resnet8"
     limit = 2
     batch_size = 2
+    masking = 0
     rungs = ["white_box"]
     [attacks]
     fgsm = {{}}
