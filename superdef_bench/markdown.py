@@ -214,7 +214,7 @@ def _curves(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     yield f"![Accuracy against what the attacker spends](<{results.name}{CURVES}>)"
     yield ""
     yield (
-        "Adaptive worst case: share of images that nothing within eps broke. Steps and queries: share "
+        "Adaptive worst case: share of images that nothing within eps broke. Steps, queries: share "
         "still right after so many of the longest counted attack at its smallest eps. Draws per "
         "gradient, of stochastic defenses: accuracy under an attack that averages over so many."
     )
