@@ -99,7 +99,8 @@ def test_steps_are_those_of_the_longest_attack_in_white_box_else_bpda() -> None:
         if found["rung"] in ("white_box", "bpda") and found["attack"] in ("pgd", "fgsm"):
             found["first_steps"] = steps(*[1] * 24)
     right, first = [True] * 12 + [False] * 12, [-1] * 12 + [0] * 4 + [2] * 8
-    find(document, JPEG, "bpda", "pgd", HIGH).update(row(right, first))
+    # In the smallest ball: what falls there is not attacked again in a larger one.
+    find(document, JPEG, "bpda", "pgd", LOW).update(row(right, first))
     results = Results(document)
     curves = {curve.defense: curve for curve in over_steps(results, rank(results))}
     assert set(curves) == set(document["defenses"])
@@ -112,7 +113,7 @@ def test_steps_are_those_of_the_longest_attack_in_white_box_else_bpda() -> None:
 
 def test_a_row_that_nothing_broke_keeps_its_line() -> None:
     document = example()
-    find(document, JPEG, "bpda", "pgd", HIGH).update(row([True] * 24, [-1] * 24))
+    find(document, JPEG, "bpda", "pgd", LOW).update(row([True] * 24, [-1] * 24))
     results = Results(document)
     (curve,) = over_steps(results, rank(results))
     assert (curve.x, curve.y) == ([0, 5], [1, 1])
@@ -125,8 +126,56 @@ def test_an_attack_that_tells_no_steps_has_no_curve() -> None:
         if (found["rung"], found["attack"]) == ("white_box", "pgd"):
             found["first_steps"] = steps(*[-1] * 24)
     results = Results(document)
-    assert has_curves(results)
+    assert has_curves(results, rank(results))
     assert over_steps(results, rank(results)) == []
+
+
+def test_an_attack_that_broke_images_and_told_no_step_gives_way_to_the_next() -> None:
+    document = example()
+    told = [True] * 12 + [False] * 12, [-1] * 12 + [1] * 12
+    find(document, JPEG, "bpda", "pgd", LOW).update(row(told[0], [-1] * 24))
+    assert over_steps(Results(document), rank(Results(document))) == []
+    find(document, JPEG, "bpda", "fgsm", LOW).update(row(*told))
+    (curve,) = over_steps(Results(document), rank(Results(document)))
+    assert (curve.attack, curve.x, curve.y) == ("fgsm", [0, 1], [1, 0.5])
+
+
+def test_each_attack_is_followed_at_its_own_smallest_eps() -> None:
+    document = example()
+    document["attacks"]["pgd"]["eps"] = [HIGH]
+    fast, slow = ([*[True] * 12, *[False] * 12], [-1] * 12 + [step] * 12 for step in (1, 4))
+    find(document, JPEG, "bpda", "pgd", LOW).update(row(*fast))
+    assert over_steps(Results(document), rank(Results(document))) == []
+    find(document, JPEG, "bpda", "pgd", HIGH).update(row(*slow))
+    (curve,) = over_steps(Results(document), rank(Results(document)))
+    assert curve.x == [0, 4, 5]
+
+
+def test_gray_box_stands_for_no_gradient_rung() -> None:
+    document = example()
+    undefended = [r for r in document["accuracy"] if r["defense"] == "none"]
+    kept = [r for r in undefended if r["rung"] in ("", "gray_box")]
+    for found in kept:
+        found["first_steps"] = steps(*[1] * 24)
+    document["accuracy"] = [r for r in document["accuracy"] if r not in undefended] + kept
+    results = Results(document)
+    assert has_curves(results, rank(results))
+    assert over_steps(results, rank(results)) == []
+
+
+def test_results_without_a_counted_curve_are_published_without_a_picture(tmp_path: Path) -> None:
+    document = example()
+    find(document, JPEG, "bpda", "pgd", LOW).update(row([False] * 24, [1] * 24))
+    document["accuracy"] = [r for r in document["accuracy"] if r["rung"] != "adaptive"]
+    for facts in document["attacks"].values():
+        facts["counted"] = False
+    results = Results(document)
+    assert not has_curves(results, rank(results))
+    written = files(results)
+    assert set(written) == {".md", ".csv", ".svg"}
+    assert "## Curves" not in written[".md"].decode()
+    publish(results, tmp_path)
+    assert stale(results, tmp_path) == []
 
 
 def queried() -> dict[str, Any]:
@@ -134,7 +183,7 @@ def queried() -> dict[str, Any]:
     document = example()
     square = {"arguments": {"plugin": "square", "queries": 1000}, "access": "scores"}
     document["attacks"]["square"] = {**document["attacks"]["pgd"], **square}
-    like = {**find(document, JPEG, "bpda", "pgd", HIGH), "rung": "black_box", "attack": "square"}
+    like = {**find(document, JPEG, "bpda", "pgd", LOW), "rung": "black_box", "attack": "square"}
     add(document, like, **row([True] * 6 + [False] * 18, [-1] * 6 + [0] * 6 + [700] * 12))
     return document
 
@@ -177,7 +226,8 @@ def test_the_picture_has_a_line_per_defense_and_is_reproducible() -> None:
 
 def test_the_picture_is_written_embedded_and_compared_by_its_stamp(tmp_path: Path) -> None:
     old, new = Results(example()), Results(queried())
-    assert not has_curves(old)
+    assert not has_curves(old, rank(old))
+    assert has_curves(new, rank(new))
     assert CURVES not in files(old)
     assert "## Curves" not in files(old)[".md"].decode()
     assert "](<example-curves.svg>)" in files(new)[".md"].decode()

@@ -9,8 +9,10 @@ import pytest
 
 from superdef_bench.formats import eps_text, escape
 from superdef_bench.leaderboard import files, publish, stale
+from superdef_bench.notes import doubts, row_name
 from superdef_bench.plots import stamp
 from superdef_bench.results import Results, load_results
+from superdef_bench.show import print_ranking
 from tests.conftest import Answer
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -54,7 +56,9 @@ def judged(**verdicts: str) -> dict[str, Any]:
     """Return the golden document, its first rows judged."""
     document: dict[str, Any] = json.loads((GOLDEN / "example.json").read_text())
     for name, verdict in verdicts.items():
-        document["defenses"][name]["masking"] = {"verdict": verdict, "checks": []}
+        check = {"check": "a check", "outcome": verdict, "n": 64, "p": 0.0, "adjusted": 0.0}
+        checks = [{**check, "evidence": "a number"}] if verdict else []
+        document["defenses"][name]["masking"] = {"verdict": verdict, "checks": checks}
     return document
 
 
@@ -72,6 +76,25 @@ def test_a_row_is_marked_by_its_verdict_and_by_an_old_suspicion_without_one() ->
     assert "- bicubic_x2 (native) is suspect: a detach." in page
     suspect = files(Results(judged(jpeg="suspect")))[".md"].decode()
     assert "jpeg **(suspect)**" in names(suspect)
+
+
+def test_the_command_line_marks_the_rows_that_the_page_marks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    document = judged(none="pass", jpeg="fail")
+    for name in ("none", "bicubic_x2 (native)"):
+        document["defenses"][name]["suspicion"] = "a detach"
+    results = Results(document)
+    marks = {name: doubts(results, name) for name in document["defenses"]}
+    wanted = {"none": "", "jpeg": "fail", "bicubic_x2 (native)": "suspect"}
+    assert marks == {**wanted, "random_resize_pad (native)": ""}
+    print_ranking(results)
+    lines = [line.split("│")[2].strip() for line in capsys.readouterr().out.splitlines() if "│" in line]
+    assert sorted(lines) == sorted(f"{n} ({m})" if m else n for n, m in marks.items())
+    assert {row_name(results, n) for n in marks} == {
+        f"{escape(n)} **({m})**" if m else escape(n) for n, m in marks.items()
+    }
 
 
 def test_the_ranking_has_a_masking_column_once_a_row_is_judged() -> None:

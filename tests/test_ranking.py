@@ -26,7 +26,7 @@ class Document:
         self.rows: list[dict[str, Any]] = []
         self.defenses: dict[str, dict[str, Any]] = {}
         self.costs: list[dict[str, Any]] = []
-        self.attacks = {"pgd": attack("pgd")}
+        self.attacks = {"pgd": attack("pgd", steps=10)}
 
     def row(self, defense: str, rung: str, attack: str, right: Bits, **columns: Any) -> None:
         shared = {"defense": defense, "rung": rung, "attack": attack, "eps": EPS[-1]}
@@ -66,9 +66,9 @@ class Document:
         )
 
 
-def attack(plugin: str, **changes: Any) -> dict[str, Any]:
-    facts = {"arguments": {"plugin": plugin}, "counted": True, "kind": "budget"}
-    return {**facts, "access": "gradient", **changes}
+def attack(plugin: str, access: str = "gradient", **arguments: Any) -> dict[str, Any]:
+    facts = {"arguments": {"plugin": plugin, **arguments}, "counted": True, "kind": "budget"}
+    return {**facts, "access": access}
 
 
 def drawn(counts: Any, draws: int) -> dict[str, Any]:
@@ -191,31 +191,32 @@ def test_like_for_like_is_a_fall_of_means_where_there_are_draws() -> None:
     assert found[0] == pytest.approx((0.75 + 0.25 / 2) - 0.5 * 3 / 4)
 
 
-SQUARE = attack("square", access="scores")
+SQUARE = attack("square", "scores", queries=1000)
+STRONG = attack("autoattack")
+BOTH = {"bpda pgd": 400, "black_box square": 400}
 
 
 @pytest.mark.parametrize(
     ("attacks", "rows", "full"),
     [
-        ({"strong": attack("autoattack")}, {"bpda strong": 400}, True),
-        ({"strong": attack("autoattack")}, {"bpda strong": 399}, False),
-        ({"strong": attack("autoattack", counted=False)}, {"bpda strong": 400}, False),
-        ({"strong": attack("pgd")}, {"bpda strong": 400}, False),
-        ({"square": SQUARE}, {"bpda pgd": 400, "black_box square": 400}, True),
+        ({"strong": STRONG}, {"bpda strong": 400}, True),
+        ({"strong": STRONG}, {"bpda strong": 399}, False),
+        ({"strong": {**STRONG, "counted": False}}, {"bpda strong": 400}, False),
+        ({"strong": attack("pgd", steps=10)}, {"bpda strong": 400}, False),
+        ({"square": SQUARE}, BOTH, True),
         ({"square": SQUARE}, {"white_box pgd": 400, "black_box square": 400}, True),
         ({"square": SQUARE}, {"black_box square": 400}, False),
         ({"square": SQUARE}, {"bpda pgd": 399, "black_box square": 400}, False),
         ({"square": SQUARE}, {"bpda pgd": 400, "black_box square": 399}, False),
-        (
-            {"square": {**SQUARE, "counted": False}},
-            {"bpda pgd": 400, "black_box square": 400},
-            False,
-        ),
-        (
-            {"square": {**SQUARE, "kind": "minimal"}},
-            {"bpda pgd": 400, "black_box square": 400},
-            False,
-        ),
+        ({"square": {**SQUARE, "counted": False}}, BOTH, False),
+        ({"square": {**SQUARE, "kind": "minimal"}}, BOTH, False),
+        # A few steps or queries make no attack, nor does one that says nothing of them.
+        ({"square": attack("square", "scores", queries=999)}, BOTH, False),
+        ({"square": attack("boundary", "labels", queries=1000)}, BOTH, True),
+        ({"square": attack("square", "scores")}, BOTH, False),
+        ({"square": SQUARE, "pgd": attack("pgd", steps=9)}, BOTH, False),
+        ({"square": SQUARE, "pgd": attack("fgsm")}, BOTH, False),
+        ({"strong": STRONG, "pgd": attack("pgd", steps=9)}, {"bpda strong": 400}, True),
         ({"square": SQUARE}, {"bpda pgd": 400, "surrogate square": 400}, False),
         ({"square": SQUARE}, {"masking pgd": 400, "black_box square": 400}, False),
     ],
@@ -225,6 +226,7 @@ def test_a_suite_is_full_with_gradients_and_queries_on_every_ranked_image(
 ) -> None:
     document = Document().defense("a", 100)
     document.attacks.update(attacks)
+    document.row("a", "gray_box", "pgd", bits(300))
     for words, n in rows.items():
         rung, name = words.split()
         document.row("a", rung, name, bits(100, n))
@@ -233,24 +235,41 @@ def test_a_suite_is_full_with_gradients_and_queries_on_every_ranked_image(
 
 
 def test_every_ranked_row_has_to_face_all_of_it_and_gray_box() -> None:
-    def full(document: Document) -> bool:
+    def full(document: Document, without: tuple[str, str] | None = None) -> bool:
         document.attacks["square"] = SQUARE
         for name in document.defenses:
+            document.row(name, "gray_box", "pgd", bits(300))
             document.row(name, "bpda", "pgd", bits(100))
             document.row(name, "black_box", "square", bits(100))
+        document.rows = [row for row in document.rows if (row["defense"], row["rung"]) != without]
         return is_full(document.results(), rank(document.results()))
 
     assert full(Document().defense("a", 100).defense("b", 90))
-    less = Document().defense("a", 100).defense("b", 90)
-    less.rows = [row for row in less.rows if (row["defense"], row["rung"]) != ("b", "gray_box")]
-    assert not full(less)
+    for rung in ("gray_box", "bpda", "black_box"):
+        assert not full(Document().defense("a", 100).defense("b", 90), without=("b", rung))
     assert full(Document().defense("a", 100).defense("b", 90, missing=("failed",)))
+
+
+@pytest.mark.parametrize(
+    ("replayed", "full"),
+    [(attack("pgd", steps=1), True), (SQUARE, True), (attack("noise", "none"), False)],
+)
+def test_gray_box_needs_an_attack_that_looks_at_the_classifier(
+    replayed: dict[str, Any], full: bool
+) -> None:
+    document = Document().defense("a", 100)
+    document.attacks |= {"replayed": replayed, "strong": STRONG}
+    document.row("a", "gray_box", "replayed", bits(300))
+    assert not is_full(document.results(), rank(document.results()))
+    document.row("a", "white_box", "strong", bits(100))
+    assert is_full(document.results(), rank(document.results())) is full
 
 
 @pytest.mark.parametrize(("n", "full"), [(256, True), (255, False), (1, False)])
 def test_a_few_images_make_no_full_suite(n: int, full: bool) -> None:
     document = Document().defense("a", 1, clean=n, gray=n, n=n)
-    document.attacks["strong"] = attack("autoattack")
-    document.row("a", "bpda", "strong", bits(1, n))
+    document.attacks["strong"] = STRONG
+    for rung in ("gray_box", "bpda"):
+        document.row("a", rung, "strong", bits(1, n))
     results = document.results()
     assert is_full(results, rank(results)) is full

@@ -95,6 +95,7 @@ def test_batch_size_changes_no_verdict(run_cli: Run, config: Write) -> None:
     text = CONFIG.replace("fgsm = {}", "pgd = { steps = 4 }").replace(
         "bicubic_x2 = {}", "random_resize_pad = {}\nwavelet = {}"
     )
+    text = text.replace("masking = 0", "masking = 0\neot = 2")
     for size in (1, 7, 64):
         run_cli("run", config(text), "--batch-size", size, "--limit", 24, "-o", f"size_{size}")
     rows = {

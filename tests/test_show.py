@@ -90,6 +90,26 @@ def test_without_an_image_it_lists_those_that_were_broken_most(run_cli: Run, fol
     assert broken == sorted(broken, reverse=True)
 
 
+def test_probes_of_the_gradient_are_no_records_of_an_image(run_cli: Run, config: Write) -> None:
+    text = CONFIG.replace("limit = 8", "limit = 2").replace("masking = 0", "masking = 2")
+    assert run_cli("run", config(text), "-o", "out").code == 0
+    rows = records(Path("out"))
+    assert any(row["rung"] == "masking" and row["success"] for row in rows)
+    told = [row for row in rows if row["rung"] != "masking"]
+    lines = [line.split("│") for line in run_cli("show", "out").out.splitlines()]
+    shown = {cells[1].strip(): [int(c) for c in cells[2:4]] for cells in lines if len(cells) > 3}
+    wanted: dict[str, list[int]] = {}
+    for row in told:
+        counts = wanted.setdefault(row["image_id"], [0, 0])
+        counts[0] += row["success"]
+        counts[1] += 1
+    assert shown == wanted
+    answer = run_cli("show", "out", told[0]["image_id"], "--rung", "black_box")
+    assert answer.code == 2
+    assert answer.err.splitlines()[1].startswith("hint: rungs: ")
+    assert "masking" not in answer.err
+
+
 def test_what_is_not_there_is_one_line(run_cli: Run, folder: Path) -> None:
     image_id = str(load_dataset("signs").ids[0])
     for words, message in (

@@ -9,6 +9,7 @@ from superdef_bench.statistics import (
     binomial_tail,
     holm,
     mcnemar,
+    mean_interval,
     median_with_infinity,
     pack_bits,
     unpack_bits,
@@ -91,6 +92,24 @@ def test_beats_is_the_upper_half_of_the_exact_test(b: int, c: int) -> None:
     assert beats(weaker, stronger) == pytest.approx(wanted, rel=1e-9)
     if b > c:
         assert beats(weaker, stronger) == pytest.approx(mcnemar(weaker, stronger) / 2, rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [64, 128, 256])
+@pytest.mark.parametrize("draws", [3, 5, 7, 10])
+def test_the_interval_of_equal_values_has_their_mean_in_it(n: int, draws: int) -> None:
+    for count in range(draws + 1):
+        values = np.full(n, count / draws)
+        low, high = mean_interval(values, draws=100)
+        assert low <= values.mean() <= high
+        assert high - low < 1e-12
+
+
+def test_the_interval_of_a_mean_is_about_the_normal_one() -> None:
+    values = np.repeat([0.0, 0.25, 1.0], [100, 200, 100])
+    low, high = mean_interval(values)
+    error = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx((0.375 - error, 0.375 + error), abs=0.003)
+    assert mean_interval(values) == (low, high)
 
 
 def test_holm_by_hand() -> None:
