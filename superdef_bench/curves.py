@@ -126,6 +126,7 @@ def _fall(
     results: Results, standing: Standing, rungs: Sequence[str], access: Sequence[str]
 ) -> Curve | None:
     """Follow the longest counted attack of the first rung that has one."""
+    clean = results.row(defense=standing.defense, rung="", attack="none")
     for rung in rungs:
         rows = [
             (length, name, row)
@@ -134,7 +135,7 @@ def _fall(
             for row in results.rows(
                 defense=standing.defense, rung=rung, attack=name, eps=facts["eps"][0]
             )
-            if "first_steps" in row and (length := _length(facts["arguments"], row)) > 0
+            if "first_steps" in row and (length := _length(facts["arguments"], row, clean)) > 0
         ]
         if rows:
             length, name, row = max(rows, key=lambda found: found[0])
@@ -143,14 +144,17 @@ def _fall(
     return None
 
 
-def _length(arguments: Mapping[str, Any], row: Row) -> int:
+def _length(arguments: Mapping[str, Any], row: Row, clean: Row | None) -> int:
     """Return how many steps or queries an attack may take, at least what one image took.
 
-    It is 0 for an attack that neither says how many nor tells when it fooled.
+    It is 0 for an attack that does not tell when it fooled.
     """
     said = int(arguments.get("queries") or arguments.get("steps") or 0)
     seen = int(unpack_integers(row["first_steps"]).max())
-    if seen < 0 and row["correct"] < row["n"]:
+    fell = ~verdicts(row)
+    if clean is not None:
+        fell = fell[: clean["n"]] & verdicts(clean)[: len(fell)]
+    if seen < 0 and fell.any():
         return 0
     return max(said * int(arguments.get("restarts") or 1), seen)
 

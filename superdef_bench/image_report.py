@@ -91,7 +91,7 @@ def write_strip(
     attacked = [
         row
         for row in image.rows
-        if row["rung"] == rung
+        if row["rung"] == rung != MASKING
         and (not defenses or any(is_called(row["defense"], name) for name in defenses))
     ]
     found = {row["attack"] for row in attacked}

@@ -130,25 +130,21 @@ def _right(row: Row) -> Bits:
 def _duel(duel: Duel, rows: Sequence[Row], probes: Mapping[str, Bits]) -> Iterator[_Finding]:
     """Yield what comes of a duel with the first of the stronger rungs that can be compared."""
     weaker = [row for row in rows if row["rung"] in duel.weaker]
-    for known in duel.stronger:
-        stronger = [row for row in rows if row["rung"] == known]
-        shared = {row["attack"] for row in weaker} & {row["attack"] for row in stronger}
-        if duel.alike:
-            stronger = [row for row in stronger if row["attack"] in shared]
-        fit = [row for row in weaker if not duel.alike or row["attack"] in shared]
-        if not fit or not stronger:
-            continue
-        apart = dict.fromkeys((row["rung"], row["source"]) for row in fit) if duel.each else [None]
-        for one in apart:
-            part = [row for row in fit if one in (None, (row["rung"], row["source"]))]
-            # Against the same attacks, where only some were made on this source.
-            names = {row["attack"] for row in part}
-            same = [row for row in stronger if not duel.alike or row["attack"] in names]
-            low = _side(part, duel.suffix)
-            yield _compared(
-                duel.name, low, _side(same, KNOWING[known]), _ceiling(duel, low[1], probes)
-            )
-        return
+    sides: dict[object, list[Row]] = {}
+    for row in weaker:
+        sides.setdefault((row["rung"], row["source"]) if duel.each else None, []).append(row)
+    for side in sides.values():
+        for known in duel.stronger:
+            stronger = [row for row in rows if row["rung"] == known]
+            shared = {row["attack"] for row in side} & {row["attack"] for row in stronger}
+            fit = side
+            if duel.alike:
+                fit = [row for row in side if row["attack"] in shared]
+                stronger = [row for row in stronger if row["attack"] in shared]
+            if fit and stronger:
+                low, high = _side(fit, duel.suffix), _side(stronger, KNOWING[known])
+                yield _compared(duel.name, low, high, _ceiling(duel, low[1], probes))
+                break
 
 
 def _ceiling(duel: Duel, weaker: Bits, probes: Mapping[str, Bits]) -> Outcome:

@@ -45,7 +45,7 @@ def masking_section(results: Results, standings: Sequence[Standing]) -> Iterator
         checks = masking["checks"]
         passed = sum(check["outcome"] == "pass" for check in checks)
         images = sorted({check["n"] for check in checks})
-        shown = f"{images[0]}–{images[-1]}" if len(images) > 1 else str(images[0])
+        shown = "–".join(map(str, dict.fromkeys([images[0], images[-1]]))) if images else "–"
         rows.append([escape(name), masking["verdict"], f"{passed} of {len(checks)}", shown])
     yield from grid(["defense", "verdict", "checks passed", "images"], rows)
     told = [line for name in judged for line in _judgement(results, name)]

@@ -1,6 +1,6 @@
 """Who ranks where, by paired tests on the same images. No torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -221,10 +221,13 @@ def _faced_all(results: Results, standing: Standing) -> bool:
     ]
     climbed = [facts for rung, facts in met if rung in GRADIENT_RUNGS]
     reference = any(facts["arguments"]["plugin"] == "autoattack" for facts in climbed)
-    gradient = reference or any(facts["arguments"].get("steps", 0) >= _STEPS for facts in climbed)
+    gradient = reference or any(_spends(facts, "steps", _STEPS) for facts in climbed)
     queried = any(
-        rung == "black_box" and facts["arguments"].get("queries", 0) >= _QUERIES
-        for rung, facts in met
+        rung == "black_box" and _spends(facts, "queries", _QUERIES) for rung, facts in met
     )
     replayed = any(rung == "gray_box" and facts["access"] != "none" for rung, facts in met)
     return gray.n >= adaptive.n and replayed and gradient and (queried or reference)
+
+
+def _spends(attack: Mapping[str, Any], argument: str, least: int) -> bool:
+    return (attack["arguments"].get(argument) or 0) >= least

@@ -36,7 +36,8 @@ def worst_rows(cells: Sequence[CellRecords]) -> Iterator[dict[str, Any]]:
     names = clean.table["image_id"].to_pylist()
     # A rung may have fewer images: adaptive rows cover those that met every cell, at any eps.
     common = min((len(cell.table) for cell in everything), default=0)
-    for radius in sorted({eps for cell in everything for eps in cell.radii}):
+    radii = sorted({eps for cell in everything for eps in cell.radii})
+    for radius in radii:
         # A larger ball has the examples of the smaller ones in it.
         met = [c for c in everything if min(c.radii) <= radius]
         at_gray = [c for c in met if c in gray]
@@ -54,7 +55,7 @@ def worst_rows(cells: Sequence[CellRecords]) -> Iterator[dict[str, Any]]:
             yield {**row, **shared, "rung": str(Rung.GRAY_BOX)}
         if adaptive:
             row = {**_row(met, radius, names, common), **shared, "rung": ADAPTIVE}
-            smallest = pack_floats(_smallest_eps(clean, everything, common))
+            smallest = pack_floats(_smallest_eps(clean, everything, radii, common))
             broken_by = _broken_by(clean, met, radius, common)
             yield {**row, "smallest_eps": smallest, "broken_by": broken_by}
 
@@ -93,13 +94,18 @@ def _broken_by(
     return {**found, STANDING: int(standing.sum())}
 
 
-def _smallest_eps(clean: CellRecords, cells: Sequence[CellRecords], n: int) -> NDArray[np.float64]:
+def _smallest_eps(
+    clean: CellRecords, cells: Sequence[CellRecords], radii: Sequence[float], n: int
+) -> NDArray[np.float64]:
     """Return the smallest eps that breaks each image: 0 if wrong when clean, inf if none does."""
     smallest = np.full(n, np.inf)
     for cell in cells:
-        broken = ~cell.right(max(cell.eps))[:n]
+        broken = ~cell.right(radii[-1])[:n]
         at = np.full(n, cell.cell["eps"] or 0.0)
         if cell.kind == "minimal":
-            at = np.minimum(cell.distance[:n], max(cell.eps))
+            at = cell.distance[:n]
+            for eps in reversed(radii):
+                # Within the tolerance of a ball is inside it.
+                at = np.where(~cell.right(eps)[:n], np.minimum(at, eps), at)
         smallest = np.where(broken, np.minimum(smallest, at), smallest)
     return np.where(clean.right(None)[:n], smallest, 0.0)

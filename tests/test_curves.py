@@ -143,10 +143,10 @@ def test_an_attack_that_broke_images_and_told_no_step_gives_way_to_the_next() ->
 def test_each_attack_is_followed_at_its_own_smallest_eps() -> None:
     document = example()
     document["attacks"]["pgd"]["eps"] = [HIGH]
-    fast, slow = ([*[True] * 12, *[False] * 12], [-1] * 12 + [step] * 12 for step in (1, 4))
-    find(document, JPEG, "bpda", "pgd", LOW).update(row(*fast))
+    right = [True] * 12 + [False] * 12
+    find(document, JPEG, "bpda", "pgd", LOW).update(row(right, [-1] * 12 + [1] * 12))
     assert over_steps(Results(document), rank(Results(document))) == []
-    find(document, JPEG, "bpda", "pgd", HIGH).update(row(*slow))
+    find(document, JPEG, "bpda", "pgd", HIGH).update(row(right, [-1] * 12 + [4] * 12))
     (curve,) = over_steps(Results(document), rank(Results(document)))
     assert curve.x == [0, 4, 5]
 

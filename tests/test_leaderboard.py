@@ -90,7 +90,9 @@ def test_the_command_line_marks_the_rows_that_the_page_marks(
     wanted = {"none": "", "jpeg": "fail", "bicubic_x2 (native)": "suspect"}
     assert marks == {**wanted, "random_resize_pad (native)": ""}
     print_ranking(results)
-    lines = [line.split("│")[2].strip() for line in capsys.readouterr().out.splitlines() if "│" in line]
+    lines = [
+        line.split("│")[2].strip() for line in capsys.readouterr().out.splitlines() if "│" in line
+    ]
     assert sorted(lines) == sorted(f"{n} ({m})" if m else n for n, m in marks.items())
     assert {row_name(results, n) for n in marks} == {
         f"{escape(n)} **({m})**" if m else escape(n) for n, m in marks.items()

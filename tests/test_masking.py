@@ -37,9 +37,7 @@ def split(only_weaker: int, only_stronger: int, n: int = N) -> tuple[Bits, Bits]
     return order >= only_weaker, (order < only_weaker) | (order >= only_weaker + only_stronger)
 
 
-def row(
-    rung: str, attack: str, right: Bits, eps: float | None = EPS, *, source: str = ""
-) -> Row:
+def row(rung: str, attack: str, right: Bits, eps: float | None = EPS, *, source: str = "") -> Row:
     shared = {"defense": "it", "rung": rung, "attack": attack, "eps": eps, "source": source}
     return {**accuracy_row(right, [str(i) for i in range(len(right))]), **shared}
 
