@@ -10,6 +10,7 @@ from superdef_bench.probes import QUESTIONS, probing_attacks, questions
 from superdef_bench.types import MASKING, Rung, Threat
 
 _DRAWN = ("repeat", "asked", "finite_difference")
+_MINUTES = 120  # seconds from which on an estimate is told in minutes
 _BACKWARD = 2.0  # a backward pass costs about two forward ones
 
 
@@ -259,17 +260,16 @@ def _making(source: Source, made: int, eot: int, passes: tuple[int, int]) -> flo
 
 
 def _refused(groups: list[Group], limit: int) -> Iterator[tuple[str, str]]:
-    """Yield what would take too long, with its estimate; clean images never do."""
+    """Yield what would take too long, with its estimate; clean images and probes never do."""
     for group in groups:
         seconds = group.seconds
         if group.source and group.passes:
+            # What counts of a replay is how long its examples take; it is one pass itself.
             seconds = _making(group.source, group.made, group.cells[0].eot, group.passes)
-        if (
-            group.cells[0].rung in ("", MASKING)
-            or seconds is None
-            or seconds / len(group.cells) <= limit
-        ):
+        if group.cells[0].rung in ("", MASKING) or seconds is None:
             continue
-        for cell in group.cells:
-            minutes = seconds / len(group.cells) / 60
-            yield cell.key, f"refused: up to {minutes:.0f} min, cell_seconds is {limit}"
+        each = seconds / len(group.cells)
+        if each > limit:
+            told = f"{each:.0f} s" if each < _MINUTES else f"{each / 60:.0f} min"
+            for cell in group.cells:
+                yield cell.key, f"refused: up to {told}, cell_seconds is {limit}"

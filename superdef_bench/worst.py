@@ -15,7 +15,7 @@ from superdef_bench.aggregate import (
     over_draws,
 )
 from superdef_bench.fingerprint import fingerprint
-from superdef_bench.statistics import Counts, pack_floats, worst_case
+from superdef_bench.statistics import Bits, Counts, pack_floats, worst_case
 from superdef_bench.types import Rung
 
 
@@ -55,9 +55,18 @@ def worst_rows(cells: Sequence[CellRecords]) -> Iterator[dict[str, Any]]:
             yield {**row, **shared, "rung": str(Rung.GRAY_BOX)}
         if adaptive:
             row = {**_row(met, radius, names, common), **shared, "rung": ADAPTIVE}
-            smallest = pack_floats(_smallest_eps(clean, everything, radii, common))
+            smallest = pack_floats(_smallest_eps(clean, everything, common))
             broken_by = _broken_by(clean, met, radius, common)
             yield {**row, "smallest_eps": smallest, "broken_by": broken_by}
+
+
+def _reach(cell: CellRecords, eps: float) -> float:
+    """Return the radius at which a cell is read: its own last one in a larger ball."""
+    return min(eps, max(cell.radii))
+
+
+def _right(cell: CellRecords, eps: float) -> Bits:
+    return cell.right(_reach(cell, eps))
 
 
 def _by_knowledge(cell: CellRecords) -> int:
@@ -68,10 +77,10 @@ def _row(
     cells: Sequence[CellRecords], eps: float, names: Sequence[str], n: int | None
 ) -> dict[str, Any]:
     n = min(len(cell.table) for cell in cells) if n is None else n
-    right = worst_case([cell.right(eps) for cell in cells])[:n]
+    right = worst_case([_right(cell, eps) for cell in cells])[:n]
     row = accuracy_row(right, names)
     if cells[0].draws > 1:
-        shares: Counts = np.minimum.reduce([cell.shares(eps)[:n] for cell in cells])
+        shares: Counts = np.minimum.reduce([cell.shares(_reach(cell, eps))[:n] for cell in cells])
         row |= over_draws(shares, cells[0].draws)
     knowing = [cell for cell in cells if cell.knows_top5]
     if knowing:
@@ -87,24 +96,22 @@ def _broken_by(
     standing = clean.right(None)[:n]
     found = {"clean": int((~standing).sum())}
     for cell in cells:
-        broken = standing & ~cell.right(eps)[:n]
+        broken = standing & ~_right(cell, eps)[:n]
         name = f"{cell.cell['rung']} {cell.cell['attack']}"
         found[name] = found.get(name, 0) + int(broken.sum())
         standing = standing & ~broken
     return {**found, STANDING: int(standing.sum())}
 
 
-def _smallest_eps(
-    clean: CellRecords, cells: Sequence[CellRecords], radii: Sequence[float], n: int
-) -> NDArray[np.float64]:
+def _smallest_eps(clean: CellRecords, cells: Sequence[CellRecords], n: int) -> NDArray[np.float64]:
     """Return the smallest eps that breaks each image: 0 if wrong when clean, inf if none does."""
     smallest = np.full(n, np.inf)
     for cell in cells:
-        broken = ~cell.right(radii[-1])[:n]
+        broken = ~cell.right(max(cell.radii))[:n]
         at = np.full(n, cell.cell["eps"] or 0.0)
         if cell.kind == "minimal":
             at = cell.distance[:n]
-            for eps in reversed(radii):
+            for eps in sorted(cell.radii, reverse=True):
                 # Within the tolerance of a ball is inside it.
                 at = np.where(~cell.right(eps)[:n], np.minimum(at, eps), at)
         smallest = np.where(broken, np.minimum(smallest, at), smallest)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from superdef_bench.config import load_config
+from superdef_bench.images import eight_bits
 from superdef_bench.results import Results, load_results
-from superdef_bench.shard import eight_bits
 from superdef_bench.statistics import unpack_bits
 from superdef_bench.types import Norm, distance
 from tests.conftest import CONFIG, Answer, records

@@ -16,8 +16,9 @@ from torch import nn
 from superdef_bench.bank import Bank
 from superdef_bench.benchmark import Benchmark
 from superdef_bench.build import build
+from superdef_bench.cells import Group
 from superdef_bench.config import parse
-from superdef_bench.plan import Group, make_plan
+from superdef_bench.plan import make_plan
 from superdef_bench.plugins import load_plugins
 from superdef_bench.rows import Row
 from superdef_bench.shard import Shard, Worker
