@@ -162,16 +162,16 @@ def broken_first(results: Results, standings: Sequence[Standing]) -> Iterator[st
     yield ""
     rows = []
     for name, found in counts.items():
-        cells = [_count(found.get(rung, {})) for rung in rungs]
+        cells = [_count(found[rung]) if rung in found else "–" for rung in rungs]
         total = sum(sum(attacks.values()) for attacks in found.values())
         rows.append([row_name(results, name), *cells, str(total)])
     titles = [RUNG_TITLES.get(rung, rung).lower() for rung in rungs]
     titles = [title.replace("bpda", "BPDA") for title in titles]
     yield from grid(["defense", *titles, "n"], rows)
     yield (
-        "Images by the rung that broke them with the least knowledge, left to right, its attacks "
-        "in brackets where there are several. Clean: wrong without an attack; standing: right "
-        "under all."
+        "Images by the first rung from the left that broke them, its attacks in brackets where "
+        "there are several; –: a rung that does not count or apply. Clean: wrong without attack; "
+        "standing: right under all."
     )
     yield ""
 
