@@ -187,15 +187,25 @@ def panels(results: Results, standings: Sequence[Standing]) -> list[Panel]:
     counts = {float(x): str(x) for x in sorted({x for curve in draws for x in curve.x})}
     found = [
         Panel("Adaptive worst case", "eps", over_eps(results, standings), ticks),
-        Panel("White box, else BPDA", f"gradient steps of {_names(steps)}", steps, stepped=True),
-        Panel("Black box", f"queries of {_names(queries)}", queries, stepped=True, wide=True),
+        Panel(
+            "White box, else BPDA",
+            f"gradient steps of {_names(results, steps)}",
+            steps,
+            stepped=True,
+        ),
+        Panel(
+            "Black box", f"queries of {_names(results, queries)}", queries, stepped=True, wide=True
+        ),
         Panel("Stochastic defenses", "draws per gradient", draws, counts),
     ]
     return [panel for panel in found if panel.curves]
 
 
-def _names(curves: Sequence[Curve]) -> str:
-    return ", ".join(dict.fromkeys(curve.attack for curve in curves))
+def _names(results: Results, curves: Sequence[Curve]) -> str:
+    """Return the attacks that curves follow, each with its eps."""
+    attacks = results.document["attacks"]
+    names = dict.fromkeys(curve.attack for curve in curves)
+    return ", ".join(f"{name} {eps_text(attacks[name]['eps'][0])}" for name in names)
 
 
 def draw_curves(results: Results, standings: Sequence[Standing]) -> bytes:
