@@ -1,6 +1,5 @@
 """Accuracy against eps, steps, queries and draws, with numbers that are known."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ from superdef_bench.plots import stamp
 from superdef_bench.ranking import rank
 from superdef_bench.results import Results
 from superdef_bench.statistics import pack_bits, pack_counts, pack_floats, pack_integers
+from tests.documents import example, find
 
-GOLDEN = Path(__file__).parent / "golden/example.json"
 LOW, HIGH = 2 / 255, 8 / 255
 JPEG = "jpeg"
 
@@ -37,21 +36,6 @@ def row(right: list[bool], first: list[int]) -> dict[str, Any]:
     """Return what a row says of each image: whether it is right, and when it fell."""
     n, packed = len(right), pack_bits(np.array(right))
     return {"n": n, "correct": sum(right), "verdicts": packed, "first_steps": steps(*first)}
-
-
-def example() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(GOLDEN.read_text())
-    return document
-
-
-def find(document: dict[str, Any], *where: object) -> dict[str, Any]:
-    """Return the row of a defense, rung, attack and, at the end, eps."""
-    (found,) = (
-        row
-        for row in document["accuracy"]
-        if (row["defense"], row["rung"], row["attack"], row["eps"]) == where
-    )
-    return found
 
 
 def add(document: dict[str, Any], like: dict[str, Any], **columns: Any) -> None:

@@ -1,8 +1,6 @@
 """Sections of a leaderboard that only newer results have, on results made by hand."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,27 +11,15 @@ from superdef_bench.ranking import rank
 from superdef_bench.results import Results
 from superdef_bench.statistics import pack_bits, pack_counts
 from superdef_bench.versus import compare_rows
+from tests.documents import example, find
 
-GOLDEN = Path(__file__).parent / "golden/example.json"
 LOW, HIGH = 2 / 255, 8 / 255
 SHARED = ["none", "jpeg", "bicubic_x2 (native)", "random_resize_pad (native)"]
 RANDOM = SHARED[3]
 
 
-def example() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(GOLDEN.read_text())
-    assert list(document["defenses"]) == SHARED
-    return document
-
-
-def find(document: dict[str, Any], *where: object) -> dict[str, Any]:
-    """Return the row of a defense, rung, attack and, at the end, eps."""
-    (found,) = (
-        row
-        for row in document["accuracy"]
-        if (row["defense"], row["rung"], row["attack"], row["eps"]) == where
-    )
-    return found
+def test_the_example_has_the_rows_that_are_spoken_of() -> None:
+    assert list(example()["defenses"]) == SHARED
 
 
 def verdicts(right: int, n: int = 24) -> dict[str, Any]:

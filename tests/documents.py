@@ -1,0 +1,22 @@
+"""The golden results as a document that a test may change."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+GOLDEN = Path(__file__).parent / "golden/example.json"
+
+
+def example() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(GOLDEN.read_text())
+    return document
+
+
+def find(document: dict[str, Any], *where: object) -> dict[str, Any]:
+    """Return the row of a defense, rung, attack and, at the end, eps."""
+    (found,) = (
+        row
+        for row in document["accuracy"]
+        if (row["defense"], row["rung"], row["attack"], row["eps"]) == where
+    )
+    return found
