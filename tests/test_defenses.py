@@ -89,10 +89,28 @@ def test_random_resize_pad_places_an_enlarged_image_on_black() -> None:
     assert len(corners) > 4
 
 
+def test_gaussian_noise_has_the_deviation_it_says_and_a_draw_of_its_own_per_image() -> None:
+    x = torch.full((8, 3, 32, 32), 0.5)
+    noise = transform("gaussian_noise", x, sigma=0.1) - x
+    assert float(noise.std()) == pytest.approx(0.1, rel=0.02)
+    assert float(noise.mean()) == pytest.approx(0, abs=0.002)
+    assert len({tuple(image.flatten()[:4].tolist()) for image in noise}) == 8
+
+
+def test_random_bit_depth_draws_the_levels_of_each_image() -> None:
+    x = torch.linspace(0, 1, 3 * 32 * 32).view(1, 3, 32, 32).expand(64, -1, -1, -1)
+    out = transform("random_bit_depth", x, fewest=1, most=3)
+    assert {len(image.unique()) for image in out} == {2, 4, 8}
+    fixed = transform("random_bit_depth", x, fewest=3, most=3)
+    assert torch.equal(fixed, transform("bit_depth", x, bits=3))
+
+
 @pytest.mark.parametrize(
     ("name", "argument"),
     [
         ("jpeg", {"quality": 0}),
+        ("gaussian_noise", {"sigma": 0}),
+        ("random_bit_depth", {"fewest": 4, "most": 3}),
         ("bit_depth", {"bits": 9}),
         ("gaussian_blur", {"sigma": 0}),
         ("median", {"size": 4}),
