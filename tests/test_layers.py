@@ -40,7 +40,7 @@ LAYERS = [
         "plugins",
         "engine",
         "nn",
-        "cost",
+        *("ledger", "cost", "modes", "ceilings", "timing"),
         "checks",
         "plots",
         "markdown",
@@ -64,7 +64,7 @@ LAYERS = [
     },
     {"shard", "executors", "document", "completeness"},
     {"runner", "one_image", "agreement"},
-    {"tables", "show", "image_report", "evaluation"},
+    {"tables", "cost_tables", "show", "image_report", "evaluation"},
     {"cli"},
     {"__main__"},
 ]
