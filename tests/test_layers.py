@@ -42,7 +42,7 @@ LAYERS = [
         "nn",
         *("ledger", "cost", "modes", "ceilings", "timing"),
         "checks",
-        "plots",
+        *("plots", "pareto", "cost_section"),
         "markdown",
         "notes",
         "sections",
