@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 PARETO = "-pareto.svg"
 _COLOURS = {"gray box": "#4c78a8", "adaptive": "#e45756"}
-_SIZE = (4.6, 3.6)  # of a panel, in inches
+_SIZE = (5.4, 4.4)  # of a panel, in inches
 _FONT = 7.0  # points
 _LINE = 1.25  # height of a line of labels, in fonts
 _LETTER = 0.56  # mean width of a letter, in fonts
 _RINGS = 12  # distances from its point that a label is tried at
+_TICKS = 8
 _MARGIN = 0.12  # of an axis, beyond the outermost points
 
 
@@ -113,13 +114,16 @@ def draw_pareto(results: Results, standings: Sequence[Standing]) -> bytes:
 
 
 def _paint(axes: "Axes", panel: Panel) -> None:
+    scale = _Scale.of([point.x for point in panel.points])
     for name, colour in _COLOURS.items():
         key = "gray" if name == "gray box" else name
         found = [(p.x, getattr(p, key)) for p in panel.points if getattr(p, key) is not None]
+        if not found:
+            continue
         best = frontier(found)
         axes.plot(
-            [x for x, _ in best],
-            [100 * y for _, y in best],
+            [*(x for x, _ in best), scale.limits[1]],
+            [100 * y for _, y in [*best, best[-1]]],
             drawstyle="steps-post",
             color=colour,
             linewidth=1,
@@ -139,9 +143,10 @@ def _paint(axes: "Axes", panel: Panel) -> None:
         if point.gray is not None and point.adaptive is not None:
             ends = [100 * point.adaptive, 100 * point.gray]
             axes.plot([point.x] * 2, ends, color="#bbbbbb", linewidth=0.6, zorder=1)
-    scale = _Scale.of([point.x for point in panel.points])
     if scale.logarithmic:
         axes.set_xscale("symlog", linthresh=scale.least, linscale=1.0)
+        axes.set_xticks(scale.ticks, [f"{tick:g}" for tick in scale.ticks])
+        axes.minorticks_off()
     axes.set_xlim(*scale.limits)
     axes.set_ylim(-5, 105)
     axes.set_xlabel(panel.label)
@@ -198,6 +203,18 @@ class _Scale:
         low, high = self._ends
         return self._straight(low), self._straight(high)
 
+    @property
+    def ticks(self) -> list[float]:
+        """Return 1, 2 and 5 times powers of ten between the limits, or those alone if many."""
+        low, high = self.limits
+        powers = range(math.floor(math.log10(self.least)) - 1, math.ceil(math.log10(high)) + 1)
+        for steps in ((1, 2, 5), (1,)):
+            found = [step * 10.0**power for power in powers for step in steps]
+            found = [tick for tick in found if max(low, 0.5 * self.least) <= tick <= high]
+            if len(found) <= _TICKS:
+                break
+        return [*([0.0] if low <= 0 <= high else []), *found]
+
     def fraction(self, x: float) -> float:
         """Return how far along the axis a value is."""
         low, high = self._ends
@@ -251,7 +268,7 @@ def _places(
     """Yield lower left corners around a point, the nearest first."""
     for ring in range(_RINGS):
         for up in (ring, -ring) if ring else (0,):
-            for side in (x + gap * (1 + ring / 2), x - width - gap * (1 + ring / 2)):
+            for side in (x + gap * (1 + ring / 4), x - width - gap * (1 + ring / 4)):
                 yield side, y + (up - 0.5) * height
             if ring:
                 yield x - width / 2, y + (up - 0.5) * height
