@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -14,10 +15,12 @@ from superdef_bench.cost import Work
 
 Bound = Literal["launch", "memory", "compute"]
 
-_SIDE = 1024  # of the matrices that are multiplied
-_FEATURES, _PIXELS, _IMAGES = 64, 64, 4  # of the convolution
+# Small ones end before a busy processor is taken away, large ones fill a GPU.
+_SIDES = {"cpu": (256, 1024), "cuda": (1024, 8192)}  # of the matrices that are multiplied
+_IMAGES = {"cpu": (1, 4), "cuda": (4, 256)}  # that are convolved
+_FEATURES, _PIXELS = 64, 32
 _COPIES = (2**20, 2**24, 2**28)  # bytes: a cache of a core, the last cache, memory
-_SECONDS, _TRIES = 0.25, 4  # per ceiling at least
+_SECONDS, _TRIES = 0.08, 4  # per ceiling at least
 _STARTS = 200  # operations on next to nothing, one after another
 
 
@@ -90,13 +93,17 @@ def measure_ceilings(device: torch.device, dtypes: Iterable[str]) -> Ceilings:
 
 
 def _gflops(device: torch.device, dtype: torch.dtype) -> float:
-    matrix = torch.rand(_SIDE, _SIDE, device=device).to(dtype)
-    product = _best(device, lambda: matrix @ matrix)
+    found = []
+    for side in _SIDES.get(device.type, _SIDES["cpu"]):
+        matrix = torch.rand(side, side, device=device).to(dtype)
+        found.append(side**3 / _best(device, partial(torch.matmul, matrix, matrix)))
     kernels = torch.rand(_FEATURES, _FEATURES, 3, 3, device=device).to(dtype)
-    maps = torch.rand(_IMAGES, _FEATURES, _PIXELS, _PIXELS, device=device).to(dtype)
-    maps, kernels = (t.to(memory_format=torch.channels_last) for t in (maps, kernels))
-    convolution = _best(device, lambda: functional.conv2d(maps, kernels, padding=1))
-    return max(2e-9 * _SIDE**3 / product, 2e-9 * maps.numel() * _FEATURES * 9 / convolution)
+    for images in _IMAGES.get(device.type, _IMAGES["cpu"]):
+        maps = torch.rand(images, _FEATURES, _PIXELS, _PIXELS, device=device).to(dtype)
+        maps = maps.to(memory_format=torch.channels_last)
+        convolve = partial(functional.conv2d, maps, kernels, padding=1)
+        found.append(maps.numel() * _FEATURES * 9 / _best(device, convolve))
+    return 2e-9 * max(found)
 
 
 def _gigabytes(device: torch.device, size: int) -> float:

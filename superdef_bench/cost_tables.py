@@ -11,8 +11,9 @@ _BEHIND = "  + classifier"
 _UNSEEN = (
     "Of one image. GMAC: convolutions and matrix products; the counter does not see element-wise "
     "work, resizing, sorting, and whatever runs outside torch, such as JPEG: a defense of 0 is "
-    "not free. MB: each operation reads its tensors and writes its results once; fused: what "
-    "convolutions and matrix products have to move. Alive: most at once, with weights."
+    "not free. Ops: what torch dispatches, views apart. MB: each op reads its tensors and writes "
+    "its results once; fused: what convolutions and matrix products have to move. Alive: most "
+    "MB at once, with weights."
 )
 _TURNS = (
     "Passes in turns, warmed up; n: how many. Below n = 100 p99 is near the slowest. Ratio: time "
@@ -53,11 +54,11 @@ def _name(row: Row) -> str:
 
 
 def _megabytes(value: float | None) -> str:
-    return "–" if value is None else f"{value / 1e6:,.2f}"
+    return "–" if value is None else _short(value / 1e6)
 
 
 def _print_work(rows: Sequence[Row], side: int) -> None:
-    head = ["network", "parameters", "GMAC", "operations", "MB", "fused", "alive"]
+    head = ["network", "parameters", "GMAC", "ops", "MB", "fused", "alive"]
     cells = [
         [
             _name(row),

@@ -50,9 +50,7 @@ class Mode:
         Raises:
             ConfigError: There is no such mode.
         """
-        words = text.split("+")
-        if words == ["eager"]:
-            return cls()
+        words = [word for word in text.split("+") if word != "eager"]
         for word in words:
             if word not in PARTS:
                 known = ["eager", *PARTS]
