@@ -19,7 +19,7 @@ Bound = Literal["launch", "memory", "compute"]
 _SIDES = {"cpu": (256, 1024), "cuda": (1024, 8192)}  # of the matrices that are multiplied
 _IMAGES = {"cpu": (1, 4), "cuda": (4, 256)}  # that are convolved
 _FEATURES, _PIXELS = 64, 32
-_COPIES = (2**20, 2**24, 2**28)  # bytes: a cache of a core, the last cache, memory
+_COPIES = (2**20, 2**24, 2**27)  # bytes: a cache of a core, the last cache, memory
 _SECONDS, _TRIES = 0.08, 4  # per ceiling at least
 _STARTS = 200  # operations on next to nothing, one after another
 

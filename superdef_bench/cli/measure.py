@@ -155,17 +155,17 @@ def cost_command(
     ] = "signs_resnet8",
     size: Annotated[
         list[int] | None,
-        typer.Option(help="Side of the image; repeatable. [default: 32]", min=1),
+        typer.Option(help="Side of the image, by default 32; repeatable.", min=1),
     ] = None,
     batch_size: Annotated[
         list[int] | None,
-        typer.Option(help="Images at once, beside 1; repeatable. [default: 8, 64, 256]", min=1),
+        typer.Option(help="Images at once beside 1, by default 8, 64, 256; repeatable.", min=1),
     ] = None,
     mode: Annotated[
         list[str] | None,
         typer.Option(
-            help="eager, channels_last, bf16, compiled, cuda_graphs, or several joined by +; "
-            "repeatable. [default: eager]"
+            help="eager (default), channels_last, bf16, compiled, cuda_graphs, or several "
+            "joined by +; repeatable."
         ),
     ] = None,
     rounds: Annotated[int, typer.Option(help="Turns of each, with one image.", min=1)] = 100,
