@@ -180,9 +180,10 @@ def cost_command(
     device: Device = "auto",
     plugins_dir: Directories = None,
 ) -> None:
-    """Measure what defenses cost side by side, alone and with a classifier behind them.
+    """Measure what networks cost side by side: multiply-accumulates and time, on one image.
 
-    Parameters, multiply-accumulates, operations, bytes; latency, throughput, memory; roofline.
+    Also operations, bytes, memory, throughput and roofline; each alone, and with a classifier
+    behind it.
     """
     import torch
 
