@@ -182,8 +182,7 @@ def cost_command(
 ) -> None:
     """Measure what networks cost side by side: multiply-accumulates and time, on one image.
 
-    Also operations, bytes, memory, throughput and roofline; each alone, and with a classifier
-    behind it.
+    Also operations, bytes, memory, throughput and roofline, with and without classifier.
     """
     import torch
 
