@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from superdef_bench import api
-from superdef_bench.errors import ConfigError, DataError
+from superdef_bench.errors import ConfigError, DataError, SuperdefError
 from superdef_bench.nn import (
     SuperResolution,
     architecture,
@@ -16,7 +16,7 @@ from superdef_bench.nn import (
     unusual_size,
 )
 from superdef_bench.pretrained import check_file
-from superdef_bench.transform import InputTransform
+from superdef_bench.transform import InputTransform, Protected
 from superdef_bench.weights import read_provenance
 
 KINDS = ("edsr", "rcan", "superdef", "superdef_no_kd")
@@ -52,6 +52,41 @@ def networks_of(
             raise ConfigError(f"network {name!r} is named twice", hint="name each once")
         found[name] = transform.eval().requires_grad_(False).to(device)
     return found
+
+
+def pipelines_of(
+    words: Sequence[str], model: str, scale: int, device: torch.device
+) -> tuple[dict[str, Protected], dict[str, str]]:
+    """Return classifiers behind networks by the name of their row; last `none`, the bare one.
+
+    Args:
+        words: As `networks_of` takes them; without any, all defenses that need no argument.
+        model: Classifier: a plugin, or an untrained one of torchvision, `torchvision:resnet50`.
+        scale: 2, 3 or 4; for what has such an option.
+        device: Where to compute.
+
+    Returns:
+        The classifiers, and why a defense that nobody named was left out, by its name.
+
+    Raises:
+        ConfigError: One is no input transform, has no such scale, or is named twice.
+        DataError: Weights cannot be used.
+    """
+    kind, _, name = model.partition(":")
+    settings = {"name": name, "weights": "none"} if name else {}
+    classifier = api.load_model(kind, **settings).requires_grad_(False).to(device)
+    found: dict[str, InputTransform] = {}
+    left_out: dict[str, str] = {}
+    if words:
+        found = networks_of([w for w in words if w != "none"], scale, device, untrained=True)
+    for word in [] if words else api.plugins().plugins["defense"]:
+        try:
+            found |= networks_of([word] if word != "none" else [], scale, device)
+        except SuperdefError as error:
+            left_out[word] = error.message
+    pipelines = {name: Protected([network], classifier) for name, network in found.items()}
+    pipelines["none"] = Protected([], classifier)
+    return {name: one.eval() for name, one in pipelines.items()}, left_out
 
 
 def _untrained(word: str, scale: int) -> InputTransform:

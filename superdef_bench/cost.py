@@ -1,12 +1,49 @@
-"""What a protected classifier costs: parameters and multiply-accumulates."""
+"""What a protected classifier costs: parameters, multiply-accumulates, operations, bytes."""
 
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from superdef_bench.ledger import Ledger, Tally
 from superdef_bench.transform import Protected
+
+SCOPES = ("defense", "pipeline")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one pass takes, counted: the same on every machine.
+
+    Attributes:
+        params: Parameters, shared ones counted once.
+        gmac: Giga multiply-accumulates of convolutions and matrix products.
+        ops: Operations that torch dispatches; views are none.
+        moved: Bytes, if each operation reads its tensors and writes its results once.
+        fused: Bytes, if everything else happens inside convolutions and matrix products: what
+            those move, the images and the result. No implementation moves less without
+            joining convolutions.
+        memory: Bytes of the tensors alive at once, weights and images among them.
+    """
+
+    params: int
+    gmac: float
+    ops: int
+    moved: int
+    fused: int
+    memory: int
+
+    def of_batch(self, n: int) -> "Work":
+        """Return the work of a pass of `n` images, of that of one; weights are read once."""
+        weights = 4 * self.params
+        moved, fused, memory = (
+            weights + n * max(0, one - weights) for one in (self.moved, self.fused, self.memory)
+        )
+        return Work(self.params, n * self.gmac, self.ops, moved, fused, memory)
 
 
 def parameters(module: nn.Module) -> int:
@@ -25,25 +62,88 @@ def gmac(module: Protected, x: Tensor, *, stages_only: bool) -> float:
     return float(counter.get_total_flops()) / 2e9
 
 
-def cost_rows(defense: str, model: str, protected: Protected, x: Tensor) -> list[dict[str, Any]]:
-    """Return the cost of the defense alone and of the whole pipeline, for one image `x`."""
-    view = protected.view("exact")
-    counts = {
-        "defense": (parameters(view.stages), gmac(view, x, stages_only=True)),
-        "pipeline": (parameters(view), gmac(view, x, stages_only=False)),
+def work_of(
+    protected: Protected, shape: tuple[int, ...], *, device: torch.device
+) -> dict[str, Work]:
+    """Return the work of the defense alone and of the whole pipeline, for images of a shape.
+
+    It is counted on tensors without values; a defense that looks at values, or leaves torch, is
+    run once on grey images on `device`.
+
+    Raises:
+        Exception: Whatever the defense raises on those.
+    """
+    try:
+        bare = copy.deepcopy(protected.view("exact")).to("meta")
+        return _count(bare, torch.empty(shape, device="meta"))
+    except Exception:
+        return _count(protected.view("exact"), torch.full(shape, 0.5, device=device))
+
+
+@torch.no_grad()
+def _count(view: Protected, x: Tensor) -> dict[str, Work]:
+    with FlopCounterMode(display=False) as counter, Ledger() as ledger:
+        own = ledger.part()
+        defended = view.defend(x)
+        own_flops = counter.get_total_flops()
+        rest = ledger.part()
+        logits = view.classify(defended, len(x))
+    both = Tally(
+        own.ops + rest.ops,
+        own.moved + rest.moved,
+        own.multiplied + rest.multiplied,
+        max(own.peak, rest.peak),
+    )
+    parts = (
+        (view.stages, own, own_flops, defended),
+        (view, both, counter.get_total_flops(), logits),
+    )
+    return {
+        scope: Work(
+            params=parameters(module),
+            gmac=float(flops) / 2e9,
+            ops=tally.ops,
+            moved=tally.moved,
+            fused=tally.multiplied + (x.nbytes + result.nbytes) * (result is not x),
+            memory=tally.peak + x.nbytes + held(module),
+        )
+        for scope, (module, tally, flops, result) in zip(SCOPES, parts, strict=True)
     }
+
+
+def held(module: nn.Module) -> int:
+    """Return the bytes of weights and buffers."""
+    return sum(t.nbytes for t in (*module.parameters(), *module.buffers()))
+
+
+def cost_rows(
+    defense: str, model: str, work: Mapping[str, Work], size: Sequence[int], *, digits: int = 6
+) -> list[dict[str, Any]]:
+    """Return the rows of a results file, of the defense alone and of the whole pipeline.
+
+    Args:
+        defense: Name of the row.
+        model: Name of the classifier.
+        work: What one image takes, by scope.
+        size: Height and width of the image.
+        digits: To round giga operations to.
+    """
     return [
         {
             "defense": defense,
             "model": model,
             "scope": scope,
             "batch_size": 1,
-            "size": list(x.shape[-2:]),
+            "size": list(size),
             "dtype": "float32",
             "mode": "eager",
-            "params": params,
-            "gmac": round(work, 6),
-            "gflop": round(2 * work, 6),
+            "params": found.params,
+            "gmac": round(found.gmac, digits),
+            "gflop": round(2 * found.gmac, digits),
+            "ops": found.ops,
+            "bytes": found.moved,
+            "bytes_fused": found.fused,
+            "memory": found.memory,
         }
-        for scope, (params, work) in counts.items()
+        for scope, found in work.items()
     ]

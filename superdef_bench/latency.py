@@ -1,128 +1,281 @@
-"""What networks cost side by side: multiply-accumulates, and time on this machine."""
+"""What pipelines cost side by side: counts, and time on this machine."""
 
-import copy
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
-from superdef_bench.cost import gmac, parameters
-from superdef_bench.errors import DataError
+from superdef_bench.ceilings import Ceilings, measure_ceilings
+from superdef_bench.cost import Work, cost_rows, work_of
+from superdef_bench.errors import ConfigError, DataError, SuperdefError
+from superdef_bench.modes import Mode, Pipeline
 from superdef_bench.process import fix_numerics, out_of_memory
 from superdef_bench.progress import progress_bar
-from superdef_bench.rng import Random
-from superdef_bench.transform import InputTransform, Protected
+from superdef_bench.timing import Laps, Stopwatch, take_turns
+from superdef_bench.transform import Protected
+
+LONGEST = 30.0  # seconds that a pass of a batch may be expected to take
+_FITTING = 0.5  # of the free memory, that a pass may be expected to take
+_SLOW = 3.0  # seconds of a pass of a batch that is timed once
+_BATCH_ROUNDS = 5
+_RUN_ROUNDS, _RUN_SECONDS = 30, 10.0
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What one network costs on one image.
+class Budget:
+    """How long to measure.
 
     Attributes:
-        network: Name of the row.
-        size: Height and width of the image.
-        params: Parameters.
-        gmac: Giga multiply-accumulates of convolutions and matrix products; None where they
-            cannot be counted.
-        milliseconds: Time of a forward pass: 10th, 50th and 90th percentile.
-        ratio: How many times as long as the first network, median over the rounds.
+        rounds: Turns of each pipeline at most, with one image.
+        seconds: For the rounds of one size and mode, after the warm-up.
     """
 
-    network: str
-    size: int
-    params: int
-    gmac: float | None
-    milliseconds: tuple[float, float, float]
-    ratio: float
+    rounds: int
+    seconds: float
 
 
-@torch.no_grad()
-def costs(
-    networks: Mapping[str, InputTransform],
-    sizes: Sequence[int],
+@dataclass
+class Costs:
+    """What `measure` found.
+
+    Attributes:
+        rows: As in a results file, with more columns; see docs/cost.md.
+        notes: What could not be measured, and why.
+    """
+
+    ceilings: Ceilings
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def measure(
+    pipelines: Mapping[str, Protected],
+    model: str,
     *,
-    rounds: int,
+    sizes: Sequence[int],
+    batches: Sequence[int],
+    modes: Sequence[Mode],
+    budget: Budget,
     device: torch.device,
-) -> Iterator[Cost]:
-    """Yield the cost of each network at each size, for one random image at a time.
-
-    The networks take turns, so that what else the machine does meets all of them alike; a first
-    round is not counted.
+) -> Costs:
+    """Measure each pipeline at each size, in each mode, for one image and for batches.
 
     Args:
-        networks: By the name of their rows; the first is what the others are compared with.
-        sizes: Sides of the image.
-        rounds: Passes of each.
+        pipelines: By the name of their rows; the first is what the others are compared with.
+        model: Name of the classifier.
+        sizes: Sides of the images.
+        batches: Images at once, beside one.
+        modes: How to run them.
+        budget: How long to measure.
         device: Where to compute.
 
     Raises:
+        ConfigError: A defense, or the classifier behind it, does not take such images.
         DataError: Memory ran out.
     """
     fix_numerics()
-    names = list(networks)
-    with progress_bar(len(sizes) * (rounds + 1) * len(networks)) as bar:
+    costs = Costs(measure_ceilings(device, [mode.dtype for mode in modes]))
+    usable = []
+    for mode in modes:
+        lacking = mode.missing(device)
+        costs.notes += [f"{mode}: {lacking}, not measured."] if lacking else []
+        usable += [] if lacking else [mode]
+    counts = [1, *sorted(set(batches) - {1})]
+    with progress_bar(len(sizes) * len(usable) * len(counts)) as bar:
         for size in sizes:
-            taken: dict[str, list[float]] = {name: [] for name in networks}
-            image = _image(size).to(device)
-            for number in range(rounds + 1):
-                # Each network begins a round in turn: none always follows the same one.
-                first = number % len(networks)
-                for name in [*names[first:], *names[:first]]:
-                    bar.show(f"{size}x{size}, {name}", f"round {number} of {rounds}")
-                    seconds = _time(name, networks[name], image)
-                    taken[name] += [1000 * seconds] if number else []
+            works = {name: _work(name, one, size, device) for name, one in pipelines.items()}
+            for mode in usable:
+                bench = _Bench(costs, model, size, mode, works, Stopwatch(device))
+                bench.build(pipelines)
+                for n in counts:
+                    bar.show(f"{size}x{size}, {mode}", f"{n} at once")
+                    bench.time(n, budget if n == 1 else Budget(_BATCH_ROUNDS, _SLOW), device)
                     bar.advance(1)
-            reference = np.array(taken[names[0]])
-            for name, network in networks.items():
-                times = np.array(taken[name])
-                low, middle, high = np.percentile(times, [10, 50, 90])
-                yield Cost(
-                    network=name,
-                    size=size,
-                    params=parameters(network),
-                    gmac=_gmac(network, size),
-                    milliseconds=(float(low), float(middle), float(high)),
-                    ratio=float(np.median(times / reference)),
+    return costs
+
+
+def _work(name: str, protected: Protected, size: int, device: torch.device) -> dict[str, Work]:
+    try:
+        return work_of(protected, (1, 3, size, size), device=device)
+    except Exception as error:
+        raise _refused(name, (1, 3, size, size), error) from error
+
+
+def _refused(name: str, shape: Sequence[int], error: Exception) -> SuperdefError:
+    what = f"{name} on {shape[0]} x {shape[-1]}x{shape[-2]} pixels"
+    if out_of_memory(error):
+        return DataError(f"memory ran out: {what}", hint="take a smaller --size")
+    reason = " ".join(str(error).split())[:120]
+    return ConfigError(
+        f"{what}: {type(error).__name__}: {reason}",
+        hint="take another --size, or a --model that takes what the defense returns",
+    )
+
+
+@dataclass
+class _Bench:
+    """All pipelines at one size and in one mode."""
+
+    costs: Costs
+    model: str
+    size: int
+    mode: Mode
+    works: Mapping[str, Mapping[str, Work]]
+    stopwatch: Stopwatch
+    ready: dict[str, Pipeline] = field(default_factory=dict)
+    expected: dict[str, float] = field(default_factory=dict)
+    starting: dict[str, float] = field(default_factory=dict)
+
+    def build(self, pipelines: Mapping[str, Protected]) -> None:
+        for name, protected in pipelines.items():
+            self.ready[name] = Pipeline(protected, self.mode)
+
+    def time(self, n: int, budget: Budget, device: torch.device) -> None:
+        """Time all that can be, with `n` images, and add their rows."""
+        shape = (n, 3, self.size, self.size)
+        large = {name: self._too_large(name, n, device) for name in self.ready}
+        images = None if all(large.values()) else _images(shape, device)
+        laps: dict[str, Laps] = {}
+        for name, pipeline in self.ready.items():
+            if images is None or large[name]:
+                continue
+            try:
+                taken = pipeline.prepare(images)
+                seconds = budget.seconds / 4
+                laps[name] = self.stopwatch.warm_up(pipeline, taken, seconds=seconds)
+            except Exception as error:
+                if not self.mode.parts:
+                    raise _refused(name, shape, error) from error
+                reason = " ".join(str(error).split())[:100]
+                self.costs.notes.append(f"{name}, {self.mode}, {n} at once: {reason}")
+        if images is not None:
+            timed = {name: self.ready[name] for name in laps}
+            slow = budget.seconds if n == 1 else _SLOW
+            take_turns(
+                timed,
+                images,
+                laps,
+                self.stopwatch,
+                rounds=budget.rounds,
+                seconds=budget.seconds,
+                slow=slow,
+            )
+        for name, found in laps.items():
+            self.expected[name] = float(found.milliseconds("pipeline")["p50"]) / 1000 / n
+            if n == 1:
+                self.starting[name] = found.first.pipeline - found.last.pipeline
+        for name in self.ready:
+            reference = laps.get(next(iter(self.works)))
+            if name in laps or large[name]:
+                self._add(name, n, laps.get(name), reference, large[name])
+        self.ready = {name: one for name, one in self.ready.items() if name in laps or large[name]}
+
+    def _too_large(self, name: str, n: int, device: torch.device) -> str:
+        """Return why a pass is expected to be too large, from those of fewer images."""
+        work = self.works[name]["pipeline"].of_batch(n)
+        if work.memory > _FITTING * _free(device):
+            return "memory"
+        compiling = self.starting.get(name, 0.0) if self.mode.fuses else 0.0
+        seconds = n * self.expected.get(name, 0.0) + compiling
+        return "time" if seconds > LONGEST else ""
+
+    def _add(
+        self, name: str, n: int, laps: Laps | None, reference: Laps | None, large: str
+    ) -> None:
+        for row in cost_rows(name, self.model, self.works[name], (self.size, self.size), digits=15):
+            scope = row["scope"]
+            if name == "none" and scope == "defense":
+                continue
+            work = self.works[name][scope].of_batch(n)
+            row |= {"batch_size": n, "mode": str(self.mode), "dtype": self.mode.dtype}
+            eager = not self.mode.parts
+            row["memory"] = (laps and laps.memory) or (work.memory if eager else None)
+            row["too_large"] = large
+            if laps:
+                times = laps.milliseconds(scope)
+                row |= timed_columns(times, n)
+                row["first_ms"] = 1000 * getattr(laps.first, scope)
+                row["passes"] = len(laps.seconds(scope))
+                row["ratio"] = laps.ratio(reference, scope) if reference else None
+                # Ceilings are best tries, so good passes are held against them.
+                judged = self.costs.ceilings.judge(
+                    work, times["p10"] / 1000, dtype=self.mode.dtype, fuses=self.mode.fuses
                 )
+                row["roofline"] = asdict(judged)
+            self.costs.rows.append(row)
 
 
-def _image(size: int) -> torch.Tensor:
+def timed_columns(milliseconds: Mapping[str, float], n: int) -> dict[str, Any]:
+    """Return the columns of a cost row that a clock fills, for passes of `n` images."""
+    return {
+        "latency_ms": {name: round(value, 4) for name, value in milliseconds.items()},
+        "throughput": round(1000 * n / milliseconds["p50"], 3),
+    }
+
+
+def _images(shape: tuple[int, ...], device: torch.device) -> Tensor:
     try:
-        return torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+        return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
     except (MemoryError, RuntimeError) as error:
         raise DataError(
-            f"memory ran out: an image of {size}x{size} pixels", hint="take a smaller --size"
+            f"memory ran out: {shape[0]} images of {shape[-1]}x{shape[-2]} pixels",
+            hint="take a smaller --size",
         ) from error
 
 
-def _time(name: str, network: InputTransform, image: torch.Tensor) -> float:
-    ids = torch.zeros(1, dtype=torch.int64, device=image.device)
-    random = Random(0, "cost", ids) if network.stochastic else None
-    if image.is_cuda:
-        torch.cuda.synchronize()
-    start = time.perf_counter()
+def _free(device: torch.device) -> float:
+    """Return the free bytes of the device; without an answer, no limit."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
     try:
-        network(image, random)
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        size = f"{image.shape[-1]}x{image.shape[-2]}"
-        raise DataError(
-            f"memory ran out: {name} on {size} pixels", hint="take a smaller --size"
-        ) from error
-    if image.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        found = [line.split()[1] for line in lines if line.startswith("MemAvailable")]
+        return 1024.0 * float(found[0])
+    except (OSError, IndexError):
+        return float("inf")
 
 
-def _gmac(network: InputTransform, size: int) -> float | None:
-    """Return what a pass counts, on tensors without values where that is possible."""
-    image = torch.zeros(1, 3, size, size, device="meta")
-    try:
-        bare = Protected([copy.deepcopy(network).to("meta")], nn.Identity())
-        return gmac(bare, image, stages_only=True)
-    except (NotImplementedError, RuntimeError):
-        return None
+def costs_of_run(
+    defenses: Mapping[str, Protected], model: str, image: Tensor, *, timed: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield the cost rows of a run: what each defense takes for one image.
+
+    Args:
+        defenses: By the name of their rows; one that fails has no rows.
+        model: Name of the classifier.
+        image: One image, `(1, C, H, W)`.
+        timed: Whether to measure latency too, in some ten seconds.
+    """
+    works: dict[str, dict[str, Work]] = {}
+    pipelines: dict[str, Pipeline] = {}
+    laps: dict[str, Laps] = {}
+    stopwatch = Stopwatch(image.device)
+    for name, protected in defenses.items():
+        try:
+            works[name] = work_of(protected, tuple(image.shape), device=image.device)
+            if timed:
+                pipelines[name] = Pipeline(protected, Mode())
+                seconds = _RUN_SECONDS / 2 / len(defenses)
+                laps[name] = stopwatch.warm_up(pipelines[name], image, seconds=seconds)
+        except Exception:  # noqa: S112  # a defense that cannot run has failed cells that say so
+            continue
+    if laps:
+        ready = {name: pipelines[name] for name in laps}
+        take_turns(
+            ready,
+            image,
+            laps,
+            stopwatch,
+            rounds=_RUN_ROUNDS,
+            seconds=_RUN_SECONDS / 2,
+            slow=_RUN_SECONDS / 4,
+        )
+    for name, work in works.items():
+        for row in cost_rows(name, model, work, tuple(image.shape[-2:])):
+            if name in laps:
+                row |= timed_columns(laps[name].milliseconds(row["scope"]), 1)
+                row["memory"] = laps[name].memory or row["memory"]
+            yield row

@@ -7,6 +7,7 @@ from pathlib import Path
 from superdef_bench.curves import CURVES, draw_curves, has_curves
 from superdef_bench.files import write_atomically
 from superdef_bench.markdown import leaderboard
+from superdef_bench.pareto import PARETO, draw_pareto, has_pareto
 from superdef_bench.plots import draw_bars, stamp
 from superdef_bench.quality_results import QualityResults, load_quality
 from superdef_bench.ranking import rank
@@ -36,7 +37,8 @@ def load(path: Path) -> Publishable:
 def files(results: Publishable) -> dict[str, bytes]:
     """Return the files of a leaderboard by suffix.
 
-    `.md` and `.csv`; of accuracy `.svg`, and `-curves.svg` where rows tell when images fell.
+    `.md` and `.csv`; of accuracy `.svg`, `-curves.svg` where rows tell when images fell, and
+    `-pareto.svg` where rows have a cost.
     """
     if isinstance(results, QualityResults):
         return results.files()
@@ -48,6 +50,8 @@ def files(results: Publishable) -> dict[str, bytes]:
     }
     if has_curves(results, standings):
         written[CURVES] = draw_curves(results, standings)
+    if has_pareto(results, standings):
+        written[PARETO] = draw_pareto(results, standings)
     return written
 
 

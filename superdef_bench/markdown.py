@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from superdef_bench.cost_section import cost_section
 from superdef_bench.curves import CURVES, has_curves
 from superdef_bench.formats import eps_text, escape, grid, percent, with_interval
 from superdef_bench.notes import (
@@ -32,7 +33,7 @@ def leaderboard(results: Results, standings: Sequence[Standing]) -> str:
         *_curves(results, standings),
         *masking_section(results, standings),
         *by_attack(results, standings),
-        *_cost(results, standings),
+        *cost_section(results, standings),
         *rows_section(results),
         *notes_section(results, standings),
     ]
@@ -217,27 +218,5 @@ def _curves(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         "Adaptive worst case: share of images that nothing within eps broke. Steps, queries: share "
         "still right after so many of the longest counted attack at its smallest eps. Draws per "
         "gradient, of stochastic defenses: accuracy under an attack that averages over so many."
-    )
-    yield ""
-
-
-def _cost(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
-    costs: dict[tuple[str, str], Any] = {
-        (row["defense"], row["scope"]): row for row in results.document["cost"]
-    }
-    yield "## Cost of one image"
-    yield ""
-    head = ["defense", "own parameters", "own GMAC", "pipeline parameters", "pipeline GMAC"]
-    rows = []
-    for s in standings:
-        cells = [costs.get((s.defense, scope)) for scope in ("defense", "pipeline")]
-        numbers: list[str] = []
-        for cost in cells:
-            numbers += [f"{cost['params']:,}", f"{cost['gmac']:.4f}"] if cost else ["–", "–"]
-        rows.append([row_name(results, s.defense), *numbers])
-    yield from grid(head, rows)
-    yield (
-        "GMAC counts convolutions and matrix products as torch dispatches them; element-wise "
-        "work, resizing and JPEG count 0."
     )
     yield ""

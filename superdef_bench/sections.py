@@ -78,29 +78,36 @@ def _effort(
     results: Results, standings: Sequence[Standing], columns: Sequence[_Column]
 ) -> Iterator[str]:
     rung = columns[0].rung
+    timed = any("seconds" in row for column in columns for row in _rows(results, column))
+    passes = "Queries" if rung == "black_box" else "Forwards / backwards"
+    unit = f"{passes}{' / seconds' if timed else ''} per image:"
     if rung in SOURCED:
-        yield "Made once on each source. Forwards / backwards per image:"
+        yield f"Made once on each source. {unit}"
         yield ""
         made = [next(_rows(results, column)) for column in columns]
         heads = [_head(results, column, _most(results, column)) for column in columns]
         yield from grid(["", *heads], [["examples", *map(_passes, made)]])
         return
     if rung == "gray_box":
-        yield "Made once on the bare classifier. Forwards / backwards per image:"
+        yield f"Made once on the bare classifier. {unit}"
         standings = [standing for standing in standings if standing.defense == "none"]
     else:
-        yield "Queries per image:" if rung == "black_box" else "Forwards / backwards per image:"
+        yield unit
     yield ""
     show = _queries if rung == "black_box" else _passes
     yield from _attack_grid(results, standings, columns, show)
 
 
 def _passes(row: Row) -> str:
-    return f"{row['forwards']:.0f} / {row['backwards']:.0f}"
+    return f"{row['forwards']:.0f} / {row['backwards']:.0f}{_seconds(row)}"
 
 
 def _queries(row: Row) -> str:
-    return f"{row['forwards']:.0f}"
+    return f"{row['forwards']:.0f}{_seconds(row)}"
+
+
+def _seconds(row: Row) -> str:
+    return f" / {row['seconds'] / max(row['n'], 1):.2g}" if "seconds" in row else ""
 
 
 def _rows(results: Results, column: _Column) -> Iterator[Row]:

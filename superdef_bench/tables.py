@@ -13,10 +13,10 @@ from superdef_bench.versus import Comparison, cells
 
 if TYPE_CHECKING:
     from superdef_bench.agreement import Alike
-    from superdef_bench.latency import Cost
 
 
-def _print(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], note: str) -> None:
+def print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], note: str) -> None:
+    """Print one table and the note beneath it."""
     table = Table(title=markup(title))
     for place, column in enumerate(head):
         table.add_column(column, justify="right" if place else "left", overflow="fold")
@@ -37,7 +37,7 @@ def print_comparisons(
         "its interval from 5 right images on."
     )
     note = "\n".join([note, *notes])
-    _print(f"{names[0]} against {names[1]}, accuracy in %", head, map(cells, found), note)
+    print_table(f"{names[0]} against {names[1]}, accuracy in %", head, map(cells, found), note)
 
 
 def print_quality(results: QualityResults) -> None:
@@ -47,7 +47,7 @@ def print_quality(results: QualityResults) -> None:
         for row in results.rows
     ]
     head = ["network", "set", "PSNR", "SSIM", "n"]
-    _print(results.name, head, rows, "On luma of images rounded to 8 bits, borders left out.")
+    print_table(results.name, head, rows, "On luma of images rounded to 8 bits, borders left out.")
 
 
 def print_agreement(names: Sequence[str], found: Iterable["Alike"]) -> None:
@@ -68,25 +68,4 @@ def print_agreement(names: Sequence[str], found: Iterable["Alike"]) -> None:
         "Same label: of the classifier behind each. Compared: what it saw of the first clean "
         "images, if both are of one size; PSNR is the mean over those that are not identical."
     )
-    _print(f"{names[0]} and {names[1]}", head, rows, note)
-
-
-def print_costs(found: Sequence["Cost"], where: str) -> None:
-    """Print what networks cost side by side, and where that was measured."""
-    rows = [
-        [
-            row.network,
-            f"{row.size}x{row.size}",
-            f"{row.params:,}",
-            "–" if row.gmac is None else f"{row.gmac:,.3f}",
-            " / ".join(f"{value:.1f}" for value in row.milliseconds),
-            f"{row.ratio:.2f}",
-        ]
-        for row in found
-    ]
-    head = ["network", "image", "parameters", "GMAC", "ms: p10 / p50 / p90", "ratio"]
-    note = (
-        "One image at a time, in turns. Ratio: time over that of the first network, median. "
-        + where
-    )
-    _print("Cost of one image", head, rows, note)
+    print_table(f"{names[0]} and {names[1]}", head, rows, note)

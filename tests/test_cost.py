@@ -1,120 +1,129 @@
-"""What networks cost side by side, through the real command line."""
+"""What a pass takes, counted: closed forms, loops, and a second counter."""
 
-import itertools
-import json
-from collections.abc import Callable
+import warnings
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from superdef_bench import InputTransform
+from superdef_bench import InputTransform, load_model
 from superdef_bench.chosen import networks_of
-from superdef_bench.latency import costs
-from tests.conftest import Answer
+from superdef_bench.cost import Work, work_of
+from superdef_bench.ledger import Ledger
+from superdef_bench.transform import Protected
 
-Run = Callable[..., Answer]
-
-
-class Clock:
-    """Time that passes only where a network spends it."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def perf_counter(self) -> float:
-        return self.now
+CPU = torch.device("cpu")
 
 
-class Slow(InputTransform):
-    """Takes a known time."""
+class Convolved(InputTransform):
+    """One convolution, `times` over; on `values` it looks at a pixel first."""
 
-    def __init__(self, clock: Clock, *seconds: float) -> None:
+    def __init__(self, times: int = 1, *, values: bool = False) -> None:
         super().__init__()
-        self.clock, self.seconds = clock, itertools.cycle(seconds)
+        self.times, self.values = times, values
         self.conv = nn.Conv2d(3, 3, 3, padding=1, bias=False)
 
     def transform(self, x: Tensor) -> Tensor:
-        self.clock.now += next(self.seconds)
-        out: Tensor = self.conv(x)
-        return out
+        if self.values and float(x[0, 0, 0, 0]) < 0:
+            return x
+        for _ in range(self.times):
+            x = self.conv(x)
+        return x
 
 
-def test_a_network_that_takes_four_times_as_long_has_a_ratio_of_four(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    clock = Clock()
-    monkeypatch.setattr("superdef_bench.latency.time", clock)
-    # The first pass warms up; one later round meets a busy machine in both alike.
-    networks = {
-        "fast": Slow(clock, 9, 0.02, 0.02, 0.2, 0.02),
-        "slow": Slow(clock, 9, 0.08, 0.08, 0.8, 0.08),
-    }
-    fast, slow = costs(networks, [16], rounds=4, device=torch.device("cpu"))
-    assert (fast.network, fast.ratio) == ("fast", 1.0)
-    assert slow.ratio == pytest.approx(4)
-    low, middle, high = slow.milliseconds
-    assert (low, middle) == pytest.approx((80, 80))
-    assert 80 < high <= 800
-    assert slow.params == 3 * 3 * 9
-    assert slow.gmac == pytest.approx(3 * 3 * 9 * 16 * 16 / 1e9)
+def work(transform: InputTransform, side: int = 16, n: int = 1) -> dict[str, Work]:
+    classifier = nn.Sequential(nn.Flatten(), nn.LazyLinear(5))
+    with torch.no_grad():
+        classifier(transform(torch.zeros(1, 3, side, side)))
+    return work_of(Protected([transform], classifier), (n, 3, side, side), device=CPU)
 
 
-def test_untrained_networks_have_the_cost_of_their_size(run_cli: Run) -> None:
-    words = ["edsr:2x8", "superdef:2x8", "superdef:1x2x16", "bicubic_x2", "jpeg"]
-    answer = run_cli("cost", *words, "--size", "16", "--size", "24", "--rounds", "1", "--json")
-    assert answer.code == 0, answer.err
-    document = json.loads(answer.out)
-    assert document["rounds"] == 1
-    assert {"threads", "machine", "versions", "dtype"} <= document.keys()
-    rows = document["cost"]
-    assert [row["network"] for row in rows] == words * 2
-    small, large = rows[:5], rows[5:]
-    assert small[1]["params"] == (3 * 8 * 9 + 8) + 2 * (8 * 8 * 9 + 8) + (8 * 12 * 9 + 12)
-    for one, other in zip(small[:2], large[:2], strict=True):
-        assert other["gmac"] == pytest.approx(one["gmac"] * (24 / 16) ** 2)
-    assert small[3]["gmac"] == 0
-    table = run_cli("cost", "edsr:2x8", "--rounds", "1").out
-    assert "32x32" in table
-    assert all(len(line) <= 80 for line in table.splitlines())
+def test_one_convolution_has_the_work_that_its_sizes_say() -> None:
+    found = work(Convolved())
+    image, weights, pixels = 4 * 3 * 16 * 16, 4 * 3 * 3 * 9, 16 * 16
+    own = found["defense"]
+    assert own.params == 3 * 3 * 9
+    assert own.gmac == pytest.approx(3 * 3 * 9 * pixels / 1e9)
+    assert own.ops == 1
+    assert own.moved == 2 * image + weights
+    assert own.fused == own.moved + 2 * image
+    assert own.memory == 2 * image + weights
+    whole = found["pipeline"]
+    assert whole.params == own.params + 5 * 3 * pixels + 5
+    assert whole.gmac == pytest.approx(own.gmac + 5 * 3 * pixels / 1e9)
+    assert whole.ops == own.ops + 1  # to flatten is a view
+    assert whole.moved == own.moved + image + 4 * (5 * 3 * pixels + 5 + 5)
 
 
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("swin:2x8", "no network 'swin'"),
-        ("rcan:2x8", "size '2x8' is none of RCAN"),
-        ("adversarial_training", "is no input transform"),
-        ("edsrr", "unknown defense 'edsrr'"),
-        ("nothing.safetensors", "nothing.safetensors does not exist"),
-    ],
-)
-def test_what_is_no_network_is_one_line(run_cli: Run, word: str, message: str) -> None:
-    answer = run_cli("cost", word)
-    assert (answer.code, answer.out) == (2, "")
-    assert message in answer.err
+@pytest.mark.parametrize("values", [False, True])
+def test_iterations_are_counted_one_by_one(values: bool) -> None:
+    once, many = (work(Convolved(k, values=values))["defense"] for k in (1, 7))
+    looks = 1 if values else 0  # at a pixel: torch is run on real images then
+    assert many.gmac == pytest.approx(7 * once.gmac)
+    assert many.ops - looks == 7 * (once.ops - looks)
+    assert many.params == once.params
 
 
-def test_an_untrained_network_is_ready_to_use() -> None:
-    x = torch.rand(1, 3, 8, 8)
-    found = networks_of(["RCAN:1x2x16"], 3, torch.device("cpu"), untrained=True)
-    out = found["RCAN:1x2x16"](x)
-    assert out.shape == (1, 3, 24, 24)
-    assert 0 <= float(out.min()) <= float(out.max()) <= 1
+def test_a_double_size_quadruples_the_work_of_the_classifier() -> None:
+    model = load_model("signs_resnet8")
+    (bicubic,) = networks_of(["bicubic_x2"], 2, CPU).values()
+    bare = work_of(Protected([], model), (1, 3, 32, 32), device=CPU)
+    behind = work_of(Protected([bicubic], model), (1, 3, 32, 32), device=CPU)
+    assert behind["defense"].gmac == bare["defense"].gmac == 0
+    assert behind["pipeline"].gmac == pytest.approx(4 * bare["pipeline"].gmac, rel=1e-3)
+    assert (bare["defense"].ops, bare["defense"].params, bare["defense"].fused) == (0, 0, 0)
 
 
-def test_a_random_defense_has_a_cost_and_a_file_too(run_cli: Run) -> None:
-    from superdef_bench.weights import SHIPPED
+def test_a_batch_has_the_work_of_its_images_and_reads_weights_once() -> None:
+    (superdef,) = networks_of(["superdef"], 2, CPU).values()
+    protected = Protected([superdef], load_model("signs_resnet8"))
+    one, four = (work_of(protected, (n, 3, 32, 32), device=CPU)["defense"] for n in (1, 4))
+    assert one.of_batch(1) == one
+    assert one.of_batch(4).gmac == pytest.approx(four.gmac)
+    for name in ("ops", "moved", "fused", "memory", "params"):
+        assert getattr(one.of_batch(4), name) == getattr(four, name), name
 
-    path = SHIPPED / "superdef_8x48_x2.safetensors"
-    answer = run_cli("cost", path, "superdef", "random_resize_pad", "--rounds", "1", "--json")
-    assert answer.code == 0, answer.err
-    rows = json.loads(answer.out)["cost"]
-    assert rows[0]["gmac"] == rows[1]["gmac"] > 0
-    assert [row["network"] for row in rows[1:]] == ["superdef", "random_resize_pad"]
+
+def test_what_is_alive_at_once_is_released_when_torch_releases_it() -> None:
+    kilobyte = torch.zeros(256)
+    with Ledger() as ledger:
+        tally = ledger.part()
+        first = kilobyte + 1
+        for _ in range(5):
+            first = first + 1  # the one before is alive while this one is made
+        view = first.view(2, 128)
+        del first
+        again = ledger.part()
+        second = view * 2
+    assert tally.peak == 2 * 1024
+    assert again.peak == 2 * 1024
+    assert tally.ops == 6
+    assert tally.moved == 6 * 2 * 1024
+    assert len(second) == 2
 
 
-def test_an_image_that_does_not_fit_into_memory_is_one_line(run_cli: Run) -> None:
-    answer = run_cli("cost", "bicubic_x2", "--size", "2000000", "--rounds", "1")
-    assert answer.code == 2
-    assert "memory ran out" in answer.err
+@pytest.mark.parametrize("word", ["superdef", "edsr", "rcan", "RCAN:2x3x16"])
+def test_a_second_counter_agrees(word: str) -> None:
+    analysis = pytest.importorskip("fvcore.nn").FlopCountAnalysis
+    (network,) = networks_of([word], 2, CPU, untrained=True).values()
+    ours = work_of(Protected([network], nn.Identity()), (1, 3, 32, 32), device=CPU)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        counted = analysis(network, torch.zeros(1, 3, 32, 32))
+        counted.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        kinds = counted.by_operator()
+    theirs = sum(kinds[kind] for kind in ("conv", "linear", "matmul") if kind in kinds) / 1e9
+    assert ours["defense"].gmac == pytest.approx(theirs, rel=0.015)
+    # What it counts beside those is small in networks of convolutions.
+    assert ours["defense"].gmac == pytest.approx(counted.total() / 1e9, rel=0.015)
+
+
+def test_the_classifiers_agree_with_the_second_counter_too() -> None:
+    analysis = pytest.importorskip("fvcore.nn").FlopCountAnalysis
+    model = load_model("signs_resnet8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        counted = analysis(model, torch.zeros(1, 3, 32, 32)).unsupported_ops_warnings(False)
+        total = counted.total() / 1e9
+    ours = work_of(Protected([], model), (1, 3, 32, 32), device=CPU)["pipeline"].gmac
+    assert ours == pytest.approx(total, rel=0.015)

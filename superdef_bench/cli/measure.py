@@ -1,6 +1,7 @@
 """Commands that measure networks, or compare what was measured."""
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -142,41 +143,85 @@ def agreement_command(
 
 @app.command("cost")
 def cost_command(
-    network: Annotated[
-        list[str],
-        typer.Argument(help="Defenses, files of weights, or untrained sizes: RCAN:10x20x64."),
-    ],
-    size: Annotated[
-        list[int] | None, typer.Option(help="Side of the image; repeatable.", min=1)
+    defense: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Defenses, files of weights, or untrained sizes: RCAN:10x20x64. "
+            "By default all defenses that need no argument."
+        ),
     ] = None,
-    rounds: Annotated[int, typer.Option(help="Passes of each network.", min=1)] = 20,
+    model: Annotated[
+        str, typer.Option(help="Classifier; torchvision:NAME is an untrained one.")
+    ] = "signs_resnet8",
+    size: Annotated[
+        list[int] | None,
+        typer.Option(help="Side of the image, by default 32; repeatable.", min=1),
+    ] = None,
+    batch_size: Annotated[
+        list[int] | None,
+        typer.Option(help="Images at once beside 1, by default 8, 64, 256; repeatable.", min=1),
+    ] = None,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="eager (default), channels_last, bf16, compiled, cuda_graphs, or several "
+            "joined by +; repeatable."
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Turns of each, with one image.", min=1)] = 100,
+    seconds: Annotated[
+        float, typer.Option(help="After which no round begins, per size and mode.", min=0)
+    ] = 20.0,
+    threads: Annotated[
+        int | None, typer.Option(help="Of the processor; by default as torch has it.", min=1)
+    ] = None,
     scale: Annotated[int, typer.Option(help="Of what has a scale: 2, 3 or 4.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")] = False,
     device: Device = "auto",
     plugins_dir: Directories = None,
 ) -> None:
-    """Measure what networks cost side by side: multiply-accumulates and time, on one image."""
+    """Measure what networks cost side by side: multiply-accumulates and time, on one image.
+
+    Also operations, bytes, memory, throughput and roofline, with and without classifier.
+    """
     import torch
 
     from superdef_bench.benchmark import choose_device
-    from superdef_bench.chosen import networks_of
-    from superdef_bench.latency import costs
+    from superdef_bench.chosen import pipelines_of
+    from superdef_bench.cost_tables import print_costs
+    from superdef_bench.latency import Budget, measure
+    from superdef_bench.modes import Mode
     from superdef_bench.provenance import machine, versions
-    from superdef_bench.tables import print_costs
 
     registry_of(plugins_dir)
+    modes = [Mode.of(word) for word in dict.fromkeys(mode or ["eager"])]
     where = choose_device(device)
-    networks = networks_of(network, scale, where, untrained=True)
-    found = list(costs(networks, size or [32], rounds=rounds, device=where))
-    threads = torch.get_num_threads()
-    facts = {"scale": scale, "rounds": rounds, "threads": threads, "dtype": "float32"}
+    if threads:
+        torch.set_num_threads(threads)
+    pipelines, left_out = pipelines_of(defense or [], model, scale, where)
+    for name, why in left_out.items():
+        print(f"left out: {name}: {why}", file=sys.stderr)
+    found = measure(
+        pipelines,
+        model,
+        sizes=size or [32],
+        batches=batch_size or [8, 64, 256],
+        modes=modes,
+        budget=Budget(rounds, seconds),
+        device=where,
+    )
+    facts = {
+        "machine": machine(str(where)),
+        "versions": versions(),
+        "threads": torch.get_num_threads(),
+        "scale": scale,
+        "rounds": rounds,
+        "seconds": seconds,
+        "model": model,
+        "ceilings": asdict(found.ceilings),
+        "notes": found.notes,
+    }
     if as_json:
-        facts = {"machine": machine(str(where)), "versions": versions(), **facts}
-        print(json.dumps({**facts, "cost": [asdict(row) for row in found]}, indent=1))
+        print(json.dumps({**facts, "cost": found.rows}, indent=1))
     else:
-        words = machine(str(where))
-        print_costs(
-            found,
-            f"{words.get('gpu', words['processor'])}, {threads} thread(s), float32, "
-            f"scale {scale}, {rounds} rounds.",
-        )
+        print_costs(found.rows, facts)
