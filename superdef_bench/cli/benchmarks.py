@@ -128,8 +128,9 @@ def leaderboard_command(
         bool, typer.Option("--check", help="Exit with 1 if the files there are stale.")
     ] = False,
 ) -> None:
-    """Write leaderboards: Markdown, CSV, a picture, and the results behind them."""
-    from superdef_bench.leaderboard import load, publish, stale
+    """Write leaderboards: Markdown, CSV, pictures, the results behind them, and an index."""
+    from superdef_bench.index import INDEX, stale_index, write_index
+    from superdef_bench.leaderboard import load, publish, since_published, stale
 
     old: list[str] = []
     published: dict[Path, Path] = {}
@@ -145,8 +146,13 @@ def leaderboard_command(
         if check:
             old += [str(folder / name) for name in stale(loaded, folder)]
         else:
-            for written in publish(loaded, folder):
+            for written in publish(since_published(loaded, folder), folder):
                 print(written)
+    for folder in dict.fromkeys(place.parent for place in published):
+        if check:
+            old += [str(folder / INDEX)] if stale_index(folder) else []
+        elif index := write_index(folder):
+            print(index)
     for name in old:
         print(f"stale: {name}", file=sys.stderr)
     if old:
