@@ -9,7 +9,7 @@ from pathlib import Path
 
 from superdef_bench.changes import with_changes
 from superdef_bench.curves import CURVES, draw_curves, has_curves
-from superdef_bench.errors import DataError
+from superdef_bench.errors import ConfigError, DataError
 from superdef_bench.files import write_atomically
 from superdef_bench.markdown import leaderboard
 from superdef_bench.plots import draw_bars, drawn_in, stamp
@@ -58,6 +58,27 @@ def load(path: Path) -> Publishable:
             hint="name the config otherwise and run it again",
         )
     return results
+
+
+def load_all(paths: Sequence[Path], out: Path | None) -> dict[Path, Publishable]:
+    """Read leaderboards by where each belongs: its name, in `out` or beside the results.
+
+    Raises:
+        DataError: See `load`.
+        ConfigError: Two belong to the same place.
+    """
+    found: dict[Path, Publishable] = {}
+    first: dict[Path, Path] = {}
+    for path in paths:
+        results = load(path)
+        place = (out or (path if path.is_dir() else path.parent)) / results.name
+        if first.setdefault(place, path) != path:
+            raise ConfigError(
+                f"{first[place]} and {path} are both named {results.name!r}",
+                hint="publish them into folders of their own",
+            )
+        found[place] = results
+    return found
 
 
 def pictures(results: Results, standings: Sequence[Standing]) -> dict[str, Picture]:

@@ -65,7 +65,7 @@ LAYERS = [
     },
     {"shard", "executors", "document", "completeness"},
     {"runner", "one_image", "agreement"},
-    {"tables", "show", "image_report", "evaluation"},
+    {"site", "tables", "show", "image_report", "evaluation"},
     {"cli"},
     {"__main__"},
 ]

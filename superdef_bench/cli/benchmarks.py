@@ -127,34 +127,41 @@ def leaderboard_command(
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 1 if the files there are stale.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write a static site into this folder.", metavar="DIR"),
+    ] = None,
 ) -> None:
     """Write leaderboards: Markdown, CSV, pictures, the results behind them, and an index."""
     from superdef_bench.index import INDEX, stale_index, write_index
-    from superdef_bench.leaderboard import load, publish, since_published, stale
+    from superdef_bench.leaderboard import load_all, publish, since_published, stale
 
-    old: list[str] = []
-    published: dict[Path, Path] = {}
-    for path in results:
-        loaded = load(path)
-        folder = out or (path if path.is_dir() else path.parent)
-        first = published.setdefault(folder / loaded.name, path)
-        if first != path:
-            raise ConfigError(
-                f"{first} and {path} are both named {loaded.name!r}",
-                hint="publish them into folders of their own",
-            )
-        if check:
-            old += [str(folder / name) for name in stale(loaded, folder)]
-        else:
-            for written in publish(since_published(loaded, folder), folder):
+    if html and (out or check):
+        raise ConfigError(
+            "--html writes a site and nothing else", hint="leave out -o and --check, or --html"
+        )
+    boards = load_all(results, out)
+    if html:
+        from superdef_bench.site import write_site
+
+        print(write_site(boards, html))
+        return
+    folders = dict.fromkeys(place.parent for place in boards)
+    if not check:
+        for place, board in boards.items():
+            for written in publish(since_published(board, place.parent), place.parent):
                 print(written)
-    for folder in dict.fromkeys(place.parent for place in published):
-        if check:
-            old += [str(folder / INDEX)] if stale_index(folder) else []
-        elif index := write_index(folder):
+        for index in filter(None, map(write_index, folders)):
             print(index)
-    for name in old:
-        print(f"stale: {name}", file=sys.stderr)
+        return
+    old = [
+        place.parent / name
+        for place, board in boards.items()
+        for name in stale(board, place.parent)
+    ]
+    old += [folder / INDEX for folder in folders if stale_index(folder)]
+    for path in old:
+        print(f"stale: {path}", file=sys.stderr)
     if old:
         print("hint: superdef-bench leaderboard RESULTS writes them again", file=sys.stderr)
         raise typer.Exit(1)
