@@ -1,12 +1,12 @@
 """The index of a folder of leaderboards, a pure function of the results in it. No torch."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from superdef_bench.files import write_atomically
 from superdef_bench.formats import eps_text, escape, fenced, grid, link, percent, with_interval
-from superdef_bench.leaderboard import Publishable, load, pictures
+from superdef_bench.leaderboard import Publishable, load, pictures, publish, since_published, stale
 from superdef_bench.notes import row_name, transfer_mark
 from superdef_bench.quality_results import QualityResults
 from superdef_bench.ranking import Standing, is_full, rank
@@ -38,24 +38,46 @@ def _is_published(path: Path) -> bool:
     return "schema" in document and document.get("name") == path.stem
 
 
-def write_index(folder: Path) -> Path | None:
-    """Write the index of a folder, if it is to have one, and return it.
+def publish_all(boards: Mapping[Path, Publishable]) -> list[Path]:
+    """Publish leaderboards, say what they change, and index their folders; return the files.
+
+    Args:
+        boards: By the folder and name of each.
+
+    Raises:
+        DataError: See `since_published` and `published`.
+    """
+    told = {place: since_published(board, place.parent) for place, board in boards.items()}
+    written = [path for place, board in told.items() for path in publish(board, place.parent)]
+    folders = dict.fromkeys(place.parent for place in boards)
+    return written + [index for folder in folders if (index := _write_index(folder))]
+
+
+def stale_files(boards: Mapping[Path, Publishable]) -> list[Path]:
+    """Return the files of leaderboards, and the indexes of their folders, that are stale.
 
     Raises:
         DataError: See `published`.
     """
+    found = [
+        place.parent / name
+        for place, board in boards.items()
+        for name in stale(board, place.parent)
+    ]
+    folders = dict.fromkeys(place.parent for place in boards)
+    return found + [folder / INDEX for folder in folders if _is_stale(folder)]
+
+
+def _write_index(folder: Path) -> Path | None:
+    """Write the index of a folder, if it is to have one, and return it."""
     if not _has_index(folder):
         return None
     write_atomically(folder / INDEX, index(published(folder)).encode())
     return folder / INDEX
 
 
-def stale_index(folder: Path) -> bool:
-    """Return whether a folder has no index, or not that of the results in it.
-
-    Raises:
-        DataError: See `published`.
-    """
+def _is_stale(folder: Path) -> bool:
+    """Return whether a folder has no index, or not that of the results in it."""
     file = folder / INDEX
     if not _has_index(folder):
         return False

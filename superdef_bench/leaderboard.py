@@ -48,16 +48,19 @@ def load(path: Path) -> Publishable:
     Raises:
         DataError: See `load_results`; or its name cannot be that of a file.
     """
-    file, document = read_document(path)
+    _, document = read_document(path)
     results = load_quality(path) if "quality" in document else load_results(path)
-    name = results.name
+    _check_name(results.name)
+    return results
+
+
+def _check_name(name: str) -> None:
     taken = name.lower() in _TAKEN or name[:1] in ("", ".", "-")
     if taken or not name.isprintable() or set(name) & set("/\\"):
         raise DataError(
-            f"results {file} are named {name!r}, which their page cannot be",
+            f"results are named {name!r}, which their page cannot be",
             hint="name the config otherwise and run it again",
         )
-    return results
 
 
 def load_all(paths: Sequence[Path], out: Path | None) -> dict[Path, Publishable]:
@@ -105,23 +108,36 @@ def files(results: Publishable) -> dict[str, bytes]:
     return {**{suffix: content.encode() for suffix, content in text.items()}, **drawn}
 
 
-def since_published(results: Publishable, folder: Path) -> Publishable:
-    """Return results that say what they change in those of their name in `folder`.
+def last_published(folder: Path, name: str) -> Publishable | None:
+    """Return the results that are published in `folder` under a name.
 
     Raises:
-        DataError: What is published there cannot be read.
+        DataError: They cannot be read, or nothing can be published under that name.
     """
-    file = folder / f"{results.name}.json"
+    _check_name(name)
+    file = folder / f"{name}.json"
     if not file.exists():
-        return results
+        return None
     try:
-        before = load(file)
+        return load(file)
     except DataError as error:
         raise DataError(
             f"{error.message}; they would be replaced by new ones",
             hint=f"remove {file} to publish without saying what changed",
         ) from error
-    return with_changes(results, before, hashlib.sha256(file.read_bytes()).hexdigest())
+
+
+def since_published(results: Publishable, folder: Path) -> Publishable:
+    """Return results that say what they change in those of their name in `folder`.
+
+    Raises:
+        DataError: See `last_published`.
+    """
+    before = last_published(folder, results.name)
+    if before is None:
+        return results
+    content = (folder / f"{results.name}.json").read_bytes()
+    return with_changes(results, before, hashlib.sha256(content).hexdigest())
 
 
 def publish(results: Publishable, folder: Path) -> list[Path]:

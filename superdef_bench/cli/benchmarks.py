@@ -133,8 +133,8 @@ def leaderboard_command(
     ] = None,
 ) -> None:
     """Write leaderboards: Markdown, CSV, pictures, the results behind them, and an index."""
-    from superdef_bench.index import INDEX, stale_index, write_index
-    from superdef_bench.leaderboard import load_all, publish, since_published, stale
+    from superdef_bench.index import publish_all, stale_files
+    from superdef_bench.leaderboard import load_all
 
     if html and (out or check):
         raise ConfigError(
@@ -146,20 +146,11 @@ def leaderboard_command(
 
         print(write_site(boards, html))
         return
-    folders = dict.fromkeys(place.parent for place in boards)
     if not check:
-        for place, board in boards.items():
-            for written in publish(since_published(board, place.parent), place.parent):
-                print(written)
-        for index in filter(None, map(write_index, folders)):
-            print(index)
+        for path in publish_all(boards):
+            print(path)
         return
-    old = [
-        place.parent / name
-        for place, board in boards.items()
-        for name in stale(board, place.parent)
-    ]
-    old += [folder / INDEX for folder in folders if stale_index(folder)]
+    old = stale_files(boards)
     for path in old:
         print(f"stale: {path}", file=sys.stderr)
     if old:

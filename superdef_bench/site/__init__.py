@@ -5,6 +5,8 @@ from pathlib import Path
 
 from superdef_bench.files import write_atomically
 from superdef_bench.leaderboard import Publishable, table
+from superdef_bench.quality_results import QualityResults
+from superdef_bench.ranking import rank
 from superdef_bench.results import Results
 from superdef_bench.site.accuracy import accuracy_page
 from superdef_bench.site.home import home_page
@@ -20,16 +22,21 @@ def write_site(boards: Mapping[Path, Publishable], folder: Path) -> Path:
             not drawn again.
         folder: Where to write.
     """
-    pages = {HOME: home_page(list(boards.values()))}
-    for place, results in boards.items():
-        if isinstance(results, Results):
-            pages[f"{results.name}.html"] = accuracy_page(results, place.parent)
-            pages[f"{results.name}.csv"] = table(results).encode()
-        else:
-            pages[f"{results.name}.html"] = quality_page(results)
-            pages[f"{results.name}.csv"] = results.files()[".csv"]
+    ranked = {
+        place: (results, rank(results))
+        for place, results in boards.items()
+        if isinstance(results, Results)
+    }
+    quality = [results for results in boards.values() if isinstance(results, QualityResults)]
+    pages = {HOME: home_page(list(ranked.values()), quality)}
+    for place, (results, standings) in ranked.items():
+        pages[f"{results.name}.html"] = accuracy_page(results, standings, place.parent)
+        pages[f"{results.name}.csv"] = table(results).encode()
+    for photographs in quality:
+        pages[f"{photographs.name}.html"] = quality_page(photographs)
+        pages[f"{photographs.name}.csv"] = photographs.files()[".csv"]
+    for board in boards.values():
+        pages[f"{board.name}.json"] = board.to_json()
     for name, content in pages.items():
-        write_atomically(folder / name, content)
-    for results in boards.values():
-        results.save(folder / f"{results.name}.json")
+        write_atomically(folder / name, content, durable=False)
     return folder / HOME

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from superdef_bench.changes import KEY, told
 from superdef_bench.formats import RUNG_TITLES, eps_text
@@ -9,7 +10,7 @@ from superdef_bench.index import suite
 from superdef_bench.leaderboard import pictures
 from superdef_bench.notes import failures, masking_verdict, notes, stages
 from superdef_bench.plots import drawn_in
-from superdef_bench.ranking import Standing, rank
+from superdef_bench.ranking import Standing
 from superdef_bench.results import Document, Results
 from superdef_bench.site.accuracy_tables import attacks_table, cost_table, ranking_table
 from superdef_bench.site.html import Html, element, listed
@@ -18,14 +19,14 @@ from superdef_bench.site.picture import inline
 from superdef_bench.site.tables import Cell, Line, Table, render
 
 
-def accuracy_page(results: Results, drawn: Path) -> bytes:
+def accuracy_page(results: Results, standings: Sequence[Standing], drawn: Path) -> bytes:
     """Return the page of a benchmark.
 
     Args:
         results: Of the benchmark.
+        standings: Their ranking.
         drawn: Folder whose pictures need not be drawn again.
     """
-    standings = rank(results)
     with drawn_in(drawn):
         shown = {
             suffix: inline(picture.draw(results, standings), f"p{place}", picture.title)
@@ -65,8 +66,6 @@ def accuracy_page(results: Results, drawn: Path) -> bytes:
 
 def downloads(results: Document) -> Html:
     """Return links to the files behind a page."""
-    from urllib.parse import quote
-
     links = (
         element(
             "a", f"{results.name}{suffix}", href=quote(f"{results.name}{suffix}"), download=True

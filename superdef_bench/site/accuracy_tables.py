@@ -6,7 +6,7 @@ from typing import Any
 from superdef_bench.formats import RUNG_TITLES, eps_text, percent, with_interval
 from superdef_bench.masking import PROBES
 from superdef_bench.notes import doubts, masking_verdict, transfer_mark
-from superdef_bench.ranking import Score, Standing
+from superdef_bench.ranking import SOURCED, Score, Standing
 from superdef_bench.results import Results, Row
 from superdef_bench.site.html import Html, element, join
 from superdef_bench.site.tables import Cell, Line, Table
@@ -29,7 +29,8 @@ def _name(results: Results, defense: str) -> str:
     )
 
 
-def _score(value: Score | None, prefix: str = "", mark: str = "") -> Cell:
+def score_cell(value: Score | None, prefix: str = "", mark: str = "") -> Cell:
+    """Return an accuracy with its interval, sorted by it."""
     if value is None:
         return Cell("–")
     return Cell(with_interval(value, prefix) + mark, value.accuracy)
@@ -52,9 +53,9 @@ def ranking_table(results: Results, standings: Sequence[Standing]) -> Table:
         cells = [
             Cell(_name(results, s.defense)),
             Cell("–" if s.rank is None else str(s.rank), s.rank),
-            _score(s.clean),
-            _score(s.gray, mark=transfer_mark(results, s.defense)),
-            _score(s.adaptive, "≤ "),
+            score_cell(s.clean),
+            score_cell(s.gray, mark=transfer_mark(results, s.defense)),
+            score_cell(s.adaptive, "≤ "),
             _share(s.illusion),
             Cell(fall, s.like_for_like[0] if s.like_for_like else None),
             beyond if s.median_eps is None else Cell(eps_text(s.median_eps), s.median_eps),
@@ -72,9 +73,9 @@ def attacks_table(results: Results, standings: Sequence[Standing]) -> Table:
         row for s in standings for row in results.rows(defense=s.defense) if row["rung"] != PROBES
     ]
     unranked = {s.defense for s in standings if s.rank is None}
-    sourced = any(row["source"] for row in rows)
+    sourced = any(row["rung"] in SOURCED for row in rows)
     head = ["defense", "rung", "attack", *(["source"] if sourced else []), "eps", "accuracy"]
-    head += ["of right images", "n", "forwards", "backwards", "PSNR", "SSIM"]
+    head += ["of right", "n", "forwards", "backwards", "PSNR", "SSIM"]
     lines = [
         Line(
             [*_attack_cells(results, row, sourced=sourced)],
@@ -85,21 +86,21 @@ def attacks_table(results: Results, standings: Sequence[Standing]) -> Table:
     ]
     caption = (
         "Accuracy in percent under each attack; worst: nothing of the rung broke the image. Of "
-        "right images: of those that the undefended classifier gets right. Forwards, backwards: "
+        "right: of those that the undefended classifier gets right. Forwards, backwards: "
         "mean per image. PSNR, SSIM: of what the classifier saw, against the clean image."
     )
     return Table("every", caption, head, lines, hide=_UNRANKED)
 
 
 def _attack_cells(results: Results, row: Row, *, sourced: bool) -> Iterable[Cell]:
-    known = row["rung"] not in ("", "transfer", "gray_box", "surrogate")
+    known = row["rung"] not in ("", "gray_box", *SOURCED)
     mark = transfer_mark(results, row["defense"]) if row["rung"] == "gray_box" else ""
     low, high = 100 * row["ci_low"], 100 * row["ci_high"]
     yield Cell(_name(results, row["defense"]))
     yield Cell(_rung(row))
     yield Cell(str(row["attack"]))
     if sourced:
-        yield Cell(str(row["source"] or "–"))
+        yield Cell(str(row["source"]) if row["rung"] in SOURCED else "–")
     yield Cell(_eps(row), row["eps"])
     accuracy = f"{'≤ ' if known else ''}{percent(row['accuracy'])} ({low:.0f}–{high:.0f}){mark}"
     yield Cell(accuracy, row["accuracy"])

@@ -3,22 +3,29 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from superdef_bench.formats import eps_text, with_interval
+from superdef_bench.formats import eps_text
 from superdef_bench.index import best_rows, suite
 from superdef_bench.leaderboard import Publishable
 from superdef_bench.quality_results import QualityResults
-from superdef_bench.ranking import Score, rank
+from superdef_bench.ranking import Standing
 from superdef_bench.results import Results
+from superdef_bench.site.accuracy_tables import score_cell
 from superdef_bench.site.html import Html, element
 from superdef_bench.site.page import page, section
 from superdef_bench.site.tables import Cell, Line, Table, render
 
 
-def home_page(boards: Sequence[Publishable]) -> bytes:
-    """Return the page that links all others."""
-    accuracy = [_line(results) for results in boards if isinstance(results, Results)]
-    quality = [results for results in boards if isinstance(results, QualityResults)]
-    head = ["benchmark", "dataset", "images", "classifier", "threat", "suite", "best defense"]
+def home_page(
+    boards: Sequence[tuple[Results, Sequence[Standing]]], quality: Sequence[QualityResults]
+) -> bytes:
+    """Return the page that links all others.
+
+    Args:
+        boards: Benchmarks and their rankings.
+        quality: Restored photographs.
+    """
+    accuracy = [_line(results, standings) for results, standings in boards]
+    head = ["benchmark", "dataset", "classifier", "threat", "suite", "best defense"]
     head += ["clean", "gray box", "adaptive", "undefended", "n"]
     caption = (
         "The best ranked defense of each benchmark at its last eps, and the adaptive accuracy of "
@@ -42,36 +49,31 @@ def home_page(boards: Sequence[Publishable]) -> bytes:
     )
 
 
-def _line(results: Results) -> Line:
-    document, standings = results.document, rank(results)
+def _line(results: Results, standings: Sequence[Standing]) -> Line:
+    document = results.document
     data, threat = document["dataset"], document["threat"]
     shown = best_rows(standings)
     best = next((s for s in shown if s.defense != "none"), None)
     bare = next((s for s in shown if s.defense == "none"), None)
     strength = suite(results, standings).split(":")[0]
-    numbers = [best.clean, best.gray, best.adaptive] if best else [None, None, None]
-    n = best.adaptive.n if best and best.adaptive else None
+    adaptive = best.adaptive if best else None
+    n = adaptive.n if adaptive else None
     return Line(
         [
             Cell(_link(results)),
             Cell(data["name"]),
-            Cell(str(data["images"]), data["images"]),
             Cell(document["model"]["name"]),
             Cell(f"{threat['norm']} {eps_text(threat['eps'][-1])}"),
             Cell(strength),
             Cell(best.defense if best else "–"),
-            *(_score(value, "≤ " * (value is numbers[2])) for value in numbers),
-            _score(bare.adaptive if bare else None, "≤ "),
+            score_cell(best.clean if best else None),
+            score_cell(best.gray if best else None),
+            score_cell(adaptive, "≤ "),
+            score_cell(bare.adaptive if bare else None, "≤ "),
             Cell("–" if n is None else str(n), n),
         ],
         {"dataset": data["name"], "suite": strength},
     )
-
-
-def _score(value: Score | None, prefix: str) -> Cell:
-    if value is None:
-        return Cell("–")
-    return Cell(with_interval(value, prefix), value.accuracy)
 
 
 def _photographs(results: QualityResults) -> Line:

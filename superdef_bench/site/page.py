@@ -7,6 +7,7 @@ from importlib import resources
 from superdef_bench.site.html import Html, element, join
 
 HOME = "index.html"
+_LONG = 60  # characters, of a fact that gets a line of its own
 _SITE = "superdef-bench leaderboards"
 
 
@@ -58,7 +59,13 @@ def code(lines: list[str]) -> Html:
 def facts(pairs: dict[str, str]) -> Html:
     """Return names and what they are."""
     entries = (
-        element("div", element("dt", name), element("dd", value)) for name, value in pairs.items()
+        element(
+            "div",
+            element("dt", name),
+            element("dd", value),
+            class_="wide" if len(value) > _LONG else None,
+        )
+        for name, value in pairs.items()
     )
     return element("dl", join(entries))
 

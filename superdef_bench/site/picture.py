@@ -15,6 +15,7 @@ _STYLES = (
     *("text-anchor", "font-size", "font-weight"),
 )
 _COLOURS = ("fill", "stroke")
+_SCALE = 1.4  # of a picture on a page
 _INK = ("#000000", "#111111", "#333333", "black")
 _PAPER = ("#ffffff", "white")
 
@@ -45,7 +46,8 @@ def _part(part: Tree.Element, key: str, used: set[str]) -> Html:
     text = (part.text or "").strip()
     given = dict(_attributes(part, key, used))
     if name == "svg":
-        given = {"viewBox": part.get("viewBox", "0 0 1 1")}
+        box = part.get("viewBox", "0 0 1 1")
+        given = {"viewBox": box, "width": f"{_SCALE * float(box.split()[2]):.0f}"}
     return element(name, *([text] if text else []), *inner, **given)
 
 

@@ -65,5 +65,6 @@ function makeFilterable(controls, table) {
 for (const sheet of document.querySelectorAll(".sheet")) {
   const table = sheet.querySelector("table");
   makeSortable(table);
-  makeFilterable(sheet.querySelector(".controls"), table);
+  const controls = sheet.querySelector(".controls");
+  if (controls) makeFilterable(controls, table);
 }

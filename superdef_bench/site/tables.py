@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from superdef_bench.site.html import Html, element
 
+_MANY = 3  # rows that are worth a filter
+_SHORT, _LONG = 12, 40  # characters that stay on one line, and that ask for a wide column
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -62,7 +65,7 @@ def render(table: Table) -> Html:
         for title, number in zip(table.head, numeric, strict=True)
     ]
     body = element("tbody", *(_line(line, numeric) for line in table.lines))
-    caption = element("caption", table.caption, id=f"{table.key}-caption")
+    caption = element("caption", element("span", table.caption), id=f"{table.key}-caption")
     whole = element(
         "table", caption, element("thead", element("tr", *head)), body, id=f"{table.key}-table"
     )
@@ -74,7 +77,8 @@ def render(table: Table) -> Html:
         tabindex="0",
         aria_labelledby=f"{table.key}-caption",
     )
-    return element("div", _controls(table), scroll, class_="sheet")
+    controls = _controls(table) if len(table.lines) >= _MANY else ""
+    return element("div", controls, scroll, class_="sheet")
 
 
 def _line(line: Line, numeric: Sequence[bool]) -> Html:
@@ -87,7 +91,8 @@ def _line(line: Line, numeric: Sequence[bool]) -> Html:
 
 def _cell(cell: Cell, numeric: bool) -> Html:
     value = None if cell.value is None else f"{cell.value:.9g}"
-    return element("td", cell.text, class_="number" if numeric else None, data_value=value)
+    width = "short" if len(cell.text) <= _SHORT else "long" if len(cell.text) > _LONG else None
+    return element("td", cell.text, class_="number" if numeric else width, data_value=value)
 
 
 def _controls(table: Table) -> Html:
