@@ -1,7 +1,8 @@
 """How tables write text, radii and accuracies. No torch."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from superdef_bench.ranking import Score
 
@@ -20,6 +21,18 @@ def escape(text: object) -> str:
     safe = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     safe = re.sub(r"([\\`*\[\]|]|(?<!\w)_|_(?!\w))", r"\\\1", safe)
     return " ".join(safe.split())
+
+
+def link(text: str, file: str) -> str:
+    """Return a Markdown link to a file beside the page, whatever its name holds."""
+    return f"[{text}](<{quote(file)}>)"
+
+
+def fenced(lines: Iterable[str], language: str = "sh") -> list[str]:
+    """Return a code block that no text in it can end."""
+    text = "\n".join(lines)
+    ticks = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)
+    return [ticks + language, text, ticks, ""]
 
 
 def eps_text(eps: float | None) -> str:

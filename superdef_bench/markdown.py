@@ -4,10 +4,12 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from superdef_bench.changes import changes_section
 from superdef_bench.cost_section import cost_section
 from superdef_bench.curves import CURVES, has_curves
-from superdef_bench.formats import eps_text, escape, grid, percent, with_interval
+from superdef_bench.formats import eps_text, escape, fenced, grid, link, percent, with_interval
 from superdef_bench.notes import (
+    failures_section,
     masking_section,
     masking_verdict,
     notes_section,
@@ -34,7 +36,9 @@ def leaderboard(results: Results, standings: Sequence[Standing]) -> str:
         *masking_section(results, standings),
         *by_attack(results, standings),
         *cost_section(results, standings),
+        *changes_section(results),
         *rows_section(results),
+        *failures_section(results),
         *notes_section(results, standings),
     ]
     return "\n".join(parts).rstrip() + "\n"
@@ -46,6 +50,7 @@ def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     machine = provenance["machine"]
     eps = ", ".join(eps_text(value) for value in threat["eps"])
     versions = ", ".join(f"{name} {value}" for name, value in provenance["versions"].items())
+    folder = shlex.quote(provenance["folder"])
     ranked = [s.adaptive.n for s in standings if s.rank is not None and s.adaptive]
     yield f"# {escape(results.name)}"
     yield ""
@@ -60,25 +65,23 @@ def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     shape, gpu = "x".join(map(str, data["shape"])), machine.get("gpu", "no GPU")
     yield (
         f"- dataset {escape(data['name'])} {escape(data['split'])}, {data['images']} images, "
-        f"{data['classes']} classes, {shape}, sha256 `{data['sha256'][:16]}`"
+        f"{data['classes']} classes, {shape}, sha256 `{escape(data['sha256'][:16])}`"
     )
     yield f"- classifier {escape(document['model']['name'])}"
     yield (
-        f"- threat {threat['norm']}, eps {eps}{_goal(threat)}; seed {document['seed']}; "
+        f"- threat {escape(threat['norm'])}, eps {eps}{_goal(threat)}; seed {document['seed']}; "
         f"ranked on n = {min(ranked, default=0)} images"
     )
-    yield f"- {versions}"
+    yield f"- {escape(versions)}"
     yield (
         f"- {escape(machine['processor'])}, {machine['cores']} cores, "
         f"{machine['memory_gib']} GiB, {escape(gpu)}"
     )
     yield ""
-    yield "```sh"
-    yield provenance["command"]
-    yield f"superdef-bench leaderboard {shlex.quote(provenance['folder'])} -o leaderboards"
-    yield "```"
-    yield ""
-    yield f"![Clean, gray-box and adaptive accuracy](<{results.name}.svg>)"
+    yield from fenced(
+        [provenance["command"], f"superdef-bench leaderboard {folder} -o leaderboards"]
+    )
+    yield f"!{link('Clean, gray-box and adaptive accuracy', f'{results.name}.svg')}"
     yield ""
 
 
@@ -86,7 +89,9 @@ def _goal(threat: Mapping[str, Any]) -> str:
     """Return what differs from an untargeted top-1 benchmark scored as the attack left it."""
     parts = [
         f"top-{threat['topk']}" if threat["topk"] > 1 else "",
-        f"target: {threat['target'].replace('_', ' ')}" if threat["target"] != "none" else "",
+        f"target: {escape(threat['target'].replace('_', ' '))}"
+        if threat["target"] != "none"
+        else "",
         "scored after rounding to 8 bits" if threat["eightbit"] else "",
     ]
     return "".join(f"; {part}" for part in parts if part)
@@ -212,7 +217,7 @@ def _curves(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         return
     yield "## Curves"
     yield ""
-    yield f"![Accuracy against what the attacker spends](<{results.name}{CURVES}>)"
+    yield f"!{link('Accuracy against what the attacker spends', f'{results.name}{CURVES}')}"
     yield ""
     yield (
         "Adaptive worst case: share of images that nothing within eps broke. Steps, queries: share "

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from superdef_bench.formats import RUNG_TITLES, escape, grid
+from superdef_bench.formats import RUNG_TITLES, eps_text, escape, grid
 from superdef_bench.masking import FAIL, POINTS, SUSPECT
 from superdef_bench.ranking import Standing
 from superdef_bench.results import Results
@@ -46,7 +46,7 @@ def masking_section(results: Results, standings: Sequence[Standing]) -> Iterator
         passed = sum(check["outcome"] == "pass" for check in checks)
         images = sorted({check["n"] for check in checks})
         shown = "–".join(map(str, dict.fromkeys([images[0], images[-1]]))) if images else "–"
-        rows.append([escape(name), masking["verdict"], f"{passed} of {len(checks)}", shown])
+        rows.append([escape(name), escape(masking["verdict"]), f"{passed} of {len(checks)}", shown])
     yield from grid(["defense", "verdict", "checks passed", "images"], rows)
     told = [line for name in judged for line in _judgement(results, name)]
     if told:
@@ -80,50 +80,91 @@ def rows_section(results: Results) -> Iterator[str]:
     """Say what each row is: its plugin, or the chain of them, and every argument."""
     yield "## Rows"
     yield ""
-    for name, facts in results.document["defenses"].items():
-        arguments = facts["arguments"]
-        stages = arguments.get("chain", [arguments])
-        yield f"- {escape(name)}: {escape(', then '.join(map(_stage, stages)))}"
+    for name, what in stages(results).items():
+        yield f"- {escape(name)}: {escape(what)}"
     yield ""
 
 
-def _stage(arguments: Mapping[str, Any]) -> str:
-    given = [
+def stages(results: Results) -> dict[str, str]:
+    """Return what each row is: its plugin, or the chain of them, and every argument."""
+    every = {name: facts["arguments"] for name, facts in results.document["defenses"].items()}
+    return {
+        name: ", then ".join(map(given, arguments.get("chain", [arguments])))
+        for name, arguments in every.items()
+    }
+
+
+def given(arguments: Mapping[str, Any]) -> str:
+    """Return a plugin and the arguments that it was given."""
+    shown = [
         f"{name} = {f'{value:g}' if isinstance(value, float) else value}"
         for name, value in arguments.items()
         if name != "plugin" and value not in ("", None)
     ]
-    return f"{arguments['plugin']}" + (f" ({', '.join(given)})" if given else "")
+    return f"{arguments['plugin']}" + (f" ({', '.join(shown)})" if shown else "")
+
+
+def failures_section(results: Results) -> Iterator[str]:
+    """Name the cells that gave no number, and why."""
+    found = list(failures(results))
+    if found:
+        yield "## Cells without a number"
+        yield ""
+        yield from (f"- {escape(line)}" for line in found)
+        yield ""
+
+
+def failures(results: Results) -> Iterator[str]:
+    """Yield the cells that failed or were refused, those of one reason together."""
+    together: dict[str, list[str]] = {}
+    document = results.document
+    for entry in [*document["failures"], *document.get("refused", [])]:
+        rung = RUNG_TITLES.get(entry["rung"], entry["rung"] or "clean")
+        eps = "" if entry["eps"] is None else f" {eps_text(entry['eps'])}"
+        cell = f"{entry['defense']}, {rung} {entry['attack']}{eps}"
+        together.setdefault(entry.get("error") or entry["why"], []).append(cell)
+    for why, cells in together.items():
+        more = f", and {len(cells) - 1} more" if len(cells) > 1 else ""
+        yield f"{cells[0]}{more}: {why}"
 
 
 def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    found = notes(results, standings)
+    if found:
+        yield "## Notes"
+        yield ""
+        yield from (f"- {escape(note)}" for note in found)
+
+
+def notes(results: Results, standings: Sequence[Standing]) -> list[str]:
+    """Return what has to be said beside the tables."""
     document = results.document
-    notes = [
-        f"{escape(s.defense)} is not ranked: {escape(s.reasons[0])}"
+    found = [
+        f"{s.defense} is not ranked: {s.reasons[0]}"
         + (f", and {len(s.reasons) - 1} more." if len(s.reasons) > 1 else ".")
         for s in standings
         if s.rank is None and s.reasons
     ]
-    notes += [
-        f"{_suspect(results, name)}: {escape(facts['suspicion'])}."
+    found += [
+        f"{_suspect(results, name)}: {facts['suspicion']}."
         for name, facts in document["defenses"].items()
         if facts["suspicion"]
     ]
-    notes += [
-        f"†: {escape(name)} stands in the classifier's place, so its gray-box examples were made "
+    found += [
+        f"†: {name} stands in the classifier's place, so its gray-box examples were made "
         "on another network (transfer)."
         for name, facts in document["defenses"].items()
         if facts["replaces"]
     ]
-    notes += _left_out(document["not_applicable"])
-    notes += [
-        f"{escape(name)} takes no part in worst cases and ranks"
+    found += _left_out(document["not_applicable"])
+    found += [
+        f"{name} takes no part in worst cases and ranks"
         + f": {_uncounted(facts, document['threat']['norm'])}."
         for name, facts in document["attacks"].items()
         if not facts["counted"]
     ]
-    notes += [
-        f"{escape(name)} asks for {facts['access']}: only black box takes it where the defense is "
+    found += [
+        f"{name} asks for {facts['access']}: only black box takes it where the defense is "
         "known, and no rung of this benchmark is."
         for name, facts in document["attacks"].items()
         if facts["access"] in ("scores", "labels") and "black_box" not in document["rungs"]
@@ -131,40 +172,37 @@ def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[s
     if document["threat"]["eightbit"] and any(
         facts["kind"] == "minimal" for facts in document["attacks"].values()
     ):
-        notes.append(
+        found.append(
             "Minimal examples stop at the border of a class: rounding to 8 bits undoes most of "
             "them, and their columns say little here."
         )
     if document["threat"]["target"] != "none":
-        notes.append(
+        found.append(
             "Broken means that the target was reached, or the clean image was wrong: accuracies "
             "are higher than, and not comparable with, those of untargeted attacks."
         )
     dependent = {row["attack"] for row in results.accuracy if row.get("batch_dependent")}
-    notes += [
-        f"{escape(name)} is batch-dependent: an image's example depends on the images beside it."
+    found += [
+        f"{name} is batch-dependent: an image's example depends on the images beside it."
         for name in document["attacks"]
         if name in dependent
     ]
-    if notes:
-        yield "## Notes"
-        yield ""
-        yield from (f"- {note}" for note in notes)
+    return found
 
 
 def _suspect(results: Results, defense: str) -> str:
     if masking_verdict(results, defense):
-        return f"Exact gradients alone do not rank {escape(defense)}"
-    return f"{escape(defense)} is suspect"
+        return f"Exact gradients alone do not rank {defense}"
+    return f"{defense} is suspect"
 
 
 def _left_out(entries: Sequence[Mapping[str, str]]) -> Iterator[str]:
     """Say which rungs do not apply, the rows of one reason together."""
     together: dict[tuple[str, str], list[str]] = {}
     for entry in entries:
-        together.setdefault((entry["rung"], entry["why"]), []).append(escape(entry["defense"]))
+        together.setdefault((entry["rung"], entry["why"]), []).append(entry["defense"])
     for (rung, why), names in together.items():
-        yield f"{RUNG_TITLES[rung]} does not apply to {', '.join(names)}: {escape(why)}."
+        yield f"{RUNG_TITLES[rung]} does not apply to {', '.join(names)}: {why}."
 
 
 def _uncounted(facts: Mapping[str, Any], norm: str) -> str:

@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from superdef_bench.changes import changes_section
 from superdef_bench.errors import DataError
-from superdef_bench.formats import escape, grid
+from superdef_bench.formats import escape, fenced, grid
 from superdef_bench.results import Document, Row, read_document
 
 COLUMNS = ("network", "dataset", "scale", "psnr", "ssim", "n")
@@ -78,15 +79,12 @@ def _table(results: QualityResults) -> Iterator[str]:
     yield ""
     for name in sets:
         sha256 = document["sets"][name][:16]
-        yield f"- {escape(name)}: {counts[name]} photographs, sha256 `{sha256}`"
-    yield "- " + ", ".join(f"{name} {value}" for name, value in provenance["versions"].items())
+        yield f"- {escape(name)}: {counts[name]} photographs, sha256 `{escape(sha256)}`"
+    versions = ", ".join(f"{name} {value}" for name, value in provenance["versions"].items())
+    yield f"- {escape(versions)}"
     yield ""
-    yield "```sh"
-    yield provenance["command"]
     words = ["superdef-bench", "leaderboard", provenance["file"], "-o", "leaderboards"]
-    yield shlex.join(words)
-    yield "```"
-    yield ""
+    yield from fenced([provenance["command"], shlex.join(words)])
     head = ["network", *map(escape, sets), "parameters", "GMAC"]
     found = {(row["network"], row["dataset"]): row for row in results.rows}
     lines = []
@@ -106,6 +104,7 @@ def _table(results: QualityResults) -> Iterator[str]:
         yield "*Published* rows are not measured here: PSNR as listed by Sun et al. (SAFMN, ICCV"
         yield "2023), of networks trained on DIV2K (Agustsson and Timofte, CVPRW 2017)."
     yield ""
+    yield from changes_section(results)
 
 
 def _cost(params: int | None, work: float | None) -> list[str]:

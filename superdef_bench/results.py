@@ -35,10 +35,13 @@ class Document:
     def name(self) -> str:
         return str(self.document["name"])
 
+    def to_json(self) -> bytes:
+        """Return the JSON, indented, so that a diff reads well; rows keep their order."""
+        return (json.dumps(self.document, indent=1, allow_nan=False) + "\n").encode()
+
     def save(self, path: Path) -> None:
-        """Write the JSON, indented, so that a diff reads well; rows keep their order."""
-        text = json.dumps(self.document, indent=1, allow_nan=False)
-        write_atomically(path, (text + "\n").encode())
+        """Write the JSON."""
+        write_atomically(path, self.to_json())
 
 
 class Results(Document):

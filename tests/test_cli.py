@@ -59,7 +59,10 @@ finally:
     assert min(seconds) < 0.5
 
 
-@pytest.mark.parametrize("words", [("leaderboard", "-o", "."), ("versus", "none", "none")])
+@pytest.mark.parametrize(
+    "words",
+    [("leaderboard", "-o", "."), ("leaderboard", "--html", "site"), ("versus", "none", "none")],
+)
 def test_what_reads_results_needs_no_torch_and_no_two_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:

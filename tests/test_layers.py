@@ -47,6 +47,7 @@ LAYERS = [
         "notes",
         "sections",
         "curves",
+        "changes",
         "quality_results",
         "versus",
         "arguments",
@@ -55,7 +56,7 @@ LAYERS = [
         "foolbox",
     },
     {
-        *("choices", "config", "api", "training", "benchmark", "leaderboard", "scaffold"),
+        *("choices", "config", "api", "training", "benchmark", "leaderboard", "index", "scaffold"),
         *("cells", "apply", "tasks", "pairs", "chosen", "restoring", "restored_picture", "latency"),
     },
     {
@@ -64,7 +65,7 @@ LAYERS = [
     },
     {"shard", "executors", "document", "completeness"},
     {"runner", "one_image", "agreement"},
-    {"tables", "cost_tables", "show", "image_report", "evaluation"},
+    {"site", "tables", "cost_tables", "show", "image_report", "evaluation"},
     {"cli"},
     {"__main__"},
 ]

@@ -132,7 +132,8 @@ def test_a_stale_leaderboard_is_told_by_exit_code_1(
     out = tmp_path / "boards"
     written = run_cli("leaderboard", GOLDEN / "example.json", "-o", out)
     assert written.out.splitlines() == [
-        str(out / f"example{s}") for s in (".json", ".md", ".csv", ".svg", "-pareto.svg")
+        *(str(out / f"example{s}") for s in (".json", ".md", ".csv", ".svg", "-pareto.svg")),
+        str(out / "README.md"),
     ]
     assert run_cli("leaderboard", out / "example.json", "--check").code == 0
     for suffix in ("md", "csv", "svg"):

@@ -127,28 +127,32 @@ def leaderboard_command(
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 1 if the files there are stale.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write a static site into this folder.", metavar="DIR"),
+    ] = None,
 ) -> None:
-    """Write leaderboards: Markdown, CSV, a picture, and the results behind them."""
-    from superdef_bench.leaderboard import load, publish, stale
+    """Write leaderboards: Markdown, CSV, pictures, the results behind them, and an index."""
+    from superdef_bench.index import publish_all, stale_files
+    from superdef_bench.leaderboard import load_all
 
-    old: list[str] = []
-    published: dict[Path, Path] = {}
-    for path in results:
-        loaded = load(path)
-        folder = out or (path if path.is_dir() else path.parent)
-        first = published.setdefault(folder / loaded.name, path)
-        if first != path:
-            raise ConfigError(
-                f"{first} and {path} are both named {loaded.name!r}",
-                hint="publish them into folders of their own",
-            )
-        if check:
-            old += [str(folder / name) for name in stale(loaded, folder)]
-        else:
-            for written in publish(loaded, folder):
-                print(written)
-    for name in old:
-        print(f"stale: {name}", file=sys.stderr)
+    if html and (out or check):
+        raise ConfigError(
+            "--html writes a site and nothing else", hint="leave out -o and --check, or --html"
+        )
+    boards = load_all(results, out)
+    if html:
+        from superdef_bench.site import write_site
+
+        print(write_site(boards, html))
+        return
+    if not check:
+        for path in publish_all(boards):
+            print(path)
+        return
+    old = stale_files(boards)
+    for path in old:
+        print(f"stale: {path}", file=sys.stderr)
     if old:
         print("hint: superdef-bench leaderboard RESULTS writes them again", file=sys.stderr)
         raise typer.Exit(1)

@@ -82,7 +82,8 @@ def quality_command(
 ) -> None:
     """Measure how well networks restore photographs: PSNR and SSIM, as papers report them."""
     from superdef_bench.benchmark import choose_device
-    from superdef_bench.leaderboard import publish
+    from superdef_bench.index import publish_all
+    from superdef_bench.leaderboard import last_published
     from superdef_bench.restored_picture import write_picture
     from superdef_bench.restoring import measure_quality
     from superdef_bench.tables import print_quality
@@ -100,16 +101,18 @@ def quality_command(
         )
         print(picture)
         return
+    name = name or f"super-resolution-x{scale}"
+    last_published(out, name)  # what is wrong there is said before the work, not after it
     results = measure_quality(
         network,
         data,
         scale=scale,
-        name=name or f"super-resolution-x{scale}",
+        name=name,
         device=choose_device(device),
         folder=out,
         command=command_line(),
     )
-    written = publish(results, out)
+    written = publish_all({out / results.name: results})
     print_quality(results)
     for path in written:
         print(path)

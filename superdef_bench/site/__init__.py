@@ -1,0 +1,42 @@
+"""A static site of leaderboards: pages that hold all they need and ask nobody. No torch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from superdef_bench.files import write_atomically
+from superdef_bench.leaderboard import Publishable, table
+from superdef_bench.quality_results import QualityResults
+from superdef_bench.ranking import rank
+from superdef_bench.results import Results
+from superdef_bench.site.accuracy import accuracy_page
+from superdef_bench.site.home import home_page
+from superdef_bench.site.page import HOME
+from superdef_bench.site.quality import quality_page
+
+
+def write_site(boards: Mapping[Path, Publishable], folder: Path) -> Path:
+    """Write the pages of leaderboards and the files behind them; return the first page.
+
+    Args:
+        boards: By the folder and name of each; pictures in that folder that show the same are
+            not drawn again.
+        folder: Where to write.
+    """
+    ranked = {
+        place: (results, rank(results))
+        for place, results in boards.items()
+        if isinstance(results, Results)
+    }
+    quality = [results for results in boards.values() if isinstance(results, QualityResults)]
+    pages = {HOME: home_page(list(ranked.values()), quality)}
+    for place, (results, standings) in ranked.items():
+        pages[f"{results.name}.html"] = accuracy_page(results, standings, place.parent)
+        pages[f"{results.name}.csv"] = table(results).encode()
+    for photographs in quality:
+        pages[f"{photographs.name}.html"] = quality_page(photographs)
+        pages[f"{photographs.name}.csv"] = photographs.files()[".csv"]
+    for board in boards.values():
+        pages[f"{board.name}.json"] = board.to_json()
+    for name, content in pages.items():
+        write_atomically(folder / name, content, durable=False)
+    return folder / HOME
