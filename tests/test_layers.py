@@ -64,7 +64,9 @@ LAYERS = [
     },
     {"shard", "executors", "document", "completeness"},
     {"runner", "one_image", "agreement"},
-    {"tables", "show", "image_report", "evaluation"},
+    {"rerun", "derived"},
+    {"reproduce"},
+    {"reproduction_report", "tables", "show", "image_report", "evaluation"},
     {"cli"},
     {"__main__"},
 ]
