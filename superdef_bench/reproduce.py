@@ -16,7 +16,7 @@ import torch
 from superdef_bench.aggregate import WORST
 from superdef_bench.benchmark import Benchmark
 from superdef_bench.derived import contradictions
-from superdef_bench.errors import CellError, ConfigError
+from superdef_bench.errors import CellError, ConfigError, InterruptError
 from superdef_bench.plugins import Registry
 from superdef_bench.progress import progress_bar
 from superdef_bench.ranking import verdicts
@@ -170,6 +170,11 @@ def reproduce(
                 why = _difference(results, row, found, benchmark)
             except CellError as error:
                 found, why = None, error.message
+            except InterruptError as error:
+                raise InterruptError(
+                    f"stopped after {done} of {len(numbers)} rows",
+                    hint="nothing is kept; name fewer rows, or quicker ones by --max-seconds",
+                ) from error
             yield _result(number, row, found, why, time.perf_counter() - start)
             bar.advance(1)
 

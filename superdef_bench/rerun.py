@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
 from superdef_bench.benchmark import Benchmark
 from superdef_bench.build import build
-from superdef_bench.cells import SHARD, Cell, Group, Plan
+from superdef_bench.cells import SHARD, Cell, Plan
 from superdef_bench.choices import Choice
 from superdef_bench.config import Config, restore
 from superdef_bench.document import cells_of
@@ -41,6 +41,7 @@ class Again:
         self._results, self._registry = results, registry
         self._device, self._folder = device, folder
         self._config = _config(results)
+        self._built: tuple[Config, Benchmark] | None = None
 
     def run(self, row: Row) -> tuple[Row, Benchmark]:
         """Run the cell of a row, and nothing else; return the row that it gives now.
@@ -50,9 +51,7 @@ class Again:
             ConfigError: A plugin is not there, or does not take such arguments.
             DataError: Data or weights are missing, or not those of the file.
         """
-        config = _narrowed(self._config, row)
-        benchmark = build(config, self._registry, self._device)
-        self._check_same(benchmark)
+        benchmark = self._benchmark(_narrowed(self._config, row))
         plan = _only(benchmark, make_plan(benchmark), row)
         outcome = compute(benchmark, plan, self._folder)
         for why in outcome.failures.values():
@@ -62,6 +61,13 @@ class Again:
                 if all(found[column] == row[column] for column in _PLACE):
                     return found, benchmark
         raise _gone(row)
+
+    def _benchmark(self, config: Config) -> Benchmark:
+        """Build a config; neighbours in a file mostly have the same."""
+        if self._built is None or self._built[0] != config:
+            self._built = config, build(config, self._registry, self._device)
+            self._check_same(self._built[1])
+        return self._built[1]
 
     def _check_same(self, benchmark: Benchmark) -> None:
         now, then = benchmark.task.sha256, self._results.document["dataset"]["sha256"]
