@@ -78,7 +78,12 @@ def describe(
         "rungs": [str(rung) for rung in config.rungs],
         "seed": config.seed,
         "sources": [
-            {"name": source.name, "rung": str(source.rung), "gradient": source.gradient}
+            {
+                "name": source.name,
+                "rung": str(source.rung),
+                "gradient": source.gradient,
+                "same": source.fingerprint == task.model_fingerprint,
+            }
             for source in benchmark.sources
         ],
         "attacks": attacks,

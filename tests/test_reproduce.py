@@ -53,7 +53,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def published(finished: Path, tmp_path: Path) -> Path:
     """Return a copy of them that a test may change."""
-    return shutil.copy(finished, tmp_path / "results.json")
+    return Path(shutil.copy(finished, tmp_path / "results.json"))
 
 
 def edited(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
