@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from superdef_bench.cells import SHARD
 from superdef_bench.fingerprint import fingerprint
 from superdef_bench.statistics import (
     Bits,
@@ -41,6 +42,7 @@ COLUMNS = (
     "backwards",
     "psnr",
     "ssim",
+    "seconds",
     "batch_dependent",
     "error",
 )
@@ -60,6 +62,8 @@ class CellRecords:
         limit: Images that its rows cover, for the undefended classifier under a rung with fewer;
             worst cases take all.
         classes: Classes of the dataset.
+        spent: Seconds per image to have its records: attack, smaller eps, clean and own scores.
+        made: Images whose examples are made to be replayed.
     """
 
     cell: Mapping[str, Any]
@@ -70,6 +74,8 @@ class CellRecords:
     clean: Counts | None = None
     limit: int | None = None
     classes: int = 0
+    spent: float = 0.0
+    made: int = 0
 
     def right(self, eps: float | None) -> Bits:
         """Return which images are right; without a ball, broken only within `eps` if given."""
@@ -131,7 +137,14 @@ class CellRecords:
                 "errors": int(
                     (~pa.compute.is_null(self.table["error"]).to_numpy(zero_copy_only=False)).sum()
                 ),
+                "seconds": round(self.spent * self._images, 3),
             }
+
+    @property
+    def _images(self) -> int:
+        """Images to run for these records: examples to replay are made by whole shards."""
+        n = len(self.table)
+        return max(n, min(self.made, -(-n // SHARD) * SHARD))
 
     def _told(self) -> dict[str, Any]:
         """Return when the attack succeeded, where it knew of that, and the top-5 accuracy."""

@@ -12,12 +12,12 @@ from superdef_bench.choices import AttackChoice, Choice, DefenseChoice
 from superdef_bench.config import Config
 from superdef_bench.errors import ConfigError, ContractError, PluginError, SuperdefError
 from superdef_bench.fingerprint import fingerprint, sources, tensors
-from superdef_bench.plugins import Plugin, Registry
+from superdef_bench.plugins import Kind, Plugin, Registry
 from superdef_bench.progress import progress_bar
-from superdef_bench.surrogates import bare_classifier, other_classifier, other_defense
+from superdef_bench.surrogates import bare_classifier, check_other, other_classifier, other_defense
 from superdef_bench.tasks import check_classes, classify, make_task
 from superdef_bench.transform import InputTransform, Protected
-from superdef_bench.types import Attack, Dataset, Defense, Task
+from superdef_bench.types import Attack, Dataset, Defense, Rung, Task
 
 _PROBE = 8
 
@@ -31,9 +31,7 @@ def build(config: Config, registry: Registry, device: torch.device) -> Benchmark
         DataError: Data or weights are missing or damaged.
     """
     # All names and arguments first: what can fail at once should not wait for a download.
-    plugins = {id(choice): registry.get(kind, choice.plugin) for kind, choice in _choices(config)}
-    for _, choice in _choices(config):
-        plugins[id(choice)].check_arguments(choice.arguments)
+    plugins = {id(row): _plugin(config, registry, kind, row) for kind, row in _choices(config)}
     built = {id(c): plugins[id(c)].build(**c.arguments) for _, c in _choices(config)}
     dataset: Dataset = built[id(config.dataset)]
     _check_topk(config, dataset.num_classes)
@@ -63,13 +61,26 @@ def build(config: Config, registry: Registry, device: torch.device) -> Benchmark
         if source.kind == "model":
             other, network = plugins[id(source.choice)], built[id(source.choice)]
             told = _resolved(other, source.choice)
-            lenders.append(other_classifier(name, other, told, network, dataset, bare, device))
+            lender = other_classifier(name, other, told, network, dataset, bare, device)
+            check_other(lender, task)
+            lenders.append(lender)
         else:
             lenders.append(other_defense(name, made[name], defenses, task))
     answers_only = not getattr(model, "differentiable", True)
     return Benchmark(
         config, dataset, task, bare, attacks, defenses, device, tuple(lenders), answers_only
     )
+
+
+def _plugin(config: Config, registry: Registry, kind: Kind, choice: Choice) -> Plugin:
+    """Return the plugin of a row, whose arguments it takes."""
+    try:
+        plugin = registry.get(kind, choice.plugin)
+        plugin.check_arguments(choice.arguments)
+    except ConfigError as error:
+        row = f"row {choice.name!r}" if kind in ("attack", "defense") else kind
+        raise ConfigError(f"{config.name}, {row}: {error.message}", hint=error.hint) from error
+    return plugin
 
 
 def _defenses(config: Config) -> list[DefenseChoice]:
@@ -79,7 +90,7 @@ def _defenses(config: Config) -> list[DefenseChoice]:
     return [*config.defenses, *(choice for choice in lent if choice.name not in rows)]
 
 
-def _choices(config: Config) -> list[tuple[Any, Choice]]:
+def _choices(config: Config) -> list[tuple[Kind, Choice]]:
     """Return what is built, with its kind, what can be refused at once first."""
     return [
         *(("attack", choice) for choice in config.attacks),
@@ -110,6 +121,12 @@ def _attack(
             hint=f'give it a ball of its own: {choice.name} = {{ norm = "{other}", eps = "0.5" }}',
         )
     _check_goal(config, choice.name, attack, dataset.num_classes)
+    if choice.rungs and not any(rung.takes(attack.access) for rung in choice.rungs):
+        raise ConfigError(
+            f"attack {choice.name!r} would never run: it asks for {attack.access}, and "
+            f"{', '.join(choice.rungs)} takes no such attack",
+            hint=f"take from {[str(rung) for rung in Rung if rung.takes(attack.access)]}",
+        )
     own = choice.norm not in (None, config.norm)
     rungs = tuple(r for r in config.rungs if r in (choice.rungs or config.rungs))
     takes = [rung for rung in rungs if rung.takes(attack.access)]

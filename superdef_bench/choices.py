@@ -82,7 +82,7 @@ def attack_of(name: str, value: object) -> AttackChoice:
         norm=None if norm is None else norm_of(norm, where),
         eps=None if eps is None else radii_of(eps),
         limit=limit,
-        rungs=None if rungs is None else rungs_of(rungs, where),
+        rungs=None if rungs is None else rungs_of(rungs, f"rungs of {where}"),
     )
 
 
@@ -130,6 +130,9 @@ def sources_of(
     for value in values:
         kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
         if kind not in ("model", "defense") or not name:
+            known = [k for k, named in (("model", models), ("defense", rows)) if value in named]
+            if known:
+                hint = f'write surrogates = ["{known[0]}:{value}"]'
             raise ConfigError(f"surrogate {value!r} is no model: or defense:", hint=hint)
         if (kind, name) in found:
             raise ConfigError(f"surrogate {value!r} is named twice", hint="name each once")

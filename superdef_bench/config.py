@@ -202,6 +202,8 @@ def parse(document: Mapping[str, Any], name: str) -> Config:
     check_keys(document, keys, "the config")
     run, threat = table_of(document, "run"), table_of(document, "threat")
     transfer = table_of(document, "transfer")
+    if "surrogates" in run:
+        raise ConfigError("[run] has 'surrogates'", hint="write them below [transfer]")
     check_keys(run, _RUN_KEYS, "[run]")
     check_keys(threat, _THREAT_KEYS, "[threat]")
     check_keys(transfer, ("surrogates",), "[transfer]")

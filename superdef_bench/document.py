@@ -37,7 +37,7 @@ def describe(
     eps = [parse_eps(text) for text in config.eps]
     accuracy: list[dict[str, Any]] = []
     for defense in benchmark.defenses:
-        cells = _with_clean(list(_records(benchmark, plan, outcome, defense)))
+        cells = cells_of(benchmark, plan, outcome, defense)
         for cell in cells:
             accuracy += cell.rows()
         if any(cell.kind == "clean" for cell in cells):
@@ -78,7 +78,12 @@ def describe(
         "rungs": [str(rung) for rung in config.rungs],
         "seed": config.seed,
         "sources": [
-            {"name": source.name, "rung": str(source.rung), "gradient": source.gradient}
+            {
+                "name": source.name,
+                "rung": str(source.rung),
+                "gradient": source.gradient,
+                "same": source.fingerprint == task.model_fingerprint,
+            }
             for source in benchmark.sources
         ],
         "attacks": attacks,
@@ -102,6 +107,16 @@ def describe(
             {"defense": defense, "rung": rung, "why": why} for defense, rung, why in plan.left_out
         ],
     }
+
+
+def cells_of(
+    benchmark: Benchmark, plan: Plan, outcome: "Outcome", defense: BuiltDefense
+) -> list[CellRecords]:
+    """Return the records of each cell of a defense, each knowing how clean images do."""
+    cells = list(_records(benchmark, plan, outcome, defense))
+    clean = next((cell for cell in cells if cell.kind == "clean"), None)
+    right = None if clean is None else clean.shares(None)
+    return [replace(cell, clean=right) for cell in cells]
 
 
 def _columns(benchmark: Benchmark, cell: Cell, *, aims: bool = True) -> dict[str, Any]:
@@ -130,18 +145,25 @@ def _records(
     for group in plan.groups:
         if group.defense is not defense:
             continue
+        before = 0.0
         for cell in group.cells:
             tables = outcome.tables.get(cell.key)
             if not tables or cell.key in outcome.failures:
                 continue
-            attack = group.attack
+            attack, table = group.attack, pa.concat_tables(tables)
+            spent = _spent(group, cell, table)
+            # In verdict the smaller eps come first: what they broke is not attacked again.
+            before = spent = spent + (before if cell.goal == "verdict" else 0.0)
+            clean = 0.0 if group.clean else cell.draws * defense.seconds
             records = CellRecords(
                 cell=_columns(benchmark, cell, aims=attack is None or attack.aims),
                 kind=_kind(group),
                 counted=bool(attack and attack.counted),
                 eps=[parse_eps(text) for text in attack.eps] if attack else [],
-                table=pa.concat_tables(tables),
+                table=table,
                 classes=benchmark.task.num_classes,
+                spent=spent + clean,
+                made=group.made,
             )
             if attack and defense.name == "none" and group.rung is Rung.GRAY_BOX:
                 yield from _undefended(records, attack, benchmark.config.limits)
@@ -149,17 +171,18 @@ def _records(
                 yield records
 
 
+def _spent(group: Group, cell: Cell, table: pa.Table) -> float:
+    """Return the seconds per image of a cell's examples, also those made elsewhere, and scores."""
+    if group.probe:
+        return (group.seconds or 0.0) / group.n
+    attack = float(pa.compute.sum(table["seconds"]).as_py() or 0.0) / len(table)
+    return attack + cell.draws * group.defense.seconds
+
+
 def _kind(group: Group) -> str:
     if group.cells[0].rung == MASKING:
         return "probe"
     return group.attack.attack.kind if group.attack else "clean"
-
-
-def _with_clean(cells: list[CellRecords]) -> list[CellRecords]:
-    """Return the cells of a defense, each knowing how clean images do."""
-    clean = next((cell for cell in cells if cell.kind == "clean"), None)
-    right = None if clean is None else clean.shares(None)
-    return [replace(cell, clean=right) for cell in cells]
 
 
 def _undefended(

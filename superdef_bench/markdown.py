@@ -70,7 +70,7 @@ def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     yield f"- classifier {escape(document['model']['name'])}"
     yield (
         f"- threat {escape(threat['norm'])}, eps {eps}{_goal(threat)}; seed {document['seed']}; "
-        f"ranked on n = {min(ranked, default=0)} images"
+        f"ranked on n = {min(ranked, default=0)} images{_limited(results, min(ranked, default=0))}"
     )
     yield f"- {escape(versions)}"
     yield (
@@ -206,10 +206,28 @@ def _conditional(results: Results, standings: Sequence[Standing]) -> Iterator[st
     yield from grid(head, rows)
     yield (
         "Conditional accuracy in percent, as papers on purification print it (destruction rate; "
-        "Mustafa et al., IEEE TIP 2020), on the images of the row's adaptive accuracy. It hides "
-        "what a defense costs on clean images; ranks use the accuracy above."
+        "Mustafa et al., IEEE TIP 2020), among the images of the row's adaptive accuracy "
+        f"({_ns(standings)}). "
+        "It hides what a defense costs on clean images; ranks use the accuracy above."
     )
     yield ""
+
+
+def _limited(results: Results, n: int) -> str:
+    """Return which limits leave the ranking `n` images, fewer than the benchmark has."""
+    document = results.document
+    if not n or n >= document["dataset"]["images"]:
+        return ""
+    rows = [name for name, facts in document["defenses"].items() if facts["limit"] == n]
+    rungs = [rung for rung, limit in document["config"].get("limits", {}).items() if limit == n]
+    named = [*(f"row {escape(name)}" for name in rows), *(f"rung {rung}" for rung in rungs)]
+    return f", the limit of {', '.join(named)}" if named else ""
+
+
+def _ns(standings: Sequence[Standing]) -> str:
+    """Return on how many images the adaptive accuracies are: of ranked rows, and of the rest."""
+    found = sorted({s.adaptive.n for s in standings if s.adaptive})
+    return f"n = {' or '.join(map(str, found))}" if found else "there are none"
 
 
 def _curves(results: Results, standings: Sequence[Standing]) -> Iterator[str]:

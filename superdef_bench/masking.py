@@ -11,6 +11,7 @@ from superdef_bench.statistics import Bits, beats, binomial_tail, holm, unpack_b
 PROBES = "masking"
 FAIL = 0.001
 SUSPECT = 0.05
+FEW = 32  # images, below which a verdict says little
 POINTS = 5  # of accuracy, that a weaker attack must be ahead
 
 _OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from superdef_bench.formats import RUNG_TITLES, eps_text, escape, grid
-from superdef_bench.masking import FAIL, POINTS, SUSPECT
+from superdef_bench.masking import FAIL, FEW, POINTS, SUSPECT
 from superdef_bench.ranking import Standing
 from superdef_bench.results import Results
 
@@ -39,15 +39,24 @@ def masking_section(results: Results, standings: Sequence[Standing]) -> Iterator
         return
     yield "## Gradient masking"
     yield ""
-    rows = []
+    rows, weak = [], False
     for name in judged:
         masking = results.document["defenses"][name]["masking"]
         checks = masking["checks"]
         passed = sum(check["outcome"] == "pass" for check in checks)
         images = sorted({check["n"] for check in checks})
         shown = "–".join(map(str, dict.fromkeys([images[0], images[-1]]))) if images else "–"
-        rows.append([escape(name), escape(masking["verdict"]), f"{passed} of {len(checks)}", shown])
+        few = f" (n = {images[-1]})" if images and images[-1] < FEW else ""
+        verdict = escape(masking["verdict"]) + few
+        rows.append([escape(name), verdict, f"{passed} of {len(checks)}", shown])
+        weak |= bool(few)
     yield from grid(["defense", "verdict", "checks passed", "images"], rows)
+    if weak:
+        yield (
+            f"A verdict on fewer than {FEW} images says n: so few rarely tell a masked gradient "
+            "from a working one, and a pass is no evidence. `[run] masking` sets how many."
+        )
+        yield ""
     told = [line for name in judged for line in _judgement(results, name)]
     if told:
         yield from told
@@ -157,6 +166,13 @@ def notes(results: Results, standings: Sequence[Standing]) -> list[str]:
         if facts["replaces"]
     ]
     found += _left_out(document["not_applicable"])
+    found += [f"{line}." for line in idle(results)]
+    found += [
+        f"{source['name']} has the code and weights of the attacked classifier: transfer from it is "
+        "gray box under another name."
+        for source in document.get("sources", ())
+        if source["rung"] == "transfer" and source.get("same")
+    ]
     found += [
         f"{name} takes no part in worst cases and ranks"
         + f": {_uncounted(facts, document['threat']['norm'])}."
@@ -188,6 +204,20 @@ def notes(results: Results, standings: Sequence[Standing]) -> list[str]:
         if name in dependent
     ]
     return found
+
+
+def idle(results: Results) -> Iterator[str]:
+    """Say which attacks have no cell under any rung of the benchmark."""
+    document = results.document
+    ran = [*results.accuracy, *document["failures"], *document.get("refused", ())]
+    met = {row["attack"] for row in ran if row["rung"]}
+    for name, facts in document["attacks"].items():
+        if name not in met:
+            yield (
+                f"attack {name} did not run: it asks for {facts['access']}, and no rung that is "
+                f"asked for and applies ({', '.join(facts['rungs']) or 'it names none of them'}) "
+                "takes that"
+            )
 
 
 def _suspect(results: Results, defense: str) -> str:

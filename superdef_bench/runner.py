@@ -47,10 +47,33 @@ def run(benchmark: Benchmark, plan: Plan, out: Path, *, command: str) -> tuple[R
         InterruptError: Ctrl-C or SIGTERM; the same call goes on where it stopped.
         DataError: The folder cannot be used.
     """
+    start = time.perf_counter()
+    _write_manifest(benchmark, out, command)
+    outcome = compute(benchmark, plan, out)
+    results = Results(
+        describe(
+            benchmark,
+            plan,
+            outcome,
+            command=command,
+            folder=out.name if out.is_absolute() else out.as_posix(),
+            seconds=time.perf_counter() - start,
+        )
+    )
+    results.save(out / FILE)
+    return results, outcome
+
+
+def compute(benchmark: Benchmark, plan: Plan, out: Path) -> Outcome:
+    """Make the records of a plan that the folder `out` does not hold yet.
+
+    Raises:
+        InterruptError: Ctrl-C or SIGTERM; the same call goes on where it stopped.
+        DataError: The folder cannot be used.
+    """
     fix_numerics()
     store, worker = RecordStore(out / "records"), Worker(benchmark, Bank(out / "bank"))
-    outcome, start = Outcome(), time.perf_counter()
-    _write_manifest(benchmark, out, command)
+    outcome = Outcome()
     weights = {id(group): _work(group) for group in plan.groups}
     with progress_bar(plan.shards * sum(weights.values())) as bar, stoppable():
         total = sum(cell.n for cell in plan.cells)
@@ -75,18 +98,7 @@ def run(benchmark: Benchmark, plan: Plan, out: Path, *, command: str) -> tuple[R
                 hint="the same command goes on from there",
             ) from error
     store.compact()
-    results = Results(
-        describe(
-            benchmark,
-            plan,
-            outcome,
-            command=command,
-            folder=out.name if out.is_absolute() else out.as_posix(),
-            seconds=time.perf_counter() - start,
-        )
-    )
-    results.save(out / FILE)
-    return results, outcome
+    return outcome
 
 
 def _work(group: Group) -> float:

@@ -56,11 +56,18 @@ def by_attack(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         yield ""
         yield from _attack_grid(results, standings, columns, lambda row: _accuracy(results, row))
         yield (
-            "In brackets: of the images that the undefended classifier gets right."
+            "In brackets: of the images that the undefended classifier gets right, among all of "
+            f"the cell ({_cell_sizes(results, rung)})."
             + (_NO_BALL if None in {column.eps for column in columns} else "")
         )
         yield ""
         yield from _effort(results, standings, columns)
+
+
+def _cell_sizes(results: Results, rung: str) -> str:
+    """Return how many images the cells of a rung have."""
+    found = {row["n"] for row in results.rows(rung=rung) if row["attack"] != "worst"}
+    return f"n = {' or '.join(map(str, sorted(found)))}"
 
 
 def _columns(results: Results, rung: str) -> list[_Column]:

@@ -14,7 +14,7 @@ from superdef_bench.benchmark import Benchmark
 from superdef_bench.cells import Group, Plan
 from superdef_bench.errors import ConfigError, DataError
 from superdef_bench.formats import eps_text, percent
-from superdef_bench.notes import doubts
+from superdef_bench.notes import doubts, idle
 from superdef_bench.plugins import KINDS, Plugin, Registry
 from superdef_bench.progress import progress_bar
 from superdef_bench.ranking import is_full, rank
@@ -113,6 +113,8 @@ def print_ranking(results: Results) -> None:
         screen.print(f"not ranked ({why}): {', '.join(rows)}", markup=False)
     told = [(e["rung"], e["why"], e["defense"]) for e in document["not_applicable"]]
     _print_left_out(told, len(document["defenses"]) - 1)
+    for line in idle(results):
+        screen.print(line, markup=False)
 
 
 def _print_left_out(told: Sequence[tuple[str, str, str]], defenses: int) -> None:

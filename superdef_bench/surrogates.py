@@ -52,6 +52,15 @@ def other_classifier(
     return Source(name, Rung.TRANSFER, protected, "exact", task.model_fingerprint, seconds)
 
 
+def check_other(source: Source, task: Task) -> None:
+    """Raise ConfigError for the attacked classifier itself, by the name it is attacked under."""
+    if (source.name, source.fingerprint) == (task.model, task.model_fingerprint):
+        raise ConfigError(
+            f"surrogate 'model:{source.name}' is the attacked classifier itself",
+            hint="the rung gray_box attacks that; take another classifier",
+        )
+
+
 def other_defense(
     name: str, defense: BuiltDefense, rows: tuple[BuiltDefense, ...], task: Task
 ) -> Source:

@@ -14,7 +14,7 @@ from tests.conftest import Answer
 
 VERBS = [
     *("", "run", "show", "list", "check", "leaderboard", "train", "new", "apply"),
-    *("versus", "quality", "agreement", "cost"),
+    *("versus", "quality", "agreement", "cost", "reproduce"),
 ]
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -65,7 +65,12 @@ LAYERS = [
     },
     {"shard", "executors", "document", "completeness"},
     {"runner", "one_image", "agreement"},
-    {"site", "tables", "cost_tables", "show", "image_report", "evaluation"},
+    {"rerun", "derived"},
+    {"reproduce"},
+    {
+        *("site", "tables", "cost_tables", "show", "image_report", "evaluation"),
+        "reproduction_report",
+    },
     {"cli"},
     {"__main__"},
 ]

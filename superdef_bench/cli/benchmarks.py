@@ -156,3 +156,44 @@ def leaderboard_command(
     if old:
         print("hint: superdef-bench leaderboard RESULTS writes them again", file=sys.stderr)
         raise typer.Exit(1)
+
+
+@app.command("reproduce")
+def reproduce_command(
+    results: Annotated[Path, typer.Argument(help="Run folder or results file.")],
+    row: Annotated[
+        list[int] | None,
+        typer.Option(help="This row of the CSV, from 1; repeatable.", metavar="N"),
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(help="So many rows, drawn at random.", min=1, metavar="K")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the draw; by default another each time.")
+    ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(help="Draw only rows that took no longer, by the file.", metavar="S"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    device: Device = "auto",
+    data_dir: DataDirectory = None,
+    plugins_dir: Directories = None,
+) -> None:
+    """Run rows of a results file again; exit with 1 if one does not hold.
+
+    A row holds if images and settings agree, and verdicts on 99.5 % of the images; one may differ.
+    """
+    from superdef_bench.benchmark import choose_device
+    from superdef_bench.reproduce import choose_rows, reproduce
+    from superdef_bench.reproduction_report import print_json, print_reproductions
+    from superdef_bench.results import load_results
+
+    loaded = load_results(results)
+    chosen = choose_rows(loaded, row or [], sample, seed=seed, max_seconds=max_seconds)
+    keep_data_in(data_dir)
+    registry = registry_of(plugins_dir)
+    found = list(reproduce(loaded, chosen.numbers, registry, choose_device(device)))
+    (print_json if as_json else print_reproductions)(loaded, chosen, found)
+    if not all(each.holds for each in found):
+        raise typer.Exit(1)
