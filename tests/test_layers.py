@@ -20,7 +20,7 @@ LAYERS = [
         "pictures",
         "datasets",
     },
-    {"types", "images", "results", "records", "bank"},
+    {"types", "images", "results", "records", "bank", "limits", "findings"},
     {
         "transform",
         "hookspecs",
@@ -56,6 +56,7 @@ LAYERS = [
     },
     {
         *("choices", "config", "api", "training", "benchmark", "leaderboard", "scaffold"),
+        *("comparable", "compare", "compare_cost", "reports"),
         *("cells", "apply", "tasks", "pairs", "chosen", "restoring", "restored_picture", "latency"),
     },
     {

@@ -1,0 +1,52 @@
+"""Commands that tell whether something got worse."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from superdef_bench.cli.root import app
+from superdef_bench.errors import ConfigError
+
+
+@app.command("compare")
+def compare_command(
+    baseline: Annotated[Path, typer.Argument(help="Run folder or results file to compare with.")],
+    results: Annotated[Path, typer.Argument(help="Run folder or results file to judge.")],
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-on",
+            help="accuracy, clean, gray_box or adaptive in points, gmac, params or latency in "
+            "percent: accuracy:2, gmac:5%, latency:off; repeatable.",
+            metavar="METRIC:LIMIT",
+        ),
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="text, markdown, json or junit.", metavar="FORMAT")
+    ] = "text",
+    one_job: Annotated[
+        bool,
+        typer.Option("--one-job", help="Both were measured in one job: compare their latencies."),
+    ] = False,
+) -> None:
+    """Say what got worse since a baseline: exit 1 if something did, 2 if none can tell."""
+    from superdef_bench.compare import compare
+    from superdef_bench.limits import parse_limits
+    from superdef_bench.reports import FORMATS
+    from superdef_bench.results import load_results
+    from superdef_bench.suggest import did_you_mean
+
+    limits = parse_limits(fail_on or [])
+    if form not in FORMATS:
+        raise ConfigError(f"unknown format {form!r}", hint=did_you_mean(form, FORMATS))
+    report = compare(
+        load_results(baseline),
+        load_results(results),
+        limits,
+        names=(baseline.as_posix(), results.as_posix()),
+        one_job=one_job,
+    )
+    print(FORMATS[form](report), end="")
+    if report.regressed:
+        raise typer.Exit(1)
