@@ -155,6 +155,8 @@ def _judged(pairs: list[_Pair]) -> Iterator[Check]:
             status = "improved"
         elif pair.right < least:
             status = "ungateable"
+        elif -check.change > check.limit:
+            status = "within noise"
         yield replace(check, status=status, p=p, why=_why(check, status, p, pair.right))
 
 

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 Status = Literal[
-    "regressed", "missing", "improved", "unchanged", "ungateable", "not comparable", "new"
+    "regressed",
+    "missing",
+    "improved",
+    "unchanged",
+    "within noise",
+    "ungateable",
+    "not comparable",
+    "new",
 ]
 FAILS: tuple[Status, ...] = ("regressed", "missing")
 

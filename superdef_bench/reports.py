@@ -16,6 +16,7 @@ _TITLES: Mapping[Status, str] = {
     "regressed": "Got worse",
     "missing": "Missing",
     "improved": "Got better",
+    "within noise": "Fell beyond the limit, too little to tell from noise",
     "not comparable": "Not comparable, not judged",
     "new": "New, not judged",
     "ungateable": "Ungateable: too few right in the baseline for a fall to be seen",
@@ -58,7 +59,7 @@ def to_text(report: Report) -> str:
             lines += _wrapped(f"{check.metric}  {check.title}", "  ")
             lines += _wrapped(check.why, "      ")
     unchanged = sum(1 for _ in report.of("unchanged"))
-    lines += ["", f"Unchanged within the limits: {unchanged}"]
+    lines += ["", f"Neither worse nor better: {unchanged}"]
     lines += ["", *_wrapped(_basis(report))]
     lines += ["Noise floor, where no image rises:"]
     lines += [f"  {line}" for line in noise_floor(report)] or ["  no accuracy was compared"]

@@ -34,6 +34,7 @@ LAYERS = [
         "process",
         "strips",
         "pretrained",
+        "example_files",
     },
     {
         "fields",
@@ -41,6 +42,7 @@ LAYERS = [
         "engine",
         "nn",
         "cost",
+        "reference",
         "checks",
         "plots",
         "markdown",
@@ -64,7 +66,7 @@ LAYERS = [
         *("aggregate", "worst", "targets", "rows", "testing"),
     },
     {"shard", "executors", "document", "completeness"},
-    {"runner", "one_image", "agreement"},
+    {"runner", "one_image", "agreement", "kept_examples"},
     {"tables", "show", "image_report", "evaluation"},
     {"cli"},
     {"__main__"},
@@ -115,6 +117,7 @@ def test_plugins_import_public_names_and_no_other_plugin(file: Path) -> None:
         "training",
         "weights",
         "autoattack",
+        "example_files",
         "foolbox",
         "pretrained",
     }

@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from superdef_bench.cli.root import app
+from superdef_bench.cli.root import (
+    DataDirectory,
+    Device,
+    Directories,
+    app,
+    keep_data_in,
+    registry_of,
+)
 from superdef_bench.errors import ConfigError
 
 
@@ -50,3 +57,25 @@ def compare_command(
     print(FORMATS[form](report), end="")
     if report.regressed:
         raise typer.Exit(1)
+
+
+@app.command("examples")
+def examples_command(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    attack: Annotated[str, typer.Argument(help="Attack of its config, replayed in gray box.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.", metavar="FILE")],
+    eps: Annotated[str, typer.Option(help="Radius; by default the last.")] = "",
+    device: Device = "auto",
+    data_dir: DataDirectory = None,
+    plugins_dir: Directories = None,
+) -> None:
+    """Write the gray-box examples that a run kept into one file, for the attack replay."""
+    from superdef_bench.benchmark import choose_device
+    from superdef_bench.kept_examples import kept_examples
+
+    keep_data_in(data_dir)
+    found = kept_examples(run, attack, eps, registry_of(plugins_dir), choose_device(device))
+    digest = found.save(out)
+    print(f"{len(found.ids)} examples, {out.stat().st_size:,} bytes: {out}")
+    facts = f'file = "{out.as_posix()}", sha256 = "{digest}"'
+    print(f'{attack}_examples = {{ plugin = "replay", {facts} }}')
