@@ -58,7 +58,7 @@ LAYERS = [
     },
     {
         *("choices", "config", "api", "training", "benchmark", "leaderboard", "scaffold"),
-        *("comparable", "compare", "compare_cost", "reports"),
+        *("comparable", "compare", "compare_cost", "reports", "history"),
         *("cells", "apply", "tasks", "pairs", "chosen", "restoring", "restored_picture", "latency"),
     },
     {

@@ -1,5 +1,6 @@
 """Commands that tell whether something got worse."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -79,3 +80,27 @@ def examples_command(
     print(f"{len(found.ids)} examples, {out.stat().st_size:,} bytes: {out}")
     facts = f'file = "{out.as_posix()}", sha256 = "{digest}"'
     print(f'{attack}_examples = {{ plugin = "replay", {facts} }}')
+
+
+@app.command("history")
+def history_command(
+    results: Annotated[list[Path], typer.Argument(help="Run folders or results files, in order.")],
+    metric: Annotated[
+        str, typer.Option(help="adaptive, gray_box, clean, gmac, params or latency.")
+    ] = "adaptive",
+    commits: Annotated[
+        int, typer.Option(help="Also this many committed versions of each file.", min=0)
+    ] = 0,
+    svg: Annotated[
+        Path | None, typer.Option(help="Also draw it into this file.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Show a metric over several results, or over the commits of one file."""
+    from superdef_bench.files import write_atomically
+    from superdef_bench.history import history, to_svg, to_text, versions_of
+
+    found = history(list(versions_of(results, commits)), metric)
+    print(to_text(found, sys.stdout.encoding or "ascii"), end="")
+    if svg:
+        write_atomically(svg, to_svg(found))
+        print(svg)
