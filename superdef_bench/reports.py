@@ -56,7 +56,7 @@ def to_text(report: Report) -> str:
             lines += _by_defense(checks)
             continue
         for check in checks:
-            lines += _wrapped(f"{check.metric}  {check.title}", "  ")
+            lines += _wrapped(f"{check.metric} {check.title}", "  ")
             lines += _wrapped(check.why, "      ")
     unchanged = sum(1 for _ in report.of("unchanged"))
     lines += ["", f"Neither worse nor better: {unchanged}"]

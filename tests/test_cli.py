@@ -14,7 +14,7 @@ from tests.conftest import Answer
 
 VERBS = [
     *("", "run", "show", "list", "check", "leaderboard", "train", "new", "apply"),
-    *("versus", "quality", "agreement", "cost"),
+    *("versus", "quality", "agreement", "cost", "compare", "examples", "history"),
 ]
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -59,7 +59,15 @@ finally:
     assert min(seconds) < 0.5
 
 
-@pytest.mark.parametrize("words", [("leaderboard", "-o", "."), ("versus", "none", "none")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("leaderboard", "-o", "."),
+        ("versus", "none", "none"),
+        ("compare", str(GOLDEN / "example.json")),
+        ("history", "--svg", "history.svg"),
+    ],
+)
 def test_what_reads_results_needs_no_torch_and_no_two_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
