@@ -5,15 +5,18 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import torch
 
 from superdef_bench.aggregate import CellRecords, add_conditional
 from superdef_bench.benchmark import Benchmark, BuiltAttack, BuiltDefense
 from superdef_bench.cells import Cell, Group, Plan
 from superdef_bench.completeness import missing, suspicion_of
 from superdef_bench.fields import parse_eps
+from superdef_bench.fingerprint import tensors
 from superdef_bench.latency import costs_of_run
 from superdef_bench.masking import report
 from superdef_bench.provenance import machine, versions
+from superdef_bench.reference import reference_ms
 from superdef_bench.results import SCHEMA
 from superdef_bench.statistics import unpack_bits
 from superdef_bench.types import MASKING, Rung
@@ -54,6 +57,8 @@ def describe(
             "folder": folder,
             "versions": versions(),
             "machine": machine(str(benchmark.device)),
+            "threads": torch.get_num_threads(),
+            "reference_ms": round(reference_ms(benchmark.device), 4),
             "batch_size": config.batch_size,
             "seconds": round(seconds, 1),
             "records": {"reused": outcome.reused, "computed": outcome.computed},
@@ -67,7 +72,11 @@ def describe(
             "classes": task.num_classes,
             "shape": list(task.input_shape),
         },
-        "model": {"name": task.model, "fingerprint": task.model_fingerprint},
+        "model": {
+            "name": task.model,
+            "fingerprint": task.model_fingerprint,
+            "weights": tensors(benchmark.bare.classifier.state_dict()),
+        },
         "threat": {
             "norm": config.norm,
             "eps": eps,

@@ -168,8 +168,8 @@ def notes(results: Results, standings: Sequence[Standing]) -> list[str]:
     found += _left_out(document["not_applicable"])
     found += [f"{line}." for line in idle(results)]
     found += [
-        f"{source['name']} has the code and weights of the attacked classifier: transfer from it is "
-        "gray box under another name."
+        f"{source['name']} has the code and weights of the attacked classifier: transfer from "
+        "it is gray box under another name."
         for source in document.get("sources", ())
         if source["rung"] == "transfer" and source.get("same")
     ]

@@ -66,17 +66,18 @@ def compare_rows(
         second: Name of the other.
         attacks: Yield each attack under each rung too.
     """
-    theirs = {_place(row): row for row in results.rows(defense=second)}
+    theirs = {place_of(row): row for row in results.rows(defense=second)}
     incomplete = bool(why_not(results, first, second))
     for row in results.rows(defense=first):
-        other = theirs.get(_place(row))
+        other = theirs.get(place_of(row))
         wanted = row["attack"] in ("none", "worst") or (attacks and row["rung"] != PROBES)
         if other is None or not wanted or (incomplete and row["rung"] == "adaptive"):
             continue
         n = min(row["n"], other["n"])
         a, b = verdicts(row)[:n], verdicts(other)[:n]
         yield Comparison(
-            what=_words(row) + (", majority of draws" if _drawn(row) or _drawn(other) else ""),
+            what=words_of(row)
+            + (", majority of draws" if is_drawn(row) or is_drawn(other) else ""),
             n=n,
             first=float(a.mean()),
             second=float(b.mean()),
@@ -95,7 +96,8 @@ def why_not(results: Results, *names: str) -> list[str]:
     return found
 
 
-def _place(row: Row) -> tuple[object, ...]:
+def place_of(row: Row) -> tuple[object, ...]:
+    """Return what tells the rows of a defense apart."""
     return row["rung"], row["attack"], row["eps"], _source(row)
 
 
@@ -104,11 +106,13 @@ def _source(row: Row) -> str:
     return str(row["source"]) if row["rung"] in SOURCED else ""
 
 
-def _drawn(row: Row) -> bool:
+def is_drawn(row: Row) -> bool:
+    """Return whether a row has the mean over several draws beside its verdicts."""
     return "shares" in row
 
 
-def _words(row: Row) -> str:
+def words_of(row: Row) -> str:
+    """Return rung, attack, eps and source of a row, in words."""
     if not row["rung"]:
         return "clean"
     source = f" from {_source(row)}" if _source(row) else ""

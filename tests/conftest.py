@@ -32,6 +32,12 @@ bicubic_x2 = {}
 """
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Run each benchmark once, as a test, unless benchmarks are what was asked for."""
+    if not config.option.benchmark_only:
+        config.option.benchmark_disable = True
+
+
 @dataclass
 class Answer:
     """What a command printed and its exit code."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from superdef_bench.config import find_config, load_config
 from superdef_bench.plugins import Plugin, load_plugins
 
 _PAGE = (Path(__file__).parent.parent / "docs/attacks.md").read_text()
@@ -17,6 +18,8 @@ _ROWS = {
     if (cells := [cell.strip() for cell in line.strip("|").split("|")])
 }
 _ATTACKS = {plugin.name: plugin for plugin in load_plugins() if plugin.kind == "attack"}
+_CONFIG = load_config(find_config("gate"))
+_NEEDED = {"replay": _CONFIG.attacks[0].arguments}
 
 
 def test_the_table_names_every_attack_and_no_other() -> None:
@@ -32,7 +35,7 @@ def value(text: str) -> Any:
 @pytest.mark.parametrize("plugin", _ATTACKS.values(), ids=_ATTACKS.keys())
 def test_a_row_says_what_the_attack_says(plugin: Plugin) -> None:
     paper, norms, kind, access, target, topk, arguments, what = _ROWS[plugin.name]
-    attack = plugin.build()
+    attack = plugin.build(**_NEEDED.get(plugin.name, {}))
     assert set(norms.split(", ")) == attack.norms
     assert (kind, access) == (attack.kind, attack.access)
     assert (target == "yes") == getattr(attack, "targeted", False)

@@ -14,7 +14,7 @@ from tests.conftest import Answer
 
 VERBS = [
     *("", "run", "show", "list", "check", "leaderboard", "train", "new", "apply"),
-    *("versus", "quality", "agreement", "cost", "reproduce"),
+    *("versus", "quality", "agreement", "cost", "reproduce", "compare", "examples", "history"),
 ]
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -61,7 +61,13 @@ finally:
 
 @pytest.mark.parametrize(
     "words",
-    [("leaderboard", "-o", "."), ("leaderboard", "--html", "site"), ("versus", "none", "none")],
+    [
+        ("leaderboard", "-o", "."),
+        ("leaderboard", "--html", "site"),
+        ("versus", "none", "none"),
+        ("compare", str(GOLDEN / "example.json")),
+        ("history", "--svg", "history.svg"),
+    ],
 )
 def test_what_reads_results_needs_no_torch_and_no_two_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]

@@ -20,7 +20,7 @@ LAYERS = [
         "pictures",
         "datasets",
     },
-    {"types", "images", "results", "records", "bank"},
+    {"types", "images", "results", "records", "bank", "limits", "findings"},
     {
         "transform",
         "hookspecs",
@@ -34,13 +34,14 @@ LAYERS = [
         "process",
         "strips",
         "pretrained",
+        "example_files",
     },
     {
         "fields",
         "plugins",
         "engine",
         "nn",
-        *("ledger", "cost", "modes", "ceilings", "timing"),
+        *("ledger", "cost", "modes", "ceilings", "timing", "reference"),
         "checks",
         *("plots", "pareto", "cost_section"),
         "markdown",
@@ -57,6 +58,7 @@ LAYERS = [
     },
     {
         *("choices", "config", "api", "training", "benchmark", "leaderboard", "index", "scaffold"),
+        *("comparable", "compare", "compare_cost", "reports", "history"),
         *("cells", "apply", "tasks", "pairs", "chosen", "restoring", "restored_picture", "latency"),
     },
     {
@@ -64,7 +66,7 @@ LAYERS = [
         *("aggregate", "worst", "targets", "rows", "testing"),
     },
     {"shard", "executors", "document", "completeness"},
-    {"runner", "one_image", "agreement"},
+    {"runner", "one_image", "agreement", "kept_examples"},
     {"rerun", "derived"},
     {"reproduce"},
     {
@@ -120,6 +122,7 @@ def test_plugins_import_public_names_and_no_other_plugin(file: Path) -> None:
         "training",
         "weights",
         "autoattack",
+        "example_files",
         "foolbox",
         "pretrained",
     }

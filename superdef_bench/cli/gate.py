@@ -1,0 +1,106 @@
+"""Commands that tell whether something got worse."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from superdef_bench.cli.root import (
+    DataDirectory,
+    Device,
+    Directories,
+    app,
+    keep_data_in,
+    registry_of,
+)
+from superdef_bench.errors import ConfigError
+
+
+@app.command("compare")
+def compare_command(
+    baseline: Annotated[Path, typer.Argument(help="Run folder or results file to compare with.")],
+    results: Annotated[Path, typer.Argument(help="Run folder or results file to judge.")],
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-on",
+            help="accuracy, clean, gray_box or adaptive in points, gmac, params or latency in "
+            "percent: accuracy:2, gmac:5%, latency:off; repeatable.",
+            metavar="METRIC:LIMIT",
+        ),
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="text, markdown, json or junit.", metavar="FORMAT")
+    ] = "text",
+    one_job: Annotated[
+        bool,
+        typer.Option("--one-job", help="Both were measured in one job: compare their latencies."),
+    ] = False,
+) -> None:
+    """Say what got worse since a baseline: exit 1 if something did, 2 if none can tell."""
+    from superdef_bench.compare import compare
+    from superdef_bench.limits import parse_limits
+    from superdef_bench.reports import FORMATS
+    from superdef_bench.results import load_results
+    from superdef_bench.suggest import did_you_mean
+
+    limits = parse_limits(fail_on or [])
+    if form not in FORMATS:
+        raise ConfigError(f"unknown format {form!r}", hint=did_you_mean(form, FORMATS))
+    report = compare(
+        load_results(baseline),
+        load_results(results),
+        limits,
+        names=(baseline.as_posix(), results.as_posix()),
+        one_job=one_job,
+    )
+    print(FORMATS[form](report), end="")
+    if report.regressed:
+        raise typer.Exit(1)
+
+
+@app.command("examples")
+def examples_command(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    attack: Annotated[str, typer.Argument(help="Attack of its config, replayed in gray box.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.", metavar="FILE")],
+    eps: Annotated[str, typer.Option(help="Radius; by default the last.")] = "",
+    device: Device = "auto",
+    data_dir: DataDirectory = None,
+    plugins_dir: Directories = None,
+) -> None:
+    """Write the gray-box examples that a run kept into one file, for the attack replay."""
+    from superdef_bench.benchmark import choose_device
+    from superdef_bench.kept_examples import kept_examples
+
+    keep_data_in(data_dir)
+    found = kept_examples(run, attack, eps, registry_of(plugins_dir), choose_device(device))
+    digest = found.save(out)
+    print(f"{len(found.ids)} examples, {out.stat().st_size:,} bytes: {out}")
+    facts = f'file = "{out.as_posix()}", sha256 = "{digest}"'
+    print(f'{attack}_examples = {{ plugin = "replay", {facts} }}')
+
+
+@app.command("history")
+def history_command(
+    results: Annotated[list[Path], typer.Argument(help="Run folders or results files, in order.")],
+    metric: Annotated[
+        str, typer.Option(help="adaptive, gray_box, clean, gmac, params or latency.")
+    ] = "adaptive",
+    commits: Annotated[
+        int, typer.Option(help="Also this many committed versions of each file.", min=0)
+    ] = 0,
+    svg: Annotated[
+        Path | None, typer.Option(help="Also draw it into this file.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Show a metric over several results, or over the commits of one file."""
+    from superdef_bench.files import write_atomically
+    from superdef_bench.history import history, to_svg, to_text, versions_of
+
+    found = history(list(versions_of(results, commits)), metric)
+    print(to_text(found, sys.stdout.encoding or "ascii"), end="")
+    if svg:
+        write_atomically(svg, to_svg(found))
+        print(svg)
