@@ -57,12 +57,7 @@ def changes(before: Document, after: Document) -> dict[str, list[Any]]:
         `settings` (`what`, `before`, `after`, null where there is none), names of rows `added` and
         `removed`, and `moved` rows, each with the pairs of numbers that differ and the pair of `n`.
     """
-    told, tells = _settings(before), _settings(after)
-    settings = [
-        {"what": what, "before": told.get(what), "after": tells.get(what)}
-        for what in {**told, **tells}
-        if told.get(what) != tells.get(what)
-    ]
+    settings = [*_differing(_settings(before), _settings(after)), *_attacks(before, after)]
     old, new = _rows(before), _rows(after)
     same = not {"results", "dataset", "classifier", "threat", "scale"} & {
         entry["what"] for entry in settings
@@ -83,7 +78,6 @@ def _settings(results: Document) -> dict[str, str]:
         return {"results": "quality", "scale": str(document["scale"]), **sets}
     data, model, threat = document["dataset"], document["model"], document["threat"]
     ball = f"{threat['norm']}, eps {', '.join(map(eps_text, threat['eps']))}"
-    attacks = {f"attack {name}": _attack(facts) for name, facts in document["attacks"].items()}
     return {
         "results": "accuracy",
         "dataset": f"{data['name']} {data['split']}, sha256 {data['sha256'][:16]}",
@@ -94,15 +88,36 @@ def _settings(results: Document) -> dict[str, str]:
         + (", 8 bits" if threat["eightbit"] else ""),
         "rungs": ", ".join(document["rungs"]),
         "seed": str(document["seed"]),
-        **attacks,
     }
 
 
-def _attack(facts: Mapping[str, Any]) -> str:
-    limit = f", {facts['limit']} images" if facts["limit"] else ""
-    radii = ", ".join(map(eps_text, facts["eps"]))
-    rungs = ", ".join(facts["rungs"])
-    return f"{given(facts['arguments'])}; {facts['norm']} {radii}; {rungs}{limit}"
+def _differing(
+    before: Mapping[str, str], after: Mapping[str, str]
+) -> Iterator[dict[str, str | None]]:
+    for what in {**before, **after}:
+        if before.get(what) != after.get(what):
+            yield {"what": what, "before": before.get(what), "after": after.get(what)}
+
+
+def _attacks(before: Document, after: Document) -> Iterator[dict[str, str | None]]:
+    """Yield attacks that are new or gone, and what differs in the others."""
+    old, new = (results.document.get("attacks", {}) for results in (before, after))
+    both = [name for name in new if name in old]
+    yield from _differing(
+        *({f"attack {n}": given(a[n]["arguments"]) for n in a if n not in both} for a in (old, new))
+    )
+    for name in both:
+        yield from _differing(_attack(name, old[name]), _attack(name, new[name]))
+
+
+def _attack(name: str, facts: Mapping[str, Any]) -> dict[str, str]:
+    ball = f"{facts['norm']} {', '.join(map(eps_text, facts['eps']))}"
+    return {
+        f"attack {name}": given(facts["arguments"]),
+        f"attack {name}, ball": ball,
+        f"attack {name}, rungs": ", ".join(facts["rungs"]),
+        f"attack {name}, images": str(facts["limit"] or "all"),
+    }
 
 
 def _rows(results: Document) -> dict[str, dict[str, Any]]:
@@ -170,8 +185,8 @@ def told(results: Document) -> tuple[list[str], list[str], list[list[str]]]:
             f"{entry['what']}: {entry['before'] or 'none'} → {entry['after'] or 'none'}"
             for entry in said["settings"]
         ]
-        lines += [f"new row: {name}" for name in said["added"]]
-        lines += [f"gone: {name}" for name in said["removed"]]
+        for what, names in (("new rows", said["added"]), ("gone", said["removed"])):
+            lines += [f"{what}: {'; '.join(names)}"] if names else []
         shown = [what for what in _SHOWN if any(what in move for move in said["moved"])]
         rows = [
             [move["row"], *(_moved(what, move.get(what)) for what in shown)]

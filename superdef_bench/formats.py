@@ -31,7 +31,7 @@ def link(text: str, file: str) -> str:
 def fenced(lines: Iterable[str], language: str = "sh") -> list[str]:
     """Return a code block that no text in it can end."""
     text = "\n".join(lines)
-    ticks = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)
+    ticks = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
     return [ticks + language, text, ticks, ""]
 
 

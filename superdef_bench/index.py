@@ -1,7 +1,7 @@
 """The index of a folder of leaderboards, a pure function of the results in it. No torch."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from superdef_bench.files import write_atomically
@@ -112,12 +112,12 @@ def index(boards: list[Publishable]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def suite(results: Results, standings: list[Standing]) -> str:
+def suite(results: Results, standings: Sequence[Standing]) -> str:
     """Return how strong the suite of a benchmark is."""
     return "full" if is_full(results, standings) else "quick: not a robustness claim"
 
 
-def best_rows(standings: list[Standing]) -> list[Standing]:
+def best_rows(standings: Sequence[Standing]) -> list[Standing]:
     """Return the best ranked defenses, and the undefended classifier."""
     ranked = [s for s in standings if s.rank is not None and s.defense != "none"]
     return ranked[:BEST] + [s for s in standings if s.defense == "none"]

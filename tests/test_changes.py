@@ -82,9 +82,23 @@ def test_rows_and_settings_that_come_and_go_are_named() -> None:
     assert {entry["what"] for entry in found["settings"]} == {"images", "attack pgd"}
     page = files(said)[".md"].decode()
     assert "- images: 24 → 12\n" in page
-    assert "- new row: new &lt;b&gt;\n- gone: jpeg\n" in page
-    assert "steps = 5," in page
-    assert "steps = 50," in page
+    assert "- new rows: new &lt;b&gt;\n- gone: jpeg\n" in page
+    (pgd,) = (line for line in page.splitlines() if line.startswith("- attack pgd: "))
+    before, after = pgd.split(" → ")
+    assert "steps = 5," in before
+    assert "steps = 50," in after
+
+
+def test_attacks_that_come_and_go_are_a_line_each_and_others_tell_what_differs() -> None:
+    document = example()
+    document["attacks"]["new"] = document["attacks"].pop("deepfool")
+    document["attacks"]["pgd"].update(rungs=["bpda"], limit=8)
+    found = changes(Results(example()), Results(document))["settings"]
+    assert [entry["what"] for entry in found] == [
+        *("attack deepfool", "attack new", "attack pgd, rungs", "attack pgd, images")
+    ]
+    assert (found[0]["after"], found[1]["before"]) == (None, None)
+    assert (found[3]["before"], found[3]["after"]) == ("all", "8")
 
 
 @pytest.mark.parametrize("key", ["model", "dataset"])

@@ -206,6 +206,22 @@ main()
     assert (site / "superdef_bench" / "py.typed").exists()
 
 
+def test_the_wheel_holds_what_a_site_is_made_of(
+    site: Path, tmp_path: Path, repository: Path
+) -> None:
+    results = str(repository / "leaderboards/super-resolution-x2.json")
+    code = f"""
+from superdef_bench.cli import main
+sys.argv = ["superdef-bench", "leaderboard", {results!r}, "--html", "out"]
+main()
+"""
+    done = installed(site, code, tmp_path)
+    assert done.stdout == "out/index.html\n", done.stderr
+    page = (tmp_path / "out/index.html").read_text()
+    assert "<style>:root" in page
+    assert '<script>"use strict";' in page
+
+
 def test_the_wheel_finds_every_shipped_weight(site: Path, tmp_path: Path, repository: Path) -> None:
     code = """
 import superdef_bench

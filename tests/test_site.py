@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from superdef_bench.curves import over_draws
 from superdef_bench.formats import percent
 from superdef_bench.leaderboard import files, load, publish
 from superdef_bench.ranking import rank
@@ -273,3 +274,15 @@ def test_one_row_and_one_attack_make_a_page(tmp_path: Path) -> None:
     document["accuracy"] = []
     write_site({tmp_path / "example": Results(document)}, tmp_path / "site")
     assert Page(tmp_path / "site/example.html").all("table")
+
+
+def test_a_curve_of_one_point_is_drawn(tmp_path: Path) -> None:
+    document = json.loads((_ROOT / "leaderboards/signs-ladder.json").read_text())
+    document["accuracy"] = [
+        row for row in document["accuracy"] if row["attack"] not in ("eot_k", "eot_2k")
+    ]
+    results = Results(document)
+    (draws,) = over_draws(results, rank(results))
+    assert len(draws.x) == 1
+    write_site({tmp_path / results.name: results}, tmp_path)
+    assert "draws per gradient" in (tmp_path / "signs-ladder.html").read_text()
