@@ -23,6 +23,8 @@ _SLOW = 3.0  # seconds of a pass of a batch that is timed once
 _BATCH_ROUNDS = 5
 _RUN_ROUNDS, _RUN_SECONDS = 30, 10.0
 
+_Key = tuple[Mode, str]  # how, and the name of the row
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -84,16 +86,21 @@ def measure(
         costs.notes += [f"{mode}: {lacking}, not measured."] if lacking else []
         usable += [] if lacking else [mode]
     counts = [1, *sorted(set(batches) - {1})]
-    with progress_bar(len(sizes) * len(usable) * len(counts)) as bar:
-        for size in sizes:
+    rounds = Budget(budget.rounds, budget.seconds * len(usable))
+    of_batches = Budget(_BATCH_ROUNDS, _SLOW * len(usable))
+    with progress_bar(len(sizes) * len(counts)) as bar:
+        for size in sizes if usable else []:
             works = {name: _work(name, one, size, device) for name, one in pipelines.items()}
-            for mode in usable:
-                bench = _Bench(costs, model, size, mode, works, Stopwatch(device))
-                bench.build(pipelines)
-                for n in counts:
-                    bar.show(f"{size}x{size}, {mode}", f"{n} at once")
-                    bench.time(n, budget if n == 1 else Budget(_BATCH_ROUNDS, _SLOW), device)
-                    bar.advance(1)
+            bench = _Bench(costs, model, size, works, Stopwatch(device))
+            bench.ready = {
+                (mode, name): Pipeline(one, mode)
+                for mode in usable
+                for name, one in pipelines.items()
+            }
+            for n in counts:
+                bar.show(f"{size}x{size}", f"{n} at once")
+                bench.time(n, rounds if n == 1 else of_batches, device)
+                bar.advance(1)
     return costs
 
 
@@ -117,45 +124,33 @@ def _refused(name: str, shape: Sequence[int], error: Exception) -> SuperdefError
 
 @dataclass
 class _Bench:
-    """All pipelines at one size and in one mode."""
+    """All pipelines at one size, in all modes: all of them take turns.
+
+    Attributes:
+        expected: Seconds per image, from the passes so far.
+        starting: Seconds that the first call took beyond the others.
+    """
 
     costs: Costs
     model: str
     size: int
-    mode: Mode
     works: Mapping[str, Mapping[str, Work]]
     stopwatch: Stopwatch
-    ready: dict[str, Pipeline] = field(default_factory=dict)
-    expected: dict[str, float] = field(default_factory=dict)
-    starting: dict[str, float] = field(default_factory=dict)
-
-    def build(self, pipelines: Mapping[str, Protected]) -> None:
-        for name, protected in pipelines.items():
-            self.ready[name] = Pipeline(protected, self.mode)
+    ready: dict[_Key, Pipeline] = field(default_factory=dict)
+    expected: dict[_Key, float] = field(default_factory=dict)
+    starting: dict[_Key, float] = field(default_factory=dict)
 
     def time(self, n: int, budget: Budget, device: torch.device) -> None:
         """Time all that can be, with `n` images, and add their rows."""
-        shape = (n, 3, self.size, self.size)
-        large = {name: self._too_large(name, n, device) for name in self.ready}
-        images = None if all(large.values()) else _images(shape, device)
-        laps: dict[str, Laps] = {}
-        for name, pipeline in self.ready.items():
-            if images is None or large[name]:
-                continue
-            try:
-                taken = pipeline.prepare(images)
-                seconds = budget.seconds / 4
-                laps[name] = self.stopwatch.warm_up(pipeline, taken, seconds=seconds)
-            except Exception as error:
-                if not self.mode.parts:
-                    raise _refused(name, shape, error) from error
-                reason = " ".join(str(error).split())[:100]
-                self.costs.notes.append(f"{name}, {self.mode}, {n} at once: {reason}")
-        if images is not None:
-            timed = {name: self.ready[name] for name in laps}
+        large = {key: self._too_large(key, n, device) for key in self.ready}
+        fitting = {key: one for key, one in self.ready.items() if not large[key]}
+        laps: dict[_Key, Laps] = {}
+        if fitting:
+            images = _images((n, 3, self.size, self.size), device)
+            laps = self._warm_up(fitting, images, budget.seconds / len(fitting))
             slow = budget.seconds if n == 1 else _SLOW
             take_turns(
-                timed,
+                {key: fitting[key] for key in laps},
                 images,
                 laps,
                 self.stopwatch,
@@ -163,36 +158,48 @@ class _Bench:
                 seconds=budget.seconds,
                 slow=slow,
             )
-        for name, found in laps.items():
-            self.expected[name] = float(found.milliseconds("pipeline")["p50"]) / 1000 / n
-            if n == 1:
-                self.starting[name] = found.first.pipeline - found.last.pipeline
-        for name in self.ready:
-            reference = laps.get(next(iter(self.works)))
-            if name in laps or large[name]:
-                self._add(name, n, laps.get(name), reference, large[name])
-        self.ready = {name: one for name, one in self.ready.items() if name in laps or large[name]}
+        for key, found in laps.items():
+            self.expected[key] = found.milliseconds("pipeline")["p50"] / 1000 / n
+            self.starting.setdefault(key, found.first.pipeline - found.last.pipeline)
+        self.ready = {key: one for key, one in self.ready.items() if key in laps or large[key]}
+        for mode, name in self.ready:
+            reference = laps.get((mode, next(iter(self.works))))
+            self._add(mode, name, n, laps.get((mode, name)), reference, large[mode, name])
 
-    def _too_large(self, name: str, n: int, device: torch.device) -> str:
+    def _warm_up(
+        self, pipelines: Mapping[_Key, Pipeline], images: Tensor, seconds: float
+    ) -> dict[_Key, Laps]:
+        """Return the laps of those that run; a mode that fails is noted."""
+        laps = {}
+        for (mode, name), pipeline in pipelines.items():
+            try:
+                taken = pipeline.prepare(images)
+                laps[mode, name] = self.stopwatch.warm_up(pipeline, taken, seconds=seconds)
+            except Exception as error:
+                if not mode.parts:
+                    raise _refused(name, images.shape, error) from error
+                reason = " ".join(str(error).split())[:100]
+                self.costs.notes.append(f"{name}, {mode}, {len(images)} at once: {reason}")
+        return laps
+
+    def _too_large(self, key: _Key, n: int, device: torch.device) -> str:
         """Return why a pass is expected to be too large, from those of fewer images."""
-        work = self.works[name]["pipeline"].of_batch(n)
-        if work.memory > _FITTING * _free(device):
+        mode, name = key
+        if self.works[name]["pipeline"].of_batch(n).memory > _FITTING * _free(device):
             return "memory"
-        compiling = self.starting.get(name, 0.0) if self.mode.fuses else 0.0
-        seconds = n * self.expected.get(name, 0.0) + compiling
-        return "time" if seconds > LONGEST else ""
+        compiling = self.starting.get(key, 0.0) if mode.fuses else 0.0
+        return "time" if n * self.expected.get(key, 0.0) + compiling > LONGEST else ""
 
     def _add(
-        self, name: str, n: int, laps: Laps | None, reference: Laps | None, large: str
+        self, mode: Mode, name: str, n: int, laps: Laps | None, reference: Laps | None, large: str
     ) -> None:
         for row in cost_rows(name, self.model, self.works[name], (self.size, self.size), digits=15):
             scope = row["scope"]
             if name == "none" and scope == "defense":
                 continue
             work = self.works[name][scope].of_batch(n)
-            row |= {"batch_size": n, "mode": str(self.mode), "dtype": self.mode.dtype}
-            eager = not self.mode.parts
-            row["memory"] = (laps and laps.memory) or (work.memory if eager else None)
+            row |= {"batch_size": n, "mode": str(mode), "dtype": mode.dtype}
+            row["memory"] = (laps and laps.memory) or (None if mode.parts else work.memory)
             row["too_large"] = large
             if laps:
                 times = laps.milliseconds(scope)
@@ -202,7 +209,7 @@ class _Bench:
                 row["ratio"] = laps.ratio(reference, scope) if reference else None
                 # Ceilings are best tries, so good passes are held against them.
                 judged = self.costs.ceilings.judge(
-                    work, times["p10"] / 1000, dtype=self.mode.dtype, fuses=self.mode.fuses
+                    work, times["p10"] / 1000, dtype=mode.dtype, fuses=mode.fuses
                 )
                 row["roofline"] = asdict(judged)
             self.costs.rows.append(row)
@@ -216,7 +223,7 @@ def timed_columns(milliseconds: Mapping[str, float], n: int) -> dict[str, Any]:
     }
 
 
-def _images(shape: tuple[int, ...], device: torch.device) -> Tensor:
+def _images(shape: Sequence[int], device: torch.device) -> Tensor:
     try:
         return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
     except (MemoryError, RuntimeError) as error:

@@ -107,11 +107,12 @@ def report(
     """
     counted = [r for r in rows if r["eps"] == eps and _compares(attacks.get(r["attack"], {}))]
     probes = {row["attack"]: _right(row) for row in rows if row["rung"] == PROBES}
+    clean = next((_right(row) for row in rows if not row["rung"]), None)
     chance = 1 / num_classes if stochastic else 0.0
     found = [
         *(finding for duel in DUELS for finding in _duel(duel, counted, probes)),
         *(f for pair in PAIRS if stochastic or not pair.draws for f in _pair(pair, probes)),
-        *(finding for share in SHARES for finding in _share(share, probes, chance)),
+        *(finding for share in SHARES for finding in _share(share, probes, chance, clean)),
     ]
     adjusted = holm([finding.p for finding in found])
     checks = tuple(finding.judged(p) for finding, p in zip(found, adjusted, strict=True))
@@ -185,9 +186,13 @@ def _compared(
     return _Finding(name, n, only_weaker, beats(low, high), evidence, large, ceiling)
 
 
-def _share(share: Share, probes: Mapping[str, Bits], chance: float) -> Iterator[_Finding]:
-    if share.probe in probes:
-        bits = probes[share.probe]
+def _share(
+    share: Share, probes: Mapping[str, Bits], chance: float, clean: Bits | None
+) -> Iterator[_Finding]:
+    bits = probes.get(share.probe)
+    if bits is not None and share.right and clean is not None:
+        bits = bits[clean[: len(bits)]]
+    if bits is not None and len(bits):
         n, bad = len(bits), int((bits == share.bad).sum())
         p = binomial_tail(bad, n, max(share.tolerated, chance * share.chance))
         yield _Finding(share.name, n, bad, p, f"{share.evidence} on {bad} of {n} images")

@@ -114,11 +114,10 @@ class Pipeline:
         return images.to(memory_format=torch.channels_last) if last else images
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self, device: torch.device) -> Iterator[None]:
         """Compute in the precision of the mode, without gradients."""
-        kind = "cuda" if torch.cuda.is_available() else "cpu"
         bf16 = "bf16" in self.mode.parts
-        with torch.no_grad(), torch.autocast(kind, torch.bfloat16, enabled=bf16):
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             yield
 
 

@@ -75,7 +75,7 @@ class Stopwatch:
 
     def lap(self, pipeline: Pipeline, images: Tensor) -> Lap:
         """Run one pass and return its seconds."""
-        with pipeline.running():
+        with pipeline.running(images.device):
             return self._events(pipeline, images) if self.gpu else self._clock(pipeline, images)
 
     def _clock(self, pipeline: Pipeline, images: Tensor) -> Lap:

@@ -174,3 +174,19 @@ def register_defenses():
     assert (answer.code, answer.out) == (2, "")
     assert "picky on 1 x 32x32 pixels: ValueError: only odd sizes" in answer.err
     assert len(answer.err.splitlines()) == 2
+
+
+def test_a_run_measures_what_its_rows_cost(run_cli: Run, config: Callable[..., Path]) -> None:
+    answer = run_cli("run", config(), "-o", "out")
+    assert answer.code == 0, answer.err
+    rows = json.loads(Path("out/results.json").read_text())["cost"]
+    found = {(row["defense"], row["scope"]): row for row in rows}
+    assert len(found) == len(rows) == 4
+    own, whole = found["bicubic_x2 (native)", "defense"], found["bicubic_x2 (native)", "pipeline"]
+    assert 0 < own["latency_ms"]["p50"] < whole["latency_ms"]["p50"]
+    assert whole["ops"] > own["ops"] > 0
+    assert whole["gmac"] == pytest.approx(4 * found["none", "pipeline"]["gmac"], rel=1e-3)
+    page = Path("out/tiny.md").read_text()
+    assert "ratio to none" in page
+    assert "tiny-pareto.svg" in page
+    assert Path("out/tiny-pareto.svg").exists()

@@ -29,10 +29,10 @@ def test_a_mode_computes_the_same_up_to_its_precision(text: str) -> None:
     x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     weights = network.state_dict()["network.tail.weight"].clone()
     pipeline, eager = Pipeline(protected, mode), Pipeline(protected, Mode())
-    with pipeline.running():
+    with pipeline.running(CPU):
         changed = pipeline.defend(pipeline.prepare(x)).float()
         labels = pipeline.classify(changed).argmax(dim=1)
-    with eager.running():
+    with eager.running(CPU):
         same = eager.defend(x)
         assert labels.tolist() == eager.classify(same).argmax(dim=1).tolist()
     limit = 0.02 if mode.dtype == "bfloat16" else 1e-5

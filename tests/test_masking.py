@@ -138,6 +138,16 @@ def test_a_share_of_bad_images_trips_where_it_exceeds_what_is_tolerated(name: st
     assert f"{found.bad} of 100 images" in found.evidence
 
 
+def test_the_dlr_loss_may_be_flat_where_the_label_is_not_first() -> None:
+    flat = probe("dlr_gradient", ~first(8, 32))
+    assert only(ask([flat])).outcome == "fail"
+    wrong, right = (row("", "none", bits, eps=None) for bits in (~first(8, N), first(8, N)))
+    found = only(ask([flat, wrong]))
+    assert (found.outcome, found.n, found.bad) == ("pass", 24, 0)
+    assert only(ask([flat, right])).bad == 8
+    assert ask([flat, row("", "none", first(0), eps=None)]) == Report("", ())
+
+
 def test_between_the_two_levels_a_check_is_suspect() -> None:
     for b, outcome in ((4, "pass"), (5, "suspect"), (9, "suspect"), (10, "fail")):
         found = ask(planted("one step beats many", b, 0))
