@@ -66,7 +66,8 @@ LAYERS = [
     {"runner", "one_image", "agreement"},
     {"rerun", "derived"},
     {"reproduce"},
-    {"reproduction_report", "tables", "show", "image_report", "evaluation"},
+    {"plugin_facts"},
+    {"reproduction_report", "check_report", "tables", "show", "image_report", "evaluation"},
     {"cli"},
     {"__main__"},
 ]
