@@ -12,15 +12,13 @@ from rich.table import Table
 from superdef_bench.arguments import settings
 from superdef_bench.benchmark import Benchmark
 from superdef_bench.cells import Group, Plan
-from superdef_bench.errors import ConfigError, DataError
+from superdef_bench.errors import ConfigError
 from superdef_bench.formats import eps_text, percent
 from superdef_bench.notes import doubts, idle
 from superdef_bench.plugins import KINDS, Plugin, Registry
-from superdef_bench.progress import progress_bar
 from superdef_bench.ranking import is_full, rank
 from superdef_bench.results import Results
 from superdef_bench.suggest import did_you_mean
-from superdef_bench.testing import check_plugin
 
 
 def console() -> Console:
@@ -172,54 +170,3 @@ def _arguments(plugin: Plugin) -> dict[str, object]:
         return settings(plugin.build().train)
     parameters = inspect.signature(plugin.factory).parameters
     return {name: plugin.defaults.get(name, "required") for name in parameters}
-
-
-def print_checks(registry: Registry, names: Sequence[str], *, every: bool) -> bool:
-    """Print the contract checks of plugins; return whether all hold."""
-    if not names and not every:
-        raise ConfigError("nothing to check", hint="name plugins, or give --all")
-    plugins = list(registry) if every else [p for name in names for p in _named(registry, name)]
-    good = True
-    with progress_bar(len(plugins)) as bar:
-        for number, plugin in enumerate(plugins):
-            bar.show(f"checking {plugin.name}", f"{number}/{len(plugins)}")
-            good = _print_check(plugin, every=every) and good
-            bar.advance(1)
-    return good
-
-
-def _print_check(plugin: Plugin, *, every: bool) -> bool:
-    """Print the checks of a plugin; return whether it may pass."""
-    screen, name = console(), f"{plugin.kind}:{plugin.name}"
-    if plugin.needs_arguments:
-        if not every:
-            plugin.check_arguments({})
-        screen.print(f"skipped  {name}  needs arguments", markup=False)
-        return True
-    try:
-        checks = list(check_plugin(plugin, download=not every))
-    except DataError as error:
-        if not every:
-            raise
-        why = error.message.splitlines()[0]
-        screen.print(f"skipped  {name}  {why}", markup=False, soft_wrap=True)
-        return True
-    problems = [(check, problem) for check, problem in checks if problem]
-    word = "broken " if problems else "ok     "
-    screen.print(f"{word}  {name}  {len(checks)} checks", markup=False)
-    for check, problem in problems:
-        screen.print(f"         {check}: {problem}", markup=False)
-    return not problems
-
-
-def _named(registry: Registry, name: str) -> list[Plugin]:
-    kind, colon, rest = name.partition(":")
-    if colon:
-        if kind not in KINDS:
-            raise ConfigError(f"unknown kind {kind!r}", hint=did_you_mean(kind, KINDS))
-        return [registry.get(kind, rest)]
-    found = [plugin for plugin in registry if plugin.name == name]
-    if not found:
-        known = [plugin.name for plugin in registry]
-        raise ConfigError(f"unknown plugin {name!r}", hint=did_you_mean(name, known))
-    return found

@@ -112,7 +112,7 @@ def test_usage_mistakes_exit_with_2(run_cli: Callable[..., Answer]) -> None:
 def test_check_tells_good_from_broken(
     run_cli: Callable[..., Answer], plugin_folder: Callable[..., Path]
 ) -> None:
-    good = run_cli("check", "jpeg", "attack:none", "dataset:signs")
+    good = run_cli("check", "jpeg", "attack:none", "dataset:signs", "--brief")
     assert good.code == 0
     assert [line.split()[:2] for line in good.out.splitlines()] == [
         ["ok", "defense:jpeg"],

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from superdef_bench import DataError
+from superdef_bench.check_report import print_checks
 from superdef_bench.plugins import Registry, load_plugins
-from superdef_bench.show import print_checks
 from superdef_bench.testing import assert_contract, check_plugin
 from tests.conftest import Answer
 

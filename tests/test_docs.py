@@ -107,7 +107,7 @@ def test_the_plugins_of_the_documents_keep_their_contract(
         (tmp_path / code.split("\n")[0].removeprefix("# ")).write_text(code)
     names = re.findall(r'return \{"(\w+)": \w+\}', "".join(written))
     assert len(names) == len(written)
-    answer = run_cli("check", *names, "--plugins-dir", "my_plugins")
+    answer = run_cli("check", *names, "--brief", "--plugins-dir", "my_plugins")
     assert answer.code == 0, answer.out
 
 

@@ -69,9 +69,10 @@ LAYERS = [
     {"runner", "one_image", "agreement", "kept_examples"},
     {"rerun", "derived"},
     {"reproduce"},
+    {"plugin_facts"},
     {
         *("site", "tables", "cost_tables", "show", "image_report", "evaluation"),
-        "reproduction_report",
+        *("reproduction_report", "check_report"),
     },
     {"cli"},
     {"__main__"},

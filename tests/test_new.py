@@ -43,7 +43,7 @@ def test_a_new_plugin_of_every_kind_keeps_its_contract_and_can_be_used(
         assert f'return {{"{name}": {name.capitalize()}}}' in text
         assert "my_" not in text
         assert f"My{kind.capitalize()}" not in text
-    checked = run_cli("check", *names, *FROM)
+    checked = run_cli("check", *names, "--brief", *FROM)
     assert checked.code == 0, checked.out
     assert [line.split()[0] for line in checked.out.splitlines()] == ["ok"] * 5
 
@@ -120,7 +120,7 @@ def test_a_name_that_cannot_be_used_is_one_line_and_a_hint(
 
 def test_a_name_that_another_kind_has_is_free(run_cli: Callable[..., Answer]) -> None:
     assert run_cli("new", "model", "jpeg").code == 0
-    assert run_cli("check", "jpeg", *FROM).code == 0
+    assert run_cli("check", "jpeg", "--brief", *FROM).code == 0
 
 
 def test_a_file_that_is_there_or_a_folder_that_cannot_be_written_is_refused(

@@ -27,13 +27,21 @@ def check_command(
     name: Annotated[
         list[str] | None, typer.Argument(help="Plugin, or kind:plugin where a name is not unique.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Check every plugin.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Check the contract of every plugin.")
+    ] = False,
+    brief: Annotated[bool, typer.Option("--brief", help="Only the contract.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     plugins_dir: Directories = None,
 ) -> None:
-    """Check plugins against their contract; exit with 1 if one breaks it."""
-    from superdef_bench.show import print_checks
+    """Check plugins against their contract; exit with 1 if one breaks it.
 
-    if not print_checks(registry_of(plugins_dir), name or [], every=every):
+    Of a defense also tell what it does to real images, what it costs and what looks wrong.
+    """
+    from superdef_bench.check_report import print_checks
+
+    registry = registry_of(plugins_dir)
+    if not print_checks(registry, name or [], every=every, brief=brief, as_json=json):
         raise typer.Exit(1)
 
 
