@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
-from superdef_bench.results import load_results
+from superdef_bench.build import build
+from superdef_bench.config import load_config
+from superdef_bench.plan import make_plan
+from superdef_bench.plugins import load_plugins
+from superdef_bench.runner import run
 from tests.gate_documents import document, right, saved
 
 _ROOT = Path(__file__).parent.parent
@@ -82,7 +87,7 @@ def job(tmp_path: Path, quiet_environment: dict[str, str]) -> Job:
     program.chmod(0o755)
     (tmp_path / "tiny.toml").write_text(CONFIG)
 
-    def run(**inputs: str) -> tuple[int, str, dict[str, str]]:
+    def answer(**inputs: str) -> tuple[int, str, dict[str, str]]:
         action = loaded(_ACTION)
         values = {name: facts.get("default", "") for name, facts in action["inputs"].items()}
         values |= {name.replace("_", "-"): value for name, value in inputs.items()}
@@ -116,7 +121,7 @@ def job(tmp_path: Path, quiet_environment: dict[str, str]) -> Job:
             assert done.returncode == 0, done.stderr
         raise AssertionError("the action has no verdict")
 
-    return run
+    return answer
 
 
 def _filled(text: str, inputs: dict[str, str], outputs: dict[str, str]) -> str:
@@ -126,35 +131,28 @@ def _filled(text: str, inputs: dict[str, str], outputs: dict[str, str]) -> str:
 
 
 def test_a_job_passes_fails_and_says_why(job: Job, tmp_path: Path) -> None:
-    baseline = tmp_path / "baseline.json"
-    code, summary, written = job(config="tiny.toml", baseline="baseline.json")
-    assert (code, written["code"]) == (2, "2")
-    assert summary.startswith("## Could not answer\n\n    error: results baseline.json cannot be")
-    baseline.write_bytes((tmp_path / "runs/gate/results.json").read_bytes())
-
-    code, summary, written = job(config="tiny.toml", baseline="baseline.json")
-    assert (code, written) == (0, {"code": "0", "results": "runs/gate/results.json"})
+    built = build(load_config(tmp_path / "tiny.toml"), load_plugins(), torch.device("cpu"))
+    run(built, make_plan(built), tmp_path / "first", command="")
+    out = "runs/$(touch pwned) `touch pwned`"
+    code, summary, written = job(config="tiny.toml", baseline="first", out=out)
+    assert (code, written) == (0, {"code": "0", "results": f"{out}/results.json"})
     assert summary.startswith("## PASS: ")
-    assert "<testsuite" in (tmp_path / "runs/gate/gate.xml").read_text()
+    assert "<testsuite" in (tmp_path / out / "gate.xml").read_text()
 
-    made = json.loads(baseline.read_text())
+    made = json.loads((tmp_path / "first/results.json").read_text())
     made["defenses"]["`x` $(touch pwned)"] = made["defenses"]["none"]
-    baseline.write_text(json.dumps(made))
+    (tmp_path / "baseline.json").write_text(json.dumps(made))
     code, summary, written = job(
-        config="tiny.toml", baseline="baseline.json", fail_on="accuracy:3\n$(touch pwned):1"
+        config="tiny.toml", baseline="baseline.json", fail_on="clean:2\naccuracy:3", out=out
     )
-    assert (code, written["code"]) == (2, "2")
-    assert "unknown metric" in summary
-    code, summary, written = job(config="tiny.toml", baseline="baseline.json", fail_on="clean:2\n")
     assert (code, written["code"]) == (1, "1")
     assert summary.startswith("## FAIL: ")
     assert "the results have no such defense" in summary
-    assert not (tmp_path / "pwned").exists()
-    assert load_results(tmp_path / written["results"]).name == "tiny"
+    assert not list(tmp_path.rglob("pwned"))
 
 
 def test_a_config_that_cannot_run_is_no_pass(job: Job, tmp_path: Path) -> None:
     saved(tmp_path, "baseline", document({("none", "", "none"): right(8, 8)}))
     code, summary, _ = job(config="gone.toml", baseline="baseline.json")
     assert code == 2
-    assert "    error: config gone.toml cannot be read" in summary
+    assert summary.startswith("## Could not answer\n\n    error: config gone.toml cannot be read")
