@@ -147,7 +147,7 @@ def to_text(found: History, encoding: str) -> str:
         bars.encode(encoding)
     except (LookupError, UnicodeEncodeError):
         bars = _PLAIN
-    values = [v for line in found.series.values() for v in line if v is not None]
+    values = [v for line in found.series.values() for v in line if v is not None] or [0.0]
     unit = METRICS[found.metric]
     lines = [f"{found.metric} in {unit}, {len(found.labels)} versions, oldest first"]
     for name, line in found.series.items():
@@ -156,9 +156,9 @@ def to_text(found: History, encoding: str) -> str:
         shown = _short(name, _NAME)
         drawn = "".join(_bar(v, min(values), max(values), bars) for v in line[-_LONGEST:])
         lines.append(f"  {shown:<{_NAME}} {ends}  {drawn}")
-    if values:
-        lines.append(f"bars: {min(values):.6g} to {max(values):.6g}")
-    lines += [_short(f"{number}. {label}", _WIDTH) for number, label in enumerate(found.labels, 1)]
+    lines.append(f"bars: {min(values):.6g} to {max(values):.6g}, the last {_LONGEST} versions")
+    numbered = list(enumerate(found.labels, 1))[-_LONGEST:]
+    lines += [_short(f"{number}. {label}", _WIDTH) for number, label in numbered]
     return "\n".join(lines) + "\n"
 
 

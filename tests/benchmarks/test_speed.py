@@ -7,7 +7,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from superdef_bench import load_defense, load_model
+from superdef_bench import InputTransform, load_defense, load_model
 from superdef_bench.benchmark import Benchmark
 from superdef_bench.build import build
 from superdef_bench.compare import compare
@@ -44,6 +44,7 @@ none = {}
 @pytest.mark.parametrize("name", ["jpeg", "wavelet", "bicubic_x2", "superdef"])
 def test_a_defense_and_the_classifier_behind_it(name: str, benchmark: BenchmarkFixture) -> None:
     defense, classifier = load_defense(name), load_model("signs_resnet8")
+    assert isinstance(defense, InputTransform)
     protected = Protected([defense], classifier).eval()
     images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     benchmark.group = "defense"
