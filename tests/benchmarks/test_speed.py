@@ -23,7 +23,7 @@ from superdef_bench.transform import Protected
 
 _ROOT = Path(__file__).parent.parent.parent
 _PUBLISHED = _ROOT / "leaderboards/signs-linf.json"
-_ROUNDS = 10
+_ROUNDS = 30
 
 NOTHING = """
 [run]
