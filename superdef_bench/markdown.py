@@ -7,6 +7,7 @@ from typing import Any
 from superdef_bench.curves import CURVES, has_curves
 from superdef_bench.formats import eps_text, escape, grid, percent, with_interval
 from superdef_bench.notes import (
+    judged_verdict,
     masking_section,
     masking_verdict,
     notes_section,
@@ -126,7 +127,7 @@ def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
                 percent(s.illusion),
                 fall,
                 median,
-                *([masking_verdict(results, s.defense) or "–"] if judged else []),
+                *([judged_verdict(results, s.defense) or "–"] if judged else []),
                 str(s.adaptive.n if s.adaptive else s.clean.n if s.clean else 0),
             ]
         )
