@@ -10,6 +10,7 @@ from superdef_bench.curves import CURVES, has_curves
 from superdef_bench.formats import eps_text, escape, fenced, grid, link, percent, with_interval
 from superdef_bench.notes import (
     failures_section,
+    judged_verdict,
     masking_section,
     masking_verdict,
     notes_section,
@@ -132,7 +133,7 @@ def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
                 percent(s.illusion),
                 fall,
                 median,
-                *([masking_verdict(results, s.defense) or "–"] if judged else []),
+                *([judged_verdict(results, s.defense) or "–"] if judged else []),
                 str(s.adaptive.n if s.adaptive else s.clean.n if s.clean else 0),
             ]
         )

@@ -19,6 +19,13 @@ def masking_verdict(results: Results, defense: str) -> str:
     return str(results.document["defenses"][defense].get("masking", {}).get("verdict", ""))
 
 
+def judged_verdict(results: Results, defense: str) -> str:
+    """Return the same with the number of images where it rests on few."""
+    masking = results.document["defenses"][defense].get("masking", {})
+    most = max((check["n"] for check in masking.get("checks", ())), default=FEW)
+    return masking_verdict(results, defense) + (f" (n = {most})" if most < FEW else "")
+
+
 def row_name(results: Results, defense: str) -> str:
     """Return the name of a row, marked where its gradient is not to be trusted."""
     doubt = doubts(results, defense)
@@ -46,10 +53,9 @@ def masking_section(results: Results, standings: Sequence[Standing]) -> Iterator
         passed = sum(check["outcome"] == "pass" for check in checks)
         images = sorted({check["n"] for check in checks})
         shown = "–".join(map(str, dict.fromkeys([images[0], images[-1]]))) if images else "–"
-        few = f" (n = {images[-1]})" if images and images[-1] < FEW else ""
-        verdict = escape(masking["verdict"]) + few
-        rows.append([escape(name), verdict, f"{passed} of {len(checks)}", shown])
-        weak |= bool(few)
+        judged_so = judged_verdict(results, name)
+        rows.append([escape(name), judged_so, f"{passed} of {len(checks)}", shown])
+        weak |= judged_so != masking["verdict"]
     yield from grid(["defense", "verdict", "checks passed", "images"], rows)
     if weak:
         yield (

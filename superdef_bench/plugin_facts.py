@@ -64,6 +64,7 @@ def facts(plugin: Plugin, registry: Registry) -> Iterator[Fact]:
     single = torch.cat([_look(defense.protected, benchmark.bare, one)[0] for one in alone])
     yield _same("alone and in a batch", first[: len(single)], single, "no statistics of a batch")
     yield from _gradient(defense, images.take(torch.arange(len(few))))
+    yield from _left_behind(defense)
     if seen is not None:
         yield from _pixels(x, seen)
     yield _clean(_look(benchmark.bare, benchmark.bare, images)[0], first, images)
@@ -105,6 +106,18 @@ def _gradient(defense: BuiltDefense, images: Images) -> Iterator[Fact]:
     value = f"error {max(found):.2g} against finite differences along random directions"
     hidden = "a detach, no_grad or rounding is hidden in it, or say differentiable = False"
     yield Fact("its slope", value, hidden if max(found) > _WRONG else "")
+
+
+def _left_behind(defense: BuiltDefense) -> Iterator[Fact]:
+    """Yield tensors that are plain attributes: neither a GPU nor a key gets them."""
+    own = [
+        name
+        for module in defense.protected.modules()
+        for name, value in vars(module).items()
+        if isinstance(value, Tensor)
+    ]
+    if own:
+        yield Fact("plain tensors", ", ".join(own), "register_buffer: they stay behind on a GPU")
 
 
 def _pixels(x: Tensor, seen: Tensor) -> Iterator[Fact]:

@@ -1,5 +1,6 @@
 """Load plugins from three sources and build what they offer, by name."""
 
+import functools
 import importlib.metadata
 import importlib.util
 import inspect
@@ -260,4 +261,15 @@ def _mapping(implementation: Any, file: Path) -> Mapping[str, Callable[..., Any]
             f"plugin {file}: {implementation.function.__name__} must return a mapping of names "
             f"to factories, not {type(offered).__name__}"
         )
+    for name, factory in offered.items():
+        if not (
+            inspect.isclass(factory)
+            or inspect.isroutine(factory)
+            or isinstance(factory, functools.partial)
+        ):
+            owner = type(factory).__name__
+            raise PluginError(
+                f"plugin {file}: {name!r} is a {owner} that is built already",
+                hint=f'write {{"{name}": {owner}}}, without brackets: a choice builds it',
+            )
     return offered

@@ -20,6 +20,7 @@ from superdef_bench.checks import (
 from superdef_bench.errors import ContractError, DataError, SuperdefError
 from superdef_bench.fingerprint import tensors
 from superdef_bench.plugins import Plugin
+from superdef_bench.remedies import remedy
 from superdef_bench.rng import Random
 from superdef_bench.toy import CLASSES, toy_images, toy_model, toy_task
 from superdef_bench.transform import Protected
@@ -37,7 +38,8 @@ def _attempt(name: str, act: Callable[[], object]) -> Check:
     except ContractError as error:
         return name, error.message + (f" ({error.hint})" if error.hint else "")
     except Exception as error:
-        return name, f"raised {type(error).__name__}: {error}"
+        what = remedy(error)
+        return name, f"raised {type(error).__name__}: {error}" + (f" ({what})" if what else "")
     return name, str(problem or "")
 
 

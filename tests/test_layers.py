@@ -7,7 +7,7 @@ import pytest
 
 # Lower layers first; a module imports from its own layer or below.
 LAYERS = [
-    {"errors", "suggest"},
+    {"errors", "suggest", "remedies"},
     {
         "files",
         "rng",

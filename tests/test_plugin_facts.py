@@ -64,6 +64,16 @@ class Unseen(InputTransform):
         return (x - 0.2 * (x.mean() - 0.5)).clamp(0, 1) if len(x) > 6 else x
 
 
+class Rigid(InputTransform):
+    """Keeps a tensor where a GPU does not find it."""
+    def __init__(self):
+        super().__init__()
+        self.gain = torch.tensor(0.98)
+
+    def transform(self, x):
+        return self.gain * x
+
+
 class Honest(InputTransform):
     """A little darker."""
     def transform(self, x):
@@ -73,7 +83,7 @@ class Honest(InputTransform):
 @hookimpl
 def register_defenses():
     return {c.__name__.lower(): c for c in
-            (Levels, Normalised, Dim, Stark, Detached, Unseen, Honest)}
+            (Levels, Normalised, Dim, Stark, Detached, Unseen, Rigid, Honest)}
 '''
 
 
@@ -86,6 +96,7 @@ def register_defenses():
         ("stark", {"against the input", "pixels at 0 or 1"}),
         ("detached", {"its slope"}),
         ("unseen", {"alone and in a batch"}),
+        ("rigid", {"plain tensors"}),
         ("honest", set()),
     ],
 )
@@ -143,3 +154,48 @@ def register_defenses():
     answer = run_cli("check", "picky", "--plugins-dir", folder)
     assert answer.code == 0
     assert "not tried on signs: it knows no signs hint: take cars" in answer.out
+
+
+AUTHOR = """
+import torch
+from superdef_bench import InputTransform, hookimpl
+class Mine(InputTransform):
+    {body}
+@hookimpl
+def register_defenses():
+    return {{"mine": Mine{brackets}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "remedy"),
+    [
+        (
+            "def transform(self, x): return torch.from_numpy(x.numpy() * 0.9)",
+            "(it leaves torch: set differentiable = False",
+        ),
+        (
+            "stochastic = True\n    def transform(self, x): return x",
+            "(it is stochastic: write transform(self, x, *, random))",
+        ),
+        ("def transform(self, x, *, random): return x", "(set stochastic = True)"),
+        ("def transform(self, x): return x.double()", "(return float32, as it came)"),
+    ],
+)
+def test_first_mistakes_have_a_remedy(
+    run_cli: Callable[..., Answer], plugin_folder: Callable[..., Path], body: str, remedy: str
+) -> None:
+    folder = plugin_folder(AUTHOR.format(body=body, brackets=""))
+    answer = run_cli("check", "mine", "--plugins-dir", folder)
+    assert answer.code == 1
+    assert remedy in " ".join(answer.out.split())
+
+
+def test_an_object_in_place_of_its_class_is_named(
+    run_cli: Callable[..., Answer], plugin_folder: Callable[..., Path]
+) -> None:
+    folder = plugin_folder(AUTHOR.format(body="def transform(self, x): return x", brackets="()"))
+    answer = run_cli("check", "mine", "--plugins-dir", folder)
+    assert (answer.code, answer.out) == (2, "")
+    assert "'mine' is a Mine that is built already" in answer.err
+    assert 'hint: write {"mine": Mine}, without brackets' in answer.err
