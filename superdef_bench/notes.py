@@ -54,7 +54,7 @@ def masking_section(results: Results, standings: Sequence[Standing]) -> Iterator
         images = sorted({check["n"] for check in checks})
         shown = "–".join(map(str, dict.fromkeys([images[0], images[-1]]))) if images else "–"
         judged_so = judged_verdict(results, name)
-        rows.append([escape(name), judged_so, f"{passed} of {len(checks)}", shown])
+        rows.append([escape(name), escape(judged_so), f"{passed} of {len(checks)}", shown])
         weak |= judged_so != masking["verdict"]
     yield from grid(["defense", "verdict", "checks passed", "images"], rows)
     if weak:
