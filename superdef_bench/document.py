@@ -11,7 +11,6 @@ from superdef_bench.benchmark import Benchmark, BuiltAttack, BuiltDefense
 from superdef_bench.cells import Cell, Group, Plan
 from superdef_bench.completeness import missing, suspicion_of
 from superdef_bench.fields import parse_eps
-from superdef_bench.latency import costs_of_run
 from superdef_bench.masking import report
 from superdef_bench.provenance import machine, versions
 from superdef_bench.results import SCHEMA
@@ -27,6 +26,7 @@ def describe(
     benchmark: Benchmark,
     plan: Plan,
     outcome: "Outcome",
+    costs: Sequence[Mapping[str, Any]],
     *,
     command: str,
     folder: str,
@@ -87,7 +87,7 @@ def describe(
             for defense in benchmark.defenses
         },
         "accuracy": accuracy,
-        "cost": list(_costs(benchmark)),
+        "cost": list(costs),
         "failures": [
             {**_columns(benchmark, cell), "error": outcome.failures[cell.key]}
             for cell in plan.cells
@@ -213,11 +213,3 @@ def _defense(
         "masking": judged.to_json(),
         "missing": list(missing(benchmark, plan, outcome, defense, trusted=not suspicion)),
     }
-
-
-def _costs(benchmark: Benchmark) -> Iterator[dict[str, Any]]:
-    image = benchmark.dataset.load([0])[0].to(benchmark.device)
-    defenses = {defense.name: defense.protected for defense in benchmark.defenses}
-    # Whoever answers as a service is not asked again and again.
-    timed = not benchmark.answers_only
-    yield from costs_of_run(defenses, benchmark.task.model, image, timed=timed)
