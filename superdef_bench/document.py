@@ -13,11 +13,10 @@ from superdef_bench.cells import Cell, Group, Plan
 from superdef_bench.completeness import missing, suspicion_of
 from superdef_bench.fields import parse_eps
 from superdef_bench.fingerprint import tensors
-from superdef_bench.latency import costs_of_run
 from superdef_bench.masking import report
 from superdef_bench.provenance import machine, versions
-from superdef_bench.reference import reference_ms
 from superdef_bench.results import SCHEMA
+from superdef_bench.run_costs import RunCosts
 from superdef_bench.statistics import unpack_bits
 from superdef_bench.types import MASKING, Rung
 from superdef_bench.worst import worst_rows
@@ -30,6 +29,7 @@ def describe(
     benchmark: Benchmark,
     plan: Plan,
     outcome: "Outcome",
+    costs: RunCosts,
     *,
     command: str,
     folder: str,
@@ -58,7 +58,7 @@ def describe(
             "versions": versions(),
             "machine": machine(str(benchmark.device)),
             "threads": torch.get_num_threads(),
-            "reference_ms": round(reference_ms(benchmark.device), 4),
+            "reference_ms": costs.reference_ms,
             "batch_size": config.batch_size,
             "seconds": round(seconds, 1),
             "records": {"reused": outcome.reused, "computed": outcome.computed},
@@ -101,7 +101,7 @@ def describe(
             for defense in benchmark.defenses
         },
         "accuracy": accuracy,
-        "cost": list(_costs(benchmark)),
+        "cost": list(costs.rows),
         "failures": [
             {**_columns(benchmark, cell), "error": outcome.failures[cell.key]}
             for cell in plan.cells
@@ -245,11 +245,3 @@ def _defense(
         "masking": judged.to_json(),
         "missing": list(missing(benchmark, plan, outcome, defense, trusted=not suspicion)),
     }
-
-
-def _costs(benchmark: Benchmark) -> Iterator[dict[str, Any]]:
-    image = benchmark.dataset.load([0])[0].to(benchmark.device)
-    defenses = {defense.name: defense.protected for defense in benchmark.defenses}
-    # Whoever answers as a service is not asked again and again.
-    timed = not benchmark.answers_only
-    yield from costs_of_run(defenses, benchmark.task.model, image, timed=timed)

@@ -1,6 +1,6 @@
 """What pipelines cost side by side: counts, and time on this machine."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ LONGEST = 30.0  # seconds that a pass of a batch may be expected to take
 _FITTING = 0.5  # of the free memory, that a pass may be expected to take
 _SLOW = 3.0  # seconds of a pass of a batch that is timed once
 _BATCH_ROUNDS = 5
-_RUN_ROUNDS, _RUN_SECONDS = 30, 10.0
 
 _Key = tuple[Mode, str]  # how, and the name of the row
 
@@ -243,46 +242,3 @@ def _free(device: torch.device) -> float:
         return 1024.0 * float(found[0])
     except (OSError, IndexError):
         return float("inf")
-
-
-def costs_of_run(
-    defenses: Mapping[str, Protected], model: str, image: Tensor, *, timed: bool
-) -> Iterator[dict[str, Any]]:
-    """Yield the cost rows of a run: what each defense takes for one image.
-
-    Args:
-        defenses: By the name of their rows; one that fails has no rows.
-        model: Name of the classifier.
-        image: One image, `(1, C, H, W)`.
-        timed: Whether to measure latency too, in some ten seconds.
-    """
-    works: dict[str, dict[str, Work]] = {}
-    pipelines: dict[str, Pipeline] = {}
-    laps: dict[str, Laps] = {}
-    stopwatch = Stopwatch(image.device)
-    for name, protected in defenses.items():
-        try:
-            works[name] = work_of(protected, tuple(image.shape), device=image.device)
-            if timed:
-                pipelines[name] = Pipeline(protected, Mode())
-                seconds = _RUN_SECONDS / 2 / len(defenses)
-                laps[name] = stopwatch.warm_up(pipelines[name], image, seconds=seconds)
-        except Exception:  # noqa: S112  # a defense that cannot run has failed cells that say so
-            continue
-    if laps:
-        ready = {name: pipelines[name] for name in laps}
-        take_turns(
-            ready,
-            image,
-            laps,
-            stopwatch,
-            rounds=_RUN_ROUNDS,
-            seconds=_RUN_SECONDS / 2,
-            slow=_RUN_SECONDS / 4,
-        )
-    for name, work in works.items():
-        for row in cost_rows(name, model, work, tuple(image.shape[-2:])):
-            if name in laps:
-                row |= timed_columns(laps[name].milliseconds(row["scope"]), 1)
-                row["memory"] = laps[name].memory or row["memory"]
-            yield row

@@ -20,6 +20,7 @@ from superdef_bench.progress import progress_bar
 from superdef_bench.records import RecordStore, to_table
 from superdef_bench.results import FILE, Results
 from superdef_bench.rows import Row
+from superdef_bench.run_costs import costs_in
 from superdef_bench.shard import Shard, Worker
 
 
@@ -50,14 +51,16 @@ def run(benchmark: Benchmark, plan: Plan, out: Path, *, command: str) -> tuple[R
     start = time.perf_counter()
     _write_manifest(benchmark, out, command)
     outcome = compute(benchmark, plan, out)
+    seconds = time.perf_counter() - start
     results = Results(
         describe(
             benchmark,
             plan,
             outcome,
+            costs_in(out, benchmark),
             command=command,
             folder=out.name if out.is_absolute() else out.as_posix(),
-            seconds=time.perf_counter() - start,
+            seconds=seconds,
         )
     )
     results.save(out / FILE)

@@ -180,6 +180,17 @@ def test_a_run_measures_what_its_rows_cost(run_cli: Run, config: Callable[..., P
     answer = run_cli("run", config(), "-o", "out")
     assert answer.code == 0, answer.err
     rows = json.loads(Path("out/results.json").read_text())["cost"]
+
+    def again() -> object:
+        assert run_cli("run", config(), "-o", "out").code == 0
+        return json.loads(Path("out/results.json").read_text())["cost"]
+
+    assert again() == rows  # what the folder holds is not measured again
+    Path("out/cost.json").write_text("{")
+    assert again() != rows
+    kept = json.loads(Path("out/cost.json").read_text())
+    Path("out/cost.json").write_text(json.dumps({**kept, "key": "of another defense"}))
+    assert again() != kept["rows"]
     found = {(row["defense"], row["scope"]): row for row in rows}
     assert len(found) == len(rows) == 4
     own, whole = found["bicubic_x2 (native)", "defense"], found["bicubic_x2 (native)", "pipeline"]

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from superdef_bench import InputTransform, load_model
 from superdef_bench.ceilings import Ceilings, measure_ceilings
 from superdef_bench.cost import Work, work_of
-from superdef_bench.latency import LONGEST, Budget, Costs, costs_of_run, measure
+from superdef_bench.latency import LONGEST, Budget, Costs, measure
 from superdef_bench.modes import Mode, Pipeline
+from superdef_bench.run_costs import costs_of_run
 from superdef_bench.timing import Lap, Laps, Stopwatch, take_turns
 from superdef_bench.transform import Protected
 

@@ -65,7 +65,7 @@ LAYERS = [
         *("build", "surrogates", "recipes", "probes", "keys", "plan", "attacking", "scoring"),
         *("aggregate", "worst", "targets", "rows", "testing"),
     },
-    {"shard", "executors", "document", "completeness"},
+    {"shard", "executors", "document", "completeness", "run_costs"},
     {"runner", "one_image", "agreement", "kept_examples"},
     {"rerun", "derived"},
     {"reproduce"},
