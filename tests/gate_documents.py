@@ -14,6 +14,22 @@ from tests.documents import example
 Place = tuple[str, str, str]
 EPS = 8 / 255
 
+# An attack and a defense that do nothing: what is left is the harness.
+NOTHING = """
+[run]
+dataset = "signs"
+model = "signs_resnet8"
+limit = 64
+masking = 0
+rungs = ["gray_box"]
+[threat]
+eps = ["8/255"]
+[attacks]
+none = {}
+[defenses]
+none = {}
+"""
+
 
 def right(n: int, count: int) -> Bits:
     """Return verdicts of `n` images, the first `count` of them right."""

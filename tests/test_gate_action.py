@@ -18,26 +18,11 @@ from superdef_bench.config import load_config
 from superdef_bench.plan import make_plan
 from superdef_bench.plugins import load_plugins
 from superdef_bench.runner import run
-from tests.gate_documents import document, right, saved
+from tests.gate_documents import NOTHING, document, right, saved
 
 _ROOT = Path(__file__).parent.parent
 _ACTION = _ROOT / ".github/actions/gate/action.yml"
 _YAML = [_ACTION, *sorted((_ROOT / ".github/workflows").glob("*.yml"))]
-
-CONFIG = """
-[run]
-dataset = "signs"
-model = "signs_resnet8"
-limit = 2
-masking = 0
-rungs = ["gray_box"]
-[threat]
-eps = ["8/255"]
-[attacks]
-none = {}
-[defenses]
-none = {}
-"""
 
 
 def loaded(path: Path) -> dict[str, Any]:
@@ -85,7 +70,7 @@ def job(tmp_path: Path, quiet_environment: dict[str, str]) -> Job:
     program = programs / "superdef-bench"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m superdef_bench "$@"\n')
     program.chmod(0o755)
-    (tmp_path / "tiny.toml").write_text(CONFIG)
+    (tmp_path / "tiny.toml").write_text(NOTHING.replace("limit = 64", "limit = 2"))
 
     def answer(**inputs: str) -> tuple[int, str, dict[str, str]]:
         action = loaded(_ACTION)

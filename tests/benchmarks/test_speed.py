@@ -20,25 +20,11 @@ from superdef_bench.plugins import load_plugins
 from superdef_bench.results import load_results
 from superdef_bench.runner import run
 from superdef_bench.transform import Protected
+from tests.gate_documents import NOTHING
 
 _ROOT = Path(__file__).parent.parent.parent
 _PUBLISHED = _ROOT / "leaderboards/signs-linf.json"
 _ROUNDS = 30
-
-NOTHING = """
-[run]
-dataset = "signs"
-model = "signs_resnet8"
-limit = 64
-masking = 0
-rungs = ["gray_box"]
-[threat]
-eps = ["8/255"]
-[attacks]
-none = {}
-[defenses]
-none = {}
-"""
 
 
 @pytest.mark.parametrize("name", ["jpeg", "wavelet", "bicubic_x2", "superdef"])
