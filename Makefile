@@ -10,8 +10,9 @@ QUIET := --quiet --disable-pip-version-check
 run: $(READY)
 	@$(BIN)/superdef-bench run configs/quickstart.toml -o runs/quickstart
 
+# A worker per core, each with one thread: two of torch's thread pools on the same cores crawl.
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
