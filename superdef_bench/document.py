@@ -40,7 +40,7 @@ def describe(
     eps = [parse_eps(text) for text in config.eps]
     accuracy: list[dict[str, Any]] = []
     for defense in benchmark.defenses:
-        cells = cells_of(benchmark, plan, outcome, defense)
+        cells = cells_of(benchmark, plan, outcome, defense, forward=costs.forward[defense.name])
         for cell in cells:
             accuracy += cell.rows()
         if any(cell.kind == "clean" for cell in cells):
@@ -119,10 +119,23 @@ def describe(
 
 
 def cells_of(
-    benchmark: Benchmark, plan: Plan, outcome: "Outcome", defense: BuiltDefense
+    benchmark: Benchmark,
+    plan: Plan,
+    outcome: "Outcome",
+    defense: BuiltDefense,
+    *,
+    forward: float = 0.0,
 ) -> list[CellRecords]:
-    """Return the records of each cell of a defense, each knowing how clean images do."""
-    cells = list(_records(benchmark, plan, outcome, defense))
+    """Return the records of each cell of a defense, each knowing how clean images do.
+
+    Args:
+        benchmark: What was run.
+        plan: Its cells.
+        outcome: Their records.
+        defense: Whose cells.
+        forward: Seconds of a pass per image, for what records do not time: scores and probes.
+    """
+    cells = list(_records(benchmark, plan, outcome, defense, forward))
     clean = next((cell for cell in cells if cell.kind == "clean"), None)
     right = None if clean is None else clean.shares(None)
     return [replace(cell, clean=right) for cell in cells]
@@ -148,7 +161,7 @@ def _columns(benchmark: Benchmark, cell: Cell, *, aims: bool = True) -> dict[str
 
 
 def _records(
-    benchmark: Benchmark, plan: Plan, outcome: "Outcome", defense: BuiltDefense
+    benchmark: Benchmark, plan: Plan, outcome: "Outcome", defense: BuiltDefense, forward: float
 ) -> Iterator[CellRecords]:
     """Yield the records of each cell of a defense that has any, complete or not."""
     for group in plan.groups:
@@ -160,10 +173,10 @@ def _records(
             if not tables or cell.key in outcome.failures:
                 continue
             attack, table = group.attack, pa.concat_tables(tables)
-            spent = _spent(group, cell, table)
+            spent = _spent(group, cell, table, forward)
             # In verdict the smaller eps come first: what they broke is not attacked again.
             before = spent = spent + (before if cell.goal == "verdict" else 0.0)
-            clean = 0.0 if group.clean else cell.draws * defense.seconds
+            clean = 0.0 if group.clean else cell.draws * forward
             records = CellRecords(
                 cell=_columns(benchmark, cell, aims=attack is None or attack.aims),
                 kind=_kind(group),
@@ -180,12 +193,13 @@ def _records(
                 yield records
 
 
-def _spent(group: Group, cell: Cell, table: pa.Table) -> float:
+def _spent(group: Group, cell: Cell, table: pa.Table, forward: float) -> float:
     """Return the seconds per image of a cell's examples, also those made elsewhere, and scores."""
     if group.probe:
-        return (group.seconds or 0.0) / group.n
+        passes = (group.seconds or 0.0) / max(group.defense.seconds, 1e-9)
+        return passes * forward / group.n
     attack = float(pa.compute.sum(table["seconds"]).as_py() or 0.0) / len(table)
-    return attack + cell.draws * group.defense.seconds
+    return attack + cell.draws * forward
 
 
 def _kind(group: Group) -> str:

@@ -31,10 +31,12 @@ class RunCosts:
     Attributes:
         rows: Cost rows of a results file.
         reference_ms: Time of the reference kernel beside them, in milliseconds.
+        forward: Seconds of a pass per image, in batches, by defense.
     """
 
     rows: Sequence[Mapping[str, Any]]
     reference_ms: float
+    forward: Mapping[str, float]
 
 
 def costs_in(folder: Path, benchmark: Benchmark) -> RunCosts:
@@ -52,7 +54,7 @@ def costs_in(folder: Path, benchmark: Benchmark) -> RunCosts:
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept["key"] == key:
-            return RunCosts(kept["rows"], float(kept["reference_ms"]))
+            return RunCosts(kept["rows"], kept["reference_ms"], kept["forward"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # a damaged file is measured again
     image = benchmark.dataset.load([0])[0].to(benchmark.device)
@@ -60,7 +62,8 @@ def costs_in(folder: Path, benchmark: Benchmark) -> RunCosts:
     # Whoever answers as a service is not asked again and again.
     timed = not benchmark.answers_only
     rows = list(costs_of_run(defenses, benchmark.task.model, image, timed=timed))
-    costs = RunCosts(rows, round(reference_ms(benchmark.device), 4))
+    forward = {defense.name: defense.seconds for defense in benchmark.defenses}
+    costs = RunCosts(rows, round(reference_ms(benchmark.device), 4), forward)
     text = json.dumps({"key": key, **asdict(costs)}, indent=1)
     write_atomically(file, f"{text}\n".encode())
     return costs

@@ -156,7 +156,7 @@ def test_results_without_a_counted_curve_are_published_without_a_picture(tmp_pat
     results = Results(document)
     assert not has_curves(results, rank(results))
     written = files(results)
-    assert set(written) == {".md", ".csv", ".svg"}
+    assert set(written) == {".md", ".csv", ".svg", "-pareto.svg"}
     assert "## Curves" not in written[".md"].decode()
     publish(results, tmp_path)
     assert stale(results, tmp_path) == []
