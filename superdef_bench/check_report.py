@@ -87,8 +87,9 @@ def _checked(plugin: Plugin, registry: Registry, *, every: bool, brief: bool) ->
         return Checked(name, checks)
     try:
         return Checked(name, checks, facts=list(facts(plugin, registry)))
-    except SuperdefError as error:
-        return Checked(name, checks, silent=" ".join(str(error).split()))
+    except Exception as error:  # whatever a defense raises on real images
+        kind = "" if isinstance(error, SuperdefError) else f"{type(error).__name__}: "
+        return Checked(name, checks, silent=kind + " ".join(str(error).split()))
 
 
 def _print(checked: Checked) -> None:

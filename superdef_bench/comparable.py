@@ -64,16 +64,19 @@ def _row_differences(baseline: Results, results: Results) -> Iterator[str]:
         before, after = rows_of(baseline, defense), rows_of(results, defense)
         for place, row in before.items():
             other = after.get(place)
-            if other is None or (row["attack"] == "worst" and is_partial(before, after)):
+            if other is None or is_partial(row, before, after):
                 continue
             changed = [key for key in _ROW if row.get(key) != other.get(key)]
             if changed:
                 yield f"{defense}, {words_of(row)}: other {_told(changed, row, other)}"
 
 
-def is_partial(before: Rows, after: Rows) -> bool:
-    """Return whether cells of the baseline are missing, so that worst cases are of fewer."""
-    return not before.keys() <= after.keys()
+def is_partial(row: Row, before: Rows, after: Rows) -> bool:
+    """Return whether a row is a worst case of which cells of the baseline are missing."""
+    if row["attack"] != "worst":
+        return False
+    gone = [before[place]["rung"] for place in before.keys() - after.keys()]
+    return bool(gone) if row["rung"] == "adaptive" else row["rung"] in gone
 
 
 def _told(changed: list[str], row: Row, other: Row) -> str:

@@ -6,16 +6,18 @@ from dataclasses import dataclass, replace
 
 from superdef_bench.comparable import Rows, check_comparable, is_partial, rows_of
 from superdef_bench.compare_cost import cost_checks
+from superdef_bench.errors import DataError
 from superdef_bench.findings import Check, Report, Status, one_line
 from superdef_bench.limits import Limits
-from superdef_bench.ranking import verdicts
+from superdef_bench.ranking import shares, verdicts
 from superdef_bench.results import Results, Row
 from superdef_bench.statistics import holm, mcnemar
 from superdef_bench.versus import is_drawn, words_of
 
 ALPHA = 0.01
 _UNKNOWN = "one of the two does not say which weights were attacked"
-_SELDOM = "of random defenses an image counts as right where half of its draws are"
+_DRAWN = "of random defenses means over draws are compared, by the exact sign test over images"
+_DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError)
 
 
 def compare(
@@ -40,8 +42,22 @@ def compare(
             latencies compare.
 
     Raises:
-        DataError: The two do not measure the same thing.
+        DataError: The two do not measure the same thing, or one of them is damaged.
     """
+    try:
+        return _compare(baseline, results, limits, names, one_job=one_job)
+    except _DAMAGED as error:
+        raise DataError(
+            f"cannot be compared, one of the two is damaged: {type(error).__name__}: {error}",
+            hint="docs/results.schema.json says what a results file holds; run its config again",
+        ) from error
+
+
+def _compare(
+    baseline: Results, results: Results, limits: Limits, names: tuple[str, str], *, one_job: bool
+) -> Report:
+    if not baseline.accuracy:
+        raise DataError("the baseline has no rows", hint="make one: superdef-bench run CONFIG")
     check_comparable(baseline, results)
     pairs, others = [], []
     for defense in baseline.document["defenses"]:
@@ -52,7 +68,7 @@ def compare(
     checks = [*tested, *others, *_new(baseline, results)]
     checks += cost_checks(baseline, results, limits, one_job=one_job)
     order = {name: place for place, name in enumerate(baseline.document["defenses"])}
-    notes = [_SELDOM] if any(pair.drawn for pair in pairs) else []
+    notes = [_DRAWN] if any(pair.drawn for pair in pairs) else []
     if not all("weights" in r.document["model"] for r in (baseline, results)):
         notes.append(_UNKNOWN)
     return Report(
@@ -106,9 +122,9 @@ def _rows(baseline: Results, results: Results, defense: str, limits: Limits) -> 
         if other is None:
             why = _why_missing(results, row)
             found.append(Check(metric, defense, what, "missing", why=why))
-        elif row["attack"] == "worst" and is_partial(before, after):
+        elif is_partial(row, before, after):
             why = "cells that it is the worst of are missing"
-            found.append(Check(metric, defense, what, "not comparable", why=why))
+            found.append(Check(metric, defense, what, "missing", why=why))
         else:
             found.append(_pair(row, other, limit))
     return found
@@ -124,20 +140,21 @@ def _metrics(row: Row) -> tuple[str, ...]:
 
 
 def _pair(row: Row, other: Row, limit: float) -> _Pair:
-    first, second = verdicts(row), verdicts(other)
-    drawn = is_drawn(row) or is_drawn(other)
+    drawn = is_drawn(row) and is_drawn(other)
+    first, second = (shares(r) if drawn else verdicts(r).astype(float) for r in (row, other))
     check = Check(
         metric=_metrics(row)[0],
         defense=row["defense"],
-        what=words_of(row) + (", majority of draws" if drawn else ""),
+        what=words_of(row) + (", mean over draws" if drawn else ""),
         status="unchanged",
         before=100 * float(first.mean()),
         after=100 * float(second.mean()),
-        change=100 * (int(second.sum()) - int(first.sum())) / len(first),
+        change=100 * float((second - first).sum()) / len(first),
         limit=limit,
         n=len(first),
     )
-    return _Pair(check, mcnemar(first, second), int(first.sum()), drawn)
+    # Of single verdicts the sign test is McNemar's.
+    return _Pair(check, mcnemar(first > second, second > first), int((first > 0).sum()), drawn)
 
 
 def _judged(pairs: list[_Pair]) -> Iterator[Check]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from superdef_bench.formats import grid
+from superdef_bench.formats import grid, link, three_digits
 from superdef_bench.notes import row_name
 from superdef_bench.pareto import PARETO, has_pareto
 from superdef_bench.ranking import Standing
@@ -21,7 +21,7 @@ def cost_section(results: Results, standings: Sequence[Standing]) -> Iterator[st
     if any("latency_ms" in row for row in costs.values()):
         yield from _times(results, standings, costs)
     if has_pareto(results, standings):
-        yield f"![Accuracy against cost](<{results.name}{PARETO}>)"
+        yield f"!{link('Accuracy against cost', results.name + PARETO)}"
         yield ""
         yield (
             "Adaptive and gray-box accuracy of each row against what its pipeline costs; on a "
@@ -73,8 +73,8 @@ def _times(results: Results, standings: Sequence[Standing], costs: Costs) -> Ite
         rows.append(
             [
                 row_name(results, s.defense),
-                _short(own["latency_ms"]["p50"]),
-                *(_short(times[name]) for name in ("p50", "p90", "p99")),
+                three_digits(own["latency_ms"]["p50"]),
+                *(three_digits(times[name]) for name in ("p50", "p90", "p99")),
                 f"{times['p10'] / bare:.2f}" if bare else "–",
                 f"{whole['memory'] / 1e6:.1f}",
             ]
@@ -88,7 +88,3 @@ def _times(results: Results, standings: Sequence[Standing], costs: Costs) -> Ite
         "it is what can be compared. MB alive: most at once, weights among them."
     )
     yield ""
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" if value >= 1 else f"{value:.2f}"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from superdef_bench.formats import three_digits
 from superdef_bench.tables import print_table
 
 Row = Mapping[str, Any]
@@ -54,7 +55,7 @@ def _name(row: Row) -> str:
 
 
 def _megabytes(value: float | None) -> str:
-    return "–" if value is None else _short(value / 1e6)
+    return "–" if value is None else three_digits(value / 1e6)
 
 
 def _print_work(rows: Sequence[Row], side: int) -> None:
@@ -85,17 +86,13 @@ def _print_latency(rows: Sequence[Row], side: int, mode: str) -> None:
         cells.append(
             [
                 _name(row),
-                *(_short(value) for value in times.values()),
+                *(three_digits(value) for value in times.values()),
                 str(row["passes"]),
                 "–" if ratio is None else f"{ratio:.2f}",
-                _short(row["first_ms"]),
+                three_digits(row["first_ms"]),
             ]
         )
     print_table(f"Latency of one image in ms, {side}x{side}, {mode}", head, cells, _TURNS)
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" if value >= 1 else f"{value:.2f}"
 
 
 def _print_throughput(rows: Sequence[Row], side: int, mode: str) -> None:
@@ -120,7 +117,7 @@ def _print_throughput(rows: Sequence[Row], side: int, mode: str) -> None:
 def _rate(row: Row | None) -> str:
     if row is None:
         return "–"
-    return _short(row["throughput"]) if row.get("latency_ms") else "too large"
+    return three_digits(row["throughput"]) if row.get("latency_ms") else "too large"
 
 
 def _key(row: Row) -> tuple[str, str]:
@@ -170,7 +167,7 @@ def _print_modes(rows: Sequence[Row], side: int, modes: Sequence[str]) -> None:
     def shown(name: tuple[str, str], mode: str) -> str:
         found = [row for row in rows if _key(row) == name and row["mode"] == mode]
         times = found[0].get("latency_ms") if found else None
-        return _short(times["p50"]) if times else "–"
+        return three_digits(times["p50"]) if times else "–"
 
     cells = [
         [_name({"defense": key[0], "scope": key[1]}), *(shown(key, mode) for mode in modes)]

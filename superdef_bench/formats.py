@@ -60,3 +60,8 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     align = [":--", *["--:"] * (len(head) - 1)]
     lines = [head, align, *rows]
     return ["| " + " | ".join(line) + " |" for line in lines] + [""]
+
+
+def three_digits(value: float) -> str:
+    """Return a positive number to three digits, or two decimals."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" if value >= 1 else f"{value:.2f}"

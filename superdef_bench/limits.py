@@ -15,7 +15,7 @@ DEFAULTS: Mapping[str, float | None] = {
     "accuracy": 1.0,
     "params": 0.01,
     "gmac": 0.01,
-    "latency": 0.25,
+    "latency": 0.5,  # machines are busy now and then
 }
 
 

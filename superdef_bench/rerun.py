@@ -134,7 +134,9 @@ def _only(benchmark: Benchmark, plan: Plan, row: Row) -> Plan:
         first = group.cells[0]
         if cells and (first.defense, first.rung, first.source, first.attack) == wanted:
             groups = clean if group.clean else [*clean, replace(group, cells=tuple(cells))]
-            return Plan(tuple(groups), (), -(-row["n"] // SHARD), {})
+            # As many images as the config asks for: a row that was cut short is to be seen.
+            n = min(group.n, benchmark.config.limits.get(row["rung"], group.n))
+            return Plan(tuple(groups), (), -(-n // SHARD), {})
     raise _gone(row)
 
 

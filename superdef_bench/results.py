@@ -86,7 +86,7 @@ def read_document(path: Path) -> tuple[Path, dict[str, Any]]:
     """
     file = path / FILE if path.is_dir() else path
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
     except OSError as error:
         raise DataError(
             f"results {file} cannot be read: {error.strerror}",
@@ -105,6 +105,10 @@ def read_document(path: Path) -> tuple[Path, dict[str, Any]]:
             hint="upgrade superdef-bench" if schema > SCHEMA else "run the config again",
         )
     return file, document
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 def _check_rows(file: Path, document: Mapping[str, Any]) -> None:

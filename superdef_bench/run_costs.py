@@ -12,7 +12,7 @@ from torch import Tensor
 from superdef_bench.benchmark import Benchmark
 from superdef_bench.cost import Work, cost_rows, work_of
 from superdef_bench.files import write_atomically
-from superdef_bench.fingerprint import fingerprint
+from superdef_bench.fingerprint import fingerprint, sources
 from superdef_bench.latency import timed_columns
 from superdef_bench.modes import Mode, Pipeline
 from superdef_bench.provenance import machine, versions
@@ -49,6 +49,7 @@ def costs_in(folder: Path, benchmark: Benchmark) -> RunCosts:
         [(defense.name, defense.fingerprint) for defense in benchmark.defenses],
         [benchmark.task.model_fingerprint, benchmark.task.sha256],
         [machine(str(benchmark.device)), torch.get_num_threads(), versions()],
+        sources(Path(__file__)),
     )
     file = folder / FILE
     try:

@@ -132,7 +132,7 @@ def take_turns(
     """Add rounds to the laps of each pipeline; in a round each has a turn.
 
     A pipeline far faster than the slowest has several passes in its turn. Each begins a round
-    in turn: none always follows the same one.
+    in turn.
 
     Args:
         pipelines: By any key.

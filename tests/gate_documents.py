@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 
 from superdef_bench.aggregate import accuracy_row
+from superdef_bench.compare import compare
+from superdef_bench.findings import Check, Report
+from superdef_bench.limits import parse_limits
 from superdef_bench.results import Results
 from superdef_bench.statistics import Bits
 from tests.documents import example
 
 Place = tuple[str, str, str]
 EPS = 8 / 255
+CLEAN: Place = ("jpeg", "", "none")
+N = 512
 
 # An attack and a defense that do nothing: what is left is the harness.
 NOTHING = """
@@ -76,3 +81,16 @@ def saved(folder: Path, name: str, made: Mapping[str, Any]) -> Path:
     path = folder / f"{name}.json"
     Results(made).save(path)
     return path
+
+
+def report(before: dict[str, Any], after: dict[str, Any], *words: str, **options: Any) -> Report:
+    return compare(Results(before), Results(after), parse_limits(words), **options)
+
+
+def only(found: Report, *statuses: Any) -> Check:
+    (check,) = found.of(*statuses)
+    return check
+
+
+def accuracy_of(count: int, n: int = N) -> dict[str, Any]:
+    return document({CLEAN: right(n, count)})

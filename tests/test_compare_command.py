@@ -92,11 +92,14 @@ def test_results_that_cannot_be_judged_are_told_in_one_line(run_cli: Run, tmp_pa
     other = damaged(made, seed=1)
     cut = tmp_path / "cut.json"
     cut.write_text(good.read_text()[:1000])
+    nan = tmp_path / "nan.json"
+    nan.write_text(good.read_text().replace('"seed": 0', '"seed": NaN'))
     (tmp_path / "empty").mkdir()
     cases = [
         (tmp_path / "nowhere.json", "cannot be read: No such file"),
         (tmp_path / "empty", "cannot be read: No such file"),
         (cut, "are no JSON"),
+        (nan, "NaN is no number"),
         (saved(tmp_path, "newer", damaged(made, schema=9)), "have schema 9, this version reads 2"),
         (saved(tmp_path, "wrong", wrong), "300 bits are set, correct says 301"),
         (saved(tmp_path, "other", other), "not comparable: seed was"),

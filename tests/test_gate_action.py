@@ -119,7 +119,9 @@ def test_a_job_passes_fails_and_says_why(job: Job, tmp_path: Path) -> None:
     built = build(load_config(tmp_path / "tiny.toml"), load_plugins(), torch.device("cpu"))
     run(built, make_plan(built), tmp_path / "first", command="")
     out = "runs/$(touch pwned) `touch pwned`"
-    code, summary, written = job(config="tiny.toml", baseline="first", out=out)
+    code, summary, written = job(
+        config="tiny.toml", baseline="first", fail_on="latency:off", out=out
+    )
     assert (code, written) == (0, {"code": "0", "results": f"{out}/results.json"})
     assert summary.startswith("## PASS: ")
     assert "<testsuite" in (tmp_path / out / "gate.xml").read_text()
@@ -128,7 +130,10 @@ def test_a_job_passes_fails_and_says_why(job: Job, tmp_path: Path) -> None:
     made["defenses"]["`x` $(touch pwned)"] = made["defenses"]["none"]
     (tmp_path / "baseline.json").write_text(json.dumps(made))
     code, summary, written = job(
-        config="tiny.toml", baseline="baseline.json", fail_on="clean:2\naccuracy:3", out=out
+        config="tiny.toml",
+        baseline="baseline.json",
+        fail_on="clean:2\naccuracy:3\nlatency:off",
+        out=out,
     )
     assert (code, written["code"]) == (1, "1")
     assert summary.startswith("## FAIL: ")

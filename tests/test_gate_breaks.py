@@ -50,6 +50,8 @@ class Smooth(InputTransform):
 def register_defenses():
     return {{"smooth": Smooth}}
 """
+# Other tests run beside these: time is what the last test alone is about.
+COMPARE = ("compare", "--fail-on", "latency:off")
 CONVOLVED = "functional.conv2d(x, torch.zeros(64, 3, 3, 3))"
 
 
@@ -92,10 +94,10 @@ def test_weights_zeroed_on_disk_fail_the_gate(run_cli: Run, tmp_path: Path) -> N
         path.with_suffix(suffix).write_bytes(shipped.read_bytes())
     defense = f'adversarial_training = {{ path = "{path.name}" }}'
     before = measure(tmp_path / "before", defense)
-    again = run_cli("compare", before, measure(tmp_path / "again", defense))
+    again = run_cli(*COMPARE, before, measure(tmp_path / "again", defense))
     assert again.code == 0, again.out
     zeroed(path)
-    answer = run_cli("compare", before, measure(tmp_path / "after", defense))
+    answer = run_cli(*COMPARE, before, measure(tmp_path / "after", defense))
     assert answer.code == 1
     assert "Got worse (3)" in answer.out
     assert "clean adversarial_training: clean" in answer.out
@@ -105,15 +107,15 @@ def test_weights_zeroed_on_disk_fail_the_gate(run_cli: Run, tmp_path: Path) -> N
 
 def test_a_weaker_transform_fails_the_gate(run_cli: Run, smooth: Callable[..., Path]) -> None:
     before = smooth("before")
-    again = run_cli("compare", before, smooth("again"))
+    again = run_cli(*COMPARE, before, smooth("again"))
     assert again.code == 0, again.out
     weaker = BLUR.replace('functional.interpolate(x, scale_factor=2, mode="bicubic")', "x")
-    answer = run_cli("compare", before, smooth("after", source=weaker))
+    answer = run_cli(*COMPARE, before, smooth("after", source=weaker))
     # The size is in the row's name: a defense that no longer enlarges is another row.
     assert answer.code == 1
     assert "smooth (native): all rows" in answer.out
     coarse = BLUR.replace("clamp(0, 1)", "clamp(0, 1).round()")
-    answer = run_cli("compare", before, smooth("coarse", source=coarse))
+    answer = run_cli(*COMPARE, before, smooth("coarse", source=coarse))
     assert answer.code == 1
     assert "fell by" in answer.out
 
@@ -122,7 +124,7 @@ def test_a_slow_stage_fails_the_gate_by_what_it_computes(
     run_cli: Run, smooth: Callable[..., Path]
 ) -> None:
     before = smooth("before")
-    answer = run_cli("compare", before, smooth("after", CONVOLVED))
+    answer = run_cli(*COMPARE, before, smooth("after", CONVOLVED))
     assert answer.code == 1
     assert "gmac smooth (native): defense, 1 x 32x32" in answer.out
     # 64 filters of 3x3x3 at 30x30 places.

@@ -115,7 +115,10 @@ def test_other_json_beside_the_results_is_not_listed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [('{"schema": 2, "na', "are no JSON"), ('{"schema": 3, "name": "other"}', "have schema 3")],
+    [
+        ('{"schema": 2, "na', "are no JSON"),
+        ('{"schema": 3, "name": "other"}', "have schema 3"),
+    ],
 )
 def test_damaged_results_beside_others_are_named(
     run_cli: Callable[..., Answer], tmp_path: Path, text: str, message: str
@@ -148,3 +151,16 @@ def test_a_benchmark_without_ranked_rows_or_failed_throughout_is_listed(tmp_path
     document["accuracy"] = []
     page = index([load(put(tmp_path, document, "empty"))])
     assert "| – | none | – | – | – | – |" in page
+
+
+def test_two_benchmarks_of_one_name_are_no_site(
+    run_cli: Callable[..., Answer], tmp_path: Path
+) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "example.json").write_bytes(GOLDEN.read_bytes())
+    places = [tmp_path / name / "example.json" for name in ("first", "second")]
+    answer = run_cli("leaderboard", *places, "--html", tmp_path / "site")
+    assert answer.code == 2
+    assert "two of the results are named 'example'" in answer.err
+    assert not (tmp_path / "site").exists()

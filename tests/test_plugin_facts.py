@@ -133,6 +133,27 @@ def test_named_defenses_are_reported_in_80_columns_and_as_json(
     assert len(run_cli("check", "dim", "--brief", "--plugins-dir", folder).out.splitlines()) == 1
 
 
+def test_a_defense_that_breaks_on_real_images_alone_says_how(
+    run_cli: Callable[..., Answer], plugin_folder: Callable[..., Path]
+) -> None:
+    folder = plugin_folder(
+        """
+from superdef_bench import InputTransform, hookimpl
+class Narrow(InputTransform):
+    def transform(self, x):
+        assert len(x) < 10, "too many at once"
+        return x
+@hookimpl
+def register_defenses():
+    return {"narrow": Narrow}
+"""
+    )
+    answer = run_cli("check", "narrow", "--plugins-dir", folder)
+    assert answer.code == 0, answer.err
+    assert "ok" in answer.out
+    assert "too many at once" in " ".join(answer.out.split())
+
+
 def test_a_defense_that_cannot_protect_the_signs_says_why(
     run_cli: Callable[..., Answer], plugin_folder: Callable[..., Path]
 ) -> None:

@@ -109,6 +109,19 @@ def test_an_edited_row_is_caught_by_running_it(run_cli: Run, published: Path) ->
     assert run_cli("reproduce", published, "--row", number).code == 0
 
 
+def test_a_row_that_was_cut_short_is_caught(run_cli: Run, published: Path) -> None:
+    number = number_of(published, "jpeg", "gray_box", "few")
+
+    def cut(document: dict[str, Any]) -> None:
+        row = document["accuracy"][number - 1]
+        bits = unpack_bits(row["verdicts"], row["n"])[:2]
+        row |= {"n": 2, "verdicts": pack_bits(bits), "correct": int(bits.sum())}
+
+    answer = run_cli("reproduce", edited(published, cut), "--row", number)
+    assert answer.code == 1
+    assert "n is 2, the stored config gives 3" in " ".join(answer.out.split())
+
+
 def test_one_verdict_may_differ(run_cli: Run, published: Path) -> None:
     number = number_of(published, "jpeg", "gray_box", "few")
 

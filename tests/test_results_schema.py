@@ -94,7 +94,7 @@ def in_cost(**changes: Any) -> Change:
         in_row(seconds=1.5),
         in_row(top5_accuracy=0.5, eot=4, shares="AA=="),
         in_cost(ops=12, bytes=4096, throughput=None, memory=1.5),
-        in_cost(latency_ms={"p10": 1.0, "p50": 1.5, "p90": 2.0, "p99": None}),
+        in_cost(latency_ms={"p10": 1.0, "p50": 1.5, "p90": 2.0, "p99": 3.0}),
         lambda d: d["model"].update(weights="sha256"),
         lambda d: d["provenance"]["machine"].update(gpu="some", threads=4),
         lambda d: d["config"].update(newer=True),

@@ -200,6 +200,13 @@ def test_names_are_text_on_the_markdown_page() -> None:
             assert re.search(r"(?<!\\)\|\\?\[a", line) is None
 
 
+def test_the_name_of_a_benchmark_is_no_html_in_its_pictures() -> None:
+    document = json.loads(GOLDEN.read_text())
+    page = files(Results({**document, "name": "a) <img src=x onerror=alert(1)>"}))[".md"].decode()
+    assert page.count("](<") + page.count("](a") >= 2
+    assert "<img" not in page
+
+
 def test_what_is_no_html_is_escaped() -> None:
     inner = element("b", "<", title='"')
     assert inner == '<b title="&quot;">&lt;</b>'

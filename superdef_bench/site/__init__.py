@@ -1,8 +1,10 @@
 """A static site of leaderboards: pages that hold all they need and ask nobody. No torch."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from superdef_bench.errors import ConfigError
 from superdef_bench.files import write_atomically
 from superdef_bench.leaderboard import Publishable, table
 from superdef_bench.quality_results import QualityResults
@@ -21,7 +23,16 @@ def write_site(boards: Mapping[Path, Publishable], folder: Path) -> Path:
         boards: By the folder and name of each; pictures in that folder that show the same are
             not drawn again.
         folder: Where to write.
+
+    Raises:
+        ConfigError: Two have the same name, so that one page would replace the other.
     """
+    names = Counter(board.name.casefold() for board in boards.values())
+    twice = next((board.name for board in boards.values() if names[board.name.casefold()] > 1), "")
+    if twice:
+        raise ConfigError(
+            f"two of the results are named {twice!r}", hint="make a site of its own for each"
+        )
     ranked = {
         place: (results, rank(results))
         for place, results in boards.items()
