@@ -152,14 +152,20 @@ def to_text(found: History, encoding: str) -> str:
     lines = [f"{found.metric} in {unit}, {len(found.labels)} versions, oldest first"]
     for name, line in found.series.items():
         known = [value for value in line if value is not None]
-        ends = f"{known[0]:>9.6g} {known[-1]:>9.6g}" if known else f"{'-':>9} {'-':>9}"
+        first, last = (_number(known[place], unit) if known else "-" for place in (0, -1))
+        ends = f"{first:>9} {last:>9}"
         shown = _short(name, _NAME)
         drawn = "".join(_bar(v, min(values), max(values), bars) for v in line[-_LONGEST:])
         lines.append(f"  {shown:<{_NAME}} {ends}  {drawn}")
-    lines.append(f"bars: {min(values):.6g} to {max(values):.6g}, the last {_LONGEST} versions")
+    low, high = (_number(value, unit) for value in (min(values), max(values)))
+    lines.append(f"bars: {low} to {high}, the last {_LONGEST} versions")
     numbered = list(enumerate(found.labels, 1))[-_LONGEST:]
     lines += [_short(f"{number}. {label}", _WIDTH) for number, label in numbered]
     return "\n".join(lines) + "\n"
+
+
+def _number(value: float, unit: str) -> str:
+    return f"{value:.1f}" if unit == "%" else f"{value:.6g}"
 
 
 def _short(text: str, width: int) -> str:

@@ -26,7 +26,7 @@ def test_values_are_those_of_the_rows_oldest_first() -> None:
     found = history([version("a", 50), version("b", 75), version("c", 100)], "clean")
     assert found.series == {"jpeg": [50.0, 75.0, 100.0]}
     line = to_text(found, "utf-8").splitlines()[1]
-    assert line.split() == ["jpeg", "50", "100", "▁▅█"]
+    assert line.split() == ["jpeg", "50.0", "100.0", "▁▅█"]
     assert to_text(found, "ascii").splitlines()[1].split()[-1] == "_=#"
 
 
@@ -91,7 +91,7 @@ def test_the_commits_of_a_file_are_its_history(run_cli: Run, tmp_path: Path) -> 
     assert answer.code == 0
     assert "results board.json have schema 1" in answer.err
     assert "3 versions, oldest first" in answer.out
-    assert answer.out.splitlines()[1].split()[:3] == ["jpeg", "60", "80"]
+    assert answer.out.splitlines()[1].split()[:3] == ["jpeg", "60.0", "80.0"]
     assert (tmp_path / "h.svg").read_bytes().startswith(b"<?xml")
     assert [v.results.accuracy[0]["correct"] for v in versions_of([path], 9)] == [50, 60, 70, 80]
 
