@@ -13,22 +13,22 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from superdef_bench.arguments import split_flags
-from superdef_bench.checks import check_defended, check_defense_facts
-from superdef_bench.errors import (
+from superdef_bench.core.arguments import split_flags
+from superdef_bench.core.checks import check_defended, check_defense_facts
+from superdef_bench.core.errors import (
     ConfigError,
     DataError,
     InterruptError,
     PluginError,
     SuperdefError,
 )
-from superdef_bench.files import write_atomically
-from superdef_bench.pictures import SUFFIXES, read_picture
-from superdef_bench.plugins import Plugin
-from superdef_bench.process import fix_numerics
-from superdef_bench.progress import progress_bar
-from superdef_bench.rng import Random, image_id
-from superdef_bench.transform import InputTransform
+from superdef_bench.core.plugins import Plugin
+from superdef_bench.core.rng import Random, image_id
+from superdef_bench.core.transform import InputTransform
+from superdef_bench.io.files import write_atomically
+from superdef_bench.io.machine import fix_numerics
+from superdef_bench.io.pictures import SUFFIXES, read_picture
+from superdef_bench.io.progress import progress_bar
 
 
 @dataclass(frozen=True)

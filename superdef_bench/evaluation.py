@@ -46,12 +46,12 @@ def evaluate(
     """
     import pandas as pd
 
-    from superdef_bench.api import plugins, use_plugins
-    from superdef_bench.benchmark import choose_device
-    from superdef_bench.build import build
-    from superdef_bench.config import find_config, load_config
-    from superdef_bench.plan import make_plan
-    from superdef_bench.runner import run
+    from superdef_bench.benchmark.build import build
+    from superdef_bench.benchmark.config import find_config, load_config
+    from superdef_bench.core.loader import plugins, use_plugins
+    from superdef_bench.io.machine import choose_device
+    from superdef_bench.run.plan import make_plan
+    from superdef_bench.run.runner import run
 
     path = find_config(str(config))
     chosen = load_config(path).select(

@@ -9,22 +9,83 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from superdef_bench.checks import (
+from superdef_bench.core.checks import (
     check_attack_facts,
     check_defended,
     check_defense_facts,
     check_examples,
     check_logits,
-    gradient_suspicion,
 )
-from superdef_bench.errors import ContractError, DataError, SuperdefError
-from superdef_bench.fingerprint import tensors
-from superdef_bench.plugins import Plugin
-from superdef_bench.remedies import remedy
-from superdef_bench.rng import Random
-from superdef_bench.toy import CLASSES, toy_images, toy_model, toy_task
-from superdef_bench.transform import Protected
-from superdef_bench.types import Attack, AttackContext, Dataset, Defense, Goal, Task, Threat
+from superdef_bench.core.errors import ContractError, DataError, SuperdefError
+from superdef_bench.core.fingerprint import tensors
+from superdef_bench.core.plugins import Plugin
+from superdef_bench.core.rng import Random
+from superdef_bench.core.threats import Goal, Threat
+from superdef_bench.core.transform import Protected
+from superdef_bench.core.types import Attack, AttackContext, Dataset, Defense, Task
+from superdef_bench.engine.finite_difference import gradient_suspicion
+
+_KNOWN = (
+    (
+        "numpy() on Tensor that requires grad",
+        "it leaves torch: set differentiable = False, and attacks go around it",
+    ),
+    (
+        "unexpected keyword argument 'random'",
+        "it is stochastic: write transform(self, x, *, random)",
+    ),
+    ("required keyword-only argument: 'random'", "set stochastic = True"),
+    ("required positional argument: 'random'", "set stochastic = True"),
+    ("(double) and bias type (float)", "return float32, as it came"),
+    ("Found dtype Double", "return float32, as it came"),
+)
+
+
+def remedy(error: Exception) -> str:
+    """Return what to do about an exception, or nothing where that is not known."""
+    return next((what for sign, what in _KNOWN if sign in str(error)), "")
+
+
+CLASSES = 10
+
+
+def toy_model(channels: int = 3) -> nn.Module:
+    """Return a fixed small classifier of ten classes that takes any size."""
+    generator = torch.Generator().manual_seed(0)
+    model = nn.Sequential(
+        nn.InstanceNorm2d(channels),
+        nn.Conv2d(channels, 16, 5, stride=2, padding=2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(),
+        nn.Linear(16 * 16, CLASSES),
+    )
+    with torch.no_grad():
+        for parameter in model.parameters():
+            scale = parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.0
+            parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
+    return model.eval().requires_grad_(False)
+
+
+def toy_images(count: int = 6, channels: int = 3, size: int = 32) -> tuple[Tensor, Tensor]:
+    """Return smooth random images `(count, channels, size, size)` and their ids.
+
+    Each reaches 0 and 1, and each has a brightness of its own: a transform that leaves the range
+    or mixes images shows.
+    """
+    generator = torch.Generator().manual_seed(1)
+    coarse = torch.rand(count, channels, 8, 8, generator=generator)
+    images = nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")
+    low, high = (edge(dim=(1, 2, 3), keepdim=True) for edge in (images.amin, images.amax))
+    gamma = torch.linspace(0.5, 2.0, count).view(-1, 1, 1, 1)
+    return ((images - low) / (high - low)).pow(gamma), torch.arange(1, count + 1)
+
+
+def toy_task(channels: int = 3, size: int = 32) -> Task:
+    """Return the task of the toy classifier."""
+    names = tuple(f"class {number}" for number in range(CLASSES))
+    return Task("toy", "", CLASSES, names, (channels, size, size), "toy", "")
+
 
 Check = tuple[str, str]  # what was checked, and what is wrong; nothing if all is well
 

@@ -3,33 +3,16 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 import torch
 
-from superdef_bench import api, cli
-from tests.photographs import write_photographs
-
-CONFIG = """
-[run]
-dataset = "signs"
-model = "signs_resnet8"
-limit = 8
-batch_size = 8
-masking = 0
-rungs = ["gray_box", "white_box", "bpda"]
-
-[attacks]
-fgsm = {}
-
-[defenses]
-bicubic_x2 = {}
-"""
+from superdef_bench import cli
+from superdef_bench.core import loader
+from tests.support.commands import CONFIG, Answer
+from tests.support.photographs import write_photographs
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,26 +21,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.benchmark_disable = True
 
 
-@dataclass
-class Answer:
-    """What a command printed and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-def records(folder: Path) -> list[dict[str, Any]]:
-    """Return the records of a run folder as rows."""
-    files = sorted((folder / "records").glob("*.parquet"))
-    return [row for file in files for row in pq.read_table(file).to_pylist()]
-
-
 @pytest.fixture(autouse=True)
 def _two_threads() -> Iterator[None]:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     yield
-    api._loaded = None
+    loader._loaded = None
 
 
 @pytest.fixture

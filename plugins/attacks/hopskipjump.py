@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from superdef_bench import AttackContext, Norm, Threat, hookimpl
-from superdef_bench.engine.hopskipjump import hop_skip_jump
+from superdef_bench.engine import hop_skip_jump
 
 
 class HopSkipJump:

@@ -2,8 +2,7 @@
 
 from torch import Tensor, nn
 
-from superdef_bench import AttackContext, DataError, Norm, Threat, hookimpl
-from superdef_bench.example_files import read_examples
+from superdef_bench import AttackContext, DataError, Norm, Threat, hookimpl, read_examples
 
 
 class Replay:

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from superdef_bench import AttackContext, Norm, Threat, hookimpl
-from superdef_bench.engine.square import square_search
+from superdef_bench.engine import square_search
 
 
 class Square:

@@ -12,8 +12,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from superdef_bench import ConfigError, DataError, hookimpl, read_picture
-from superdef_bench.datasets import balanced_order, hash_files, to_images
+from superdef_bench import (
+    ConfigError,
+    DataError,
+    balanced_order,
+    hash_files,
+    hookimpl,
+    read_picture,
+    to_images,
+)
 
 _SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 

@@ -12,8 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from superdef_bench import ConfigError, DataError, hookimpl
-from superdef_bench.datasets import balanced_order, hash_files, to_images
+from superdef_bench import ConfigError, DataError, balanced_order, hash_files, hookimpl, to_images
 
 _LIST = "imagenet_test_image_ids.txt"
 _CLASSES = "imagenet_class_to_id_map.json"

@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from superdef_bench import hookimpl
-from superdef_bench.weights import load_weights
+from superdef_bench.nn import load_weights
 
 
 class MyModel(nn.Module):

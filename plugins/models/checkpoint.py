@@ -6,8 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from superdef_bench import ConfigError, hookimpl
-from superdef_bench.nn import ResNet
-from superdef_bench.pretrained import Normalized, check_name, fill, guarded, read_tensors
+from superdef_bench.nn import Normalized, ResNet, check_name, fill, guarded, read_tensors
 
 _BLOCKS = {f"resnet{6 * blocks + 2}": blocks for blocks in (*range(1, 8), 9, 18)}
 

@@ -1,8 +1,11 @@
-"""The small classifiers that come with the package; each takes 32x32 and 64x64."""
+"""Small classifiers that come with the package; each takes 32x32 and 64x64.
+
+`signs_resnet8` and `cifar10_jpeg_resnet20` are attacked; `signs_resnet14` is what transferred
+examples are made on.
+"""
 
 from superdef_bench import hookimpl
-from superdef_bench.nn import ResNet
-from superdef_bench.weights import SHIPPED, load_weights
+from superdef_bench.nn import SHIPPED, ResNet, load_weights
 
 
 def signs_resnet8() -> ResNet:
@@ -21,6 +24,18 @@ def cifar10_jpeg_resnet20() -> ResNet:
     return ResNet.of(load_weights(SHIPPED / "cifar10_jpeg_resnet20.safetensors")).fold()
 
 
+def signs_resnet14() -> ResNet:
+    """ResNet-14 for the embedded dataset `signs`, deeper than `signs_resnet8`, another seed.
+
+    docs/training.md has the command that trained it.
+    """
+    return ResNet.of(load_weights(SHIPPED / "signs_resnet14.safetensors")).fold()
+
+
 @hookimpl
 def register_models() -> dict[str, object]:
-    return {"signs_resnet8": signs_resnet8, "cifar10_jpeg_resnet20": cifar10_jpeg_resnet20}
+    return {
+        "signs_resnet8": signs_resnet8,
+        "cifar10_jpeg_resnet20": cifar10_jpeg_resnet20,
+        "signs_resnet14": signs_resnet14,
+    }

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from superdef_bench import ConfigError, DataError, data_directory, hookimpl
-from superdef_bench.pretrained import Normalized, check_file, check_name, guarded, untrained
+from superdef_bench.nn import Normalized, check_file, check_name, guarded, untrained
 
 
 def timm_model(*, name: str, weights: str = "", num_classes: int = 0) -> nn.Module:

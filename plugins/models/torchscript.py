@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from superdef_bench import DataError, hookimpl
-from superdef_bench.pretrained import check_file, guarded
+from superdef_bench.nn import check_file, guarded
 
 
 class _Program(nn.Module):

@@ -5,7 +5,7 @@ import re
 from torch import nn
 
 from superdef_bench import ConfigError, DataError, data_directory, hookimpl
-from superdef_bench.pretrained import Normalized, check_file, check_name, guarded, untrained
+from superdef_bench.nn import Normalized, check_file, check_name, guarded, untrained
 
 
 def torchvision_model(*, name: str, weights: str = "DEFAULT", num_classes: int = 1000) -> nn.Module:

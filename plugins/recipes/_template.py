@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from superdef_bench import ConfigError, Task, hookimpl, load_dataset, progress_bar
-from superdef_bench.weights import save_weights
+from superdef_bench.nn import save_weights
 
 
 class MyRecipe:

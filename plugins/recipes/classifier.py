@@ -7,8 +7,7 @@ from typing import Literal
 import torch
 
 from superdef_bench import ConfigError, Task, hookimpl
-from superdef_bench.nn import ResNet
-from superdef_bench.pretrained import check_file, fill
+from superdef_bench.nn import ResNet, check_file, fill, load_weights, read_provenance, save_weights
 from superdef_bench.training import (
     Adversary,
     Augment,
@@ -18,7 +17,6 @@ from superdef_bench.training import (
     splits_of,
     train_classifier,
 )
-from superdef_bench.weights import load_weights, read_provenance, save_weights
 
 
 class ClassifierRecipe:

@@ -6,12 +6,7 @@ from typing import Any
 
 from superdef_bench import ConfigError, Task, hookimpl
 from superdef_bench.nn import architecture
-from superdef_bench.training import (
-    Precision,
-    Restoration,
-    RestorationSettings,
-    Schedule,
-)
+from superdef_bench.training import Precision, Restoration, RestorationSettings, Schedule
 
 
 class _PixelRecipe:

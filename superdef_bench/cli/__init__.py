@@ -1,6 +1,6 @@
-"""The command line: parse, call, print."""
+"""Parse, call, print."""
 
-from superdef_bench.cli import benchmarks, gate, measure, plugins, work
-from superdef_bench.cli.root import app, main
+from superdef_bench.cli import analysis, gate, leaderboard, measure, plugins, run, train
+from superdef_bench.cli.app import main
 
-__all__ = ["app", "benchmarks", "gate", "main", "measure", "plugins", "work"]
+__all__ = ["analysis", "gate", "leaderboard", "main", "measure", "plugins", "run", "train"]

@@ -6,15 +6,10 @@ from typing import Annotated
 
 import typer
 
-from superdef_bench.cli.root import (
-    DataDirectory,
-    Device,
-    Directories,
+from superdef_bench.cli.app import (
     app,
-    keep_data_in,
-    registry_of,
 )
-from superdef_bench.errors import ConfigError
+from superdef_bench.core.errors import ConfigError
 
 
 @app.command("compare")
@@ -39,11 +34,11 @@ def compare_command(
     ] = False,
 ) -> None:
     """Say what got worse since a baseline: exit 1 if something did, 2 if none can tell."""
-    from superdef_bench.compare import compare
-    from superdef_bench.limits import parse_limits
-    from superdef_bench.reports import FORMATS
-    from superdef_bench.results import load_results
-    from superdef_bench.suggest import did_you_mean
+    from superdef_bench.core.errors import did_you_mean
+    from superdef_bench.gate.compare import compare
+    from superdef_bench.gate.findings import parse_limits
+    from superdef_bench.gate.reports import FORMATS
+    from superdef_bench.results.schema import load_results
 
     limits = parse_limits(fail_on or [])
     if form not in FORMATS:
@@ -60,28 +55,6 @@ def compare_command(
         raise typer.Exit(1)
 
 
-@app.command("examples")
-def examples_command(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    attack: Annotated[str, typer.Argument(help="Attack of its config, replayed in gray box.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.", metavar="FILE")],
-    eps: Annotated[str, typer.Option(help="Radius; by default the last.")] = "",
-    device: Device = "auto",
-    data_dir: DataDirectory = None,
-    plugins_dir: Directories = None,
-) -> None:
-    """Write the gray-box examples that a run kept into one file, for the attack replay."""
-    from superdef_bench.benchmark import choose_device
-    from superdef_bench.kept_examples import kept_examples
-
-    keep_data_in(data_dir)
-    found = kept_examples(run, attack, eps, registry_of(plugins_dir), choose_device(device))
-    digest = found.save(out)
-    print(f"{len(found.ids)} examples, {out.stat().st_size:,} bytes: {out}")
-    facts = f'file = "{out.as_posix()}", sha256 = "{digest}"'
-    print(f'{attack}_examples = {{ plugin = "replay", {facts} }}')
-
-
 @app.command("history")
 def history_command(
     results: Annotated[list[Path], typer.Argument(help="Run folders or results files, in order.")],
@@ -96,8 +69,8 @@ def history_command(
     ] = None,
 ) -> None:
     """Show a metric over several results, or over the commits of one file."""
-    from superdef_bench.files import write_atomically
-    from superdef_bench.history import history, to_svg, to_text, versions_of
+    from superdef_bench.gate.history import history, to_svg, to_text, versions_of
+    from superdef_bench.io.files import write_atomically
 
     found = history(list(versions_of(results, commits)), metric)
     print(to_text(found, sys.stdout.encoding or "ascii"), end="")

@@ -1,4 +1,4 @@
-"""Commands that measure networks, or compare what was measured."""
+"""Commands that measure networks without an attacker."""
 
 import json
 import sys
@@ -8,46 +8,14 @@ from typing import Annotated
 
 import typer
 
-from superdef_bench.cli.root import (
-    DataDirectory,
+from superdef_bench.cli.app import (
     Device,
     Directories,
     Folder,
     app,
     command_line,
-    keep_data_in,
     registry_of,
 )
-
-
-@app.command("versus")
-def versus_command(
-    results: Annotated[Path, typer.Argument(help="Run folder or results file.")],
-    first: Annotated[str, typer.Argument(help="Row of its table, such as superdef.")],
-    second: Annotated[list[str], typer.Argument(help="The rows to compare it with, such as rcan.")],
-    attacks: Annotated[bool, typer.Option("--attacks", help="Each attack too.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="As one Markdown table.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")] = False,
-) -> None:
-    """Compare a row of a leaderboard with others, on the images that both have.
-
-    Ratio: first over second, with the 95 % interval of a bootstrap over images.
-    """
-    from superdef_bench.results import load_results
-    from superdef_bench.tables import print_comparisons
-    from superdef_bench.versus import compare_rows, find_row, to_markdown, why_not
-
-    loaded = load_results(results)
-    row, others = find_row(loaded, first), [find_row(loaded, word) for word in second]
-    found = {name: list(compare_rows(loaded, row, name, attacks=attacks)) for name in others}
-    if as_json:
-        listed = [{"against": name, **asdict(r)} for name, rows in found.items() for r in rows]
-        print(json.dumps(listed, indent=1))
-    elif markdown:
-        print(to_markdown(row, found, why_not(loaded, row, *others)), end="")
-    else:
-        for name, rows in found.items():
-            print_comparisons((row, name), rows, why_not(loaded, row, name))
 
 
 @app.command("quality")
@@ -81,12 +49,12 @@ def quality_command(
     plugins_dir: Directories = None,
 ) -> None:
     """Measure how well networks restore photographs: PSNR and SSIM, as papers report them."""
-    from superdef_bench.benchmark import choose_device
-    from superdef_bench.index import publish_all
-    from superdef_bench.leaderboard import last_published
-    from superdef_bench.restored_picture import write_picture
-    from superdef_bench.restoring import measure_quality
-    from superdef_bench.tables import print_quality
+    from superdef_bench.cli.tables import print_quality
+    from superdef_bench.io.machine import choose_device
+    from superdef_bench.leaderboard.index import publish_all
+    from superdef_bench.leaderboard.publish import last_published
+    from superdef_bench.measure.photographs import measure_quality
+    from superdef_bench.measure.restored_picture import write_picture
 
     registry_of(plugins_dir)
     if picture:
@@ -116,32 +84,6 @@ def quality_command(
     print_quality(results)
     for path in written:
         print(path)
-
-
-@app.command("agreement")
-def agreement_command(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    first: Annotated[str, typer.Argument(help="Row of its table, such as superdef.")],
-    second: Annotated[str, typer.Argument(help="The row to compare with, such as rcan.")],
-    limit: Annotated[int, typer.Option(help="Images to compare; 0 for labels alone.", min=0)] = 256,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")] = False,
-    device: Device = "auto",
-    data_dir: DataDirectory = None,
-    plugins_dir: Directories = None,
-) -> None:
-    """Compare two defenses of a run: the images that they make, and the labels behind them."""
-    from superdef_bench.agreement import agreement
-    from superdef_bench.benchmark import choose_device
-    from superdef_bench.tables import print_agreement
-
-    keep_data_in(data_dir)
-    where, registry = choose_device(device), registry_of(plugins_dir)
-    names, found = agreement(run, first, second, limit=limit, registry=registry, device=where)
-    rows = list(found)
-    if as_json:
-        print(json.dumps([asdict(row) for row in rows], indent=1))
-    else:
-        print_agreement(names, rows)
 
 
 @app.command("cost")
@@ -189,12 +131,11 @@ def cost_command(
     """
     import torch
 
-    from superdef_bench.benchmark import choose_device
-    from superdef_bench.chosen import pipelines_of
-    from superdef_bench.cost_tables import print_costs
-    from superdef_bench.latency import Budget, measure
-    from superdef_bench.modes import Mode
-    from superdef_bench.provenance import machine, versions
+    from superdef_bench.cli.cost_tables import print_costs
+    from superdef_bench.io.machine import choose_device, machine, versions
+    from superdef_bench.measure.latency import Budget, measure
+    from superdef_bench.measure.modes import Mode
+    from superdef_bench.measure.networks import pipelines_of
 
     registry_of(plugins_dir)
     modes = [Mode.of(word) for word in dict.fromkeys(mode or ["eager"])]

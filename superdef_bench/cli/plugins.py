@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from superdef_bench.cli.root import Directories, Folder, app, registry_of
+from superdef_bench.cli.app import Directories, Folder, app, registry_of
 
 
 @app.command("list")
@@ -17,7 +17,7 @@ def list_command(
     plugins_dir: Directories = None,
 ) -> None:
     """List the plugins and where each comes from."""
-    from superdef_bench.show import print_plugins
+    from superdef_bench.cli.tables import print_plugins
 
     print_plugins(registry_of(plugins_dir), kind, as_json=json)
 
@@ -38,7 +38,7 @@ def check_command(
 
     Of a defense also tell what it does to real images, what it costs and what looks wrong.
     """
-    from superdef_bench.check_report import print_checks
+    from superdef_bench.cli.check_table import print_checks
 
     registry = registry_of(plugins_dir)
     if not print_checks(registry, name or [], every=every, brief=brief, as_json=json):
@@ -52,7 +52,7 @@ def new_command(
     out: Folder = Path("my_plugins"),
 ) -> None:
     """Start a plugin from a template that works, and print what to do next."""
-    from superdef_bench.scaffold import write_plugin
+    from superdef_bench.cli.scaffold import write_plugin
 
     path, commands = write_plugin(kind, name, out)
     print(path, *commands, sep="\n")

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from superdef_bench.rng import Random
-from superdef_bench.transform import Protected, ScoresOnly
-from superdef_bench.types import AttackContext
+from superdef_bench.core.rng import Random
+from superdef_bench.core.transform import Protected, ScoresOnly
+from superdef_bench.core.types import AttackContext
 
 _AT_ONCE = 256  # images in a forward pass of a random defense, where one draw has fewer
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from superdef_bench.rng import Random
-from superdef_bench.types import AttackContext, Norm, distance
+from superdef_bench.core.rng import Random
+from superdef_bench.core.threats import Norm
+from superdef_bench.core.types import AttackContext, distance
 
 _TINY = 1e-12
 _STARTS = 30  # noise images to start from

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from superdef_bench.core.types import AttackContext
 from superdef_bench.engine.gradient import Look
-from superdef_bench.types import AttackContext
 
 
 @dataclass

@@ -6,12 +6,13 @@ from functools import cache, partial
 import torch
 from torch import Tensor, nn
 
+from superdef_bench.core.rng import Random
+from superdef_bench.core.threats import Threat
+from superdef_bench.core.types import AttackContext
 from superdef_bench.engine.ascent import project
 from superdef_bench.engine.gradient import Loss, look
 from superdef_bench.engine.losses import cross_entropy, margin
 from superdef_bench.engine.search import Search
-from superdef_bench.rng import Random
-from superdef_bench.types import AttackContext, Threat
 
 _TINY = 1e-12
 _SAME = 1e-7

@@ -1,30 +1,52 @@
-"""Networks and stages that several plugins share."""
+"""Networks, image stages and their weights."""
 
+from superdef_bench.core.transform import Output
 from superdef_bench.nn.catalogue import architecture, build_network, unusual_size
 from superdef_bench.nn.edsr import EDSR
-from superdef_bench.nn.jpeg import jpeg_round_trip
 from superdef_bench.nn.precision import Dtype
+from superdef_bench.nn.pretrained import (
+    Normalized,
+    check_file,
+    check_name,
+    fill,
+    guarded,
+    read_checkpoint,
+    read_tensors,
+    untrained,
+)
 from superdef_bench.nn.rcan import RCAN
 from superdef_bench.nn.resnet import ResNet
 from superdef_bench.nn.restoration import Denoise, SuperResolution, load_network, network_facts
+from superdef_bench.nn.stages import jpeg_round_trip, wavelet_denoise
 from superdef_bench.nn.superdef import SuperDef
-from superdef_bench.nn.wavelet import wavelet_denoise
-from superdef_bench.transform import Output
+from superdef_bench.nn.weights import SHIPPED, load_weights, read_provenance, save_weights
 
 __all__ = [
     "EDSR",
     "RCAN",
+    "SHIPPED",
     "Denoise",
     "Dtype",
+    "Normalized",
     "Output",
     "ResNet",
     "SuperDef",
     "SuperResolution",
     "architecture",
     "build_network",
+    "check_file",
+    "check_name",
+    "fill",
+    "guarded",
     "jpeg_round_trip",
     "load_network",
+    "load_weights",
     "network_facts",
+    "read_checkpoint",
+    "read_provenance",
+    "read_tensors",
+    "save_weights",
+    "untrained",
     "unusual_size",
     "wavelet_denoise",
 ]

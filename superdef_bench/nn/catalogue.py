@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from superdef_bench.errors import ConfigError, DataError
+from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.nn.edsr import EDSR
 from superdef_bench.nn.rcan import RCAN
 from superdef_bench.nn.superdef import SuperDef

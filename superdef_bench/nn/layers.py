@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.amp.autocast_mode import is_autocast_available
 
-from superdef_bench.errors import ConfigError
+from superdef_bench.core.errors import ConfigError
 
 SCALES = (2, 3, 4)
 LEVELS = 255.0  # published weights work on 0..255; ours do too, so that either kind loads

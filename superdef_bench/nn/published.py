@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from superdef_bench.errors import ConfigError, DataError
+from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.nn.edsr import EDSR
 from superdef_bench.nn.layers import LEVELS, SCALES, Restorer
+from superdef_bench.nn.pretrained import fill, read_tensors
 from superdef_bench.nn.rcan import RCAN
-from superdef_bench.pretrained import fill, read_tensors
 
 Tensors = Mapping[str, Tensor]
 

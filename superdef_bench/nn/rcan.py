@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from superdef_bench.errors import ConfigError
+from superdef_bench.core.errors import ConfigError
 from superdef_bench.nn.layers import Restorer, check_sizes, conv3
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from superdef_bench.errors import DataError
+from superdef_bench.core.errors import DataError
 
 
 def _fold(conv: nn.Module, norm: nn.Module) -> nn.Conv2d:

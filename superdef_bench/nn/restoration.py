@@ -1,22 +1,23 @@
 """Super-resolution as an input transform, and the trained networks it runs."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from superdef_bench import weights as artefacts
-from superdef_bench.errors import ConfigError, DataError
+from superdef_bench.core.errors import ConfigError, DataError
+from superdef_bench.core.transform import InputTransform, Output
+from superdef_bench.nn import weights as artefacts
 from superdef_bench.nn.catalogue import build_network
 from superdef_bench.nn.layers import check_sizes
 from superdef_bench.nn.precision import DTYPES, Dtype, lower, with_scaled_gradient
+from superdef_bench.nn.pretrained import check_file, fill
 from superdef_bench.nn.published import PUBLISHED, read_published
-from superdef_bench.nn.tiling import ensemble, in_tiles
-from superdef_bench.nn.wavelet import wavelet_denoise
-from superdef_bench.pretrained import check_file, fill
-from superdef_bench.transform import InputTransform, Output
+from superdef_bench.nn.stages import wavelet_denoise
 
 Denoise = Literal["none", "wavelet"]
 
@@ -165,3 +166,80 @@ class SuperResolution(InputTransform):
             return with_scaled_gradient(self.network, x)
         out: Tensor = self.network(x)
         return out.float()
+
+
+OVERLAP = 16  # pixels on each side of a tile that its neighbours also see
+_PIXELS = 2**15  # of the tiles that go through the network at once
+
+Network = Callable[[Tensor], Tensor]
+
+
+def in_tiles(network: Network, x: Tensor, tile: int) -> Tensor:
+    """Return `network(x)` computed from tiles of `tile` pixels and their surroundings.
+
+    Every tile is as large as any other, so several go through the network at once. Where a
+    gradient is asked for, the backward pass computes each bundle of tiles again instead of
+    keeping its activations.
+
+    Args:
+        network: Maps `(N, C, h, w)` to `(N, C', scale h, scale w)`, and sees at most `OVERLAP`
+            pixels far if the result is to be the same.
+        x: Images `(N, C, H, W)`.
+        tile: Side of what each tile contributes, in pixels of `x`.
+    """
+    height, width = x.shape[-2:]
+    rows, columns = _cuts(height, tile), _cuts(width, tile)
+    if len(rows) == len(columns) == 1:
+        return network(x)
+    high, wide = min(tile + 2 * OVERLAP, height), min(tile + 2 * OVERLAP, width)
+    tiles = torch.cat(
+        [x[..., r : r + high, c : c + wide] for r, _, _ in rows for c, _, _ in columns]
+    )
+    restored = torch.cat(
+        [_run(network, part) for part in tiles.split(max(_PIXELS // (high * wide), 1))]
+    )
+    scale = restored.shape[-1] // wide
+    parts = iter(restored.split(len(x)))
+    return torch.cat(
+        [
+            torch.cat(
+                [
+                    next(parts)[..., scale * top : scale * bottom, scale * left : scale * right]
+                    for _, left, right in columns
+                ],
+                dim=-1,
+            )
+            for _, top, bottom in rows
+        ],
+        dim=-2,
+    )
+
+
+def _cuts(length: int, tile: int) -> list[tuple[int, int, int]]:
+    """Return where each tile starts, and where in it its own part starts and ends."""
+    size = min(tile + 2 * OVERLAP, length)
+    found = []
+    for own in range(0, length, tile):
+        start = min(max(own - OVERLAP, 0), length - size)
+        found.append((start, own - start, min(own + tile, length) - start))
+    return found if size < length else [(0, 0, length)]
+
+
+def _run(network: Network, tiles: Tensor) -> Tensor:
+    if not (torch.is_grad_enabled() and tiles.requires_grad):
+        return network(tiles)
+    out: Tensor = checkpoint(network, tiles, use_reentrant=False, preserve_rng_state=False)
+    return out
+
+
+def ensemble(network: Network, x: Tensor) -> Tensor:
+    """Return the mean of `network` over the eight flips and turns of `x`, each turned back."""
+    total: Tensor | None = None
+    for turns in range(4):
+        for flip in (False, True):
+            turned = x.rot90(turns, (-2, -1))
+            out = network(turned.flip(-1) if flip else turned)
+            back = (out.flip(-1) if flip else out).rot90(-turns, (-2, -1))
+            total = back if total is None else total + back
+    assert total is not None
+    return total / 8

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from superdef_bench.core.transform import resize
 from superdef_bench.nn.layers import check_sizes, conv3
-from superdef_bench.transform import resize
 
 # Sobel in both directions and the Laplacian.
 _EDGES = (

@@ -1,15 +1,13 @@
-"""What training recipes share."""
+"""What recipes share, and the call that trains."""
 
 from superdef_bench.training.adversarial import Adversary, read_radius
 from superdef_bench.training.artefact import Restoration
-from superdef_bench.training.augment import Augment
 from superdef_bench.training.checkpoint import load_checkpoint, save_checkpoint
-from superdef_bench.training.classifier import Settings, measure, train_classifier
+from superdef_bench.training.classifier import Augment, Settings, measure, train_classifier
+from superdef_bench.training.data import read_all, splits_of
 from superdef_bench.training.distillation import Distillation, DistilledRestoration
-from superdef_bench.training.loop import Fit, fit_network
+from superdef_bench.training.loop import Fit, Schedule, cosine, fit_network, one_cycle, rate_of
 from superdef_bench.training.queries import Queries
-from superdef_bench.training.schedule import Schedule, cosine, one_cycle, rate_of
-from superdef_bench.training.splits import read_all, splits_of
 from superdef_bench.training.super_resolution import (
     Precision,
     RestorationSettings,

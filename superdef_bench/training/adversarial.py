@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from superdef_bench.core.errors import ConfigError
+from superdef_bench.core.rng import Random
+from superdef_bench.core.threats import Threat, parse_eps
+from superdef_bench.core.types import AttackContext
 from superdef_bench.engine import ascend, project
-from superdef_bench.errors import ConfigError
-from superdef_bench.fields import parse_eps
-from superdef_bench.rng import Random
-from superdef_bench.training.splits import at_once
-from superdef_bench.types import AttackContext, Threat
+from superdef_bench.training.data import at_once
 
 TrainingAttack = Literal["pgd", "n_fgsm"]
 

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from superdef_bench.errors import ConfigError
-from superdef_bench.fingerprint import tensors
+from superdef_bench.core.errors import ConfigError
+from superdef_bench.core.fingerprint import tensors
 from superdef_bench.nn import SuperDef, build_network, load_network, network_facts
-from superdef_bench.pretrained import fill
+from superdef_bench.nn.pretrained import fill
+from superdef_bench.nn.weights import save_weights
+from superdef_bench.training.data import photographs_of
 from superdef_bench.training.loop import History
 from superdef_bench.training.photographs import Photographs
-from superdef_bench.training.sources import photographs_of
 from superdef_bench.training.super_resolution import (
     LARGEST,
     Draw,
@@ -25,7 +26,6 @@ from superdef_bench.training.super_resolution import (
     pixel_loss,
     train_super_resolution,
 )
-from superdef_bench.weights import save_weights
 
 _LOST = 0.01  # dB of the held-out photographs that half precision in the file may cost
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from superdef_bench.errors import DataError
-from superdef_bench.files import write_atomically
+from superdef_bench.core.errors import DataError
+from superdef_bench.io.files import write_atomically
 
 _NUMBERS, _COUNT = "numbers", "tensors"
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from superdef_bench.errors import ConfigError, DataError
-from superdef_bench.fingerprint import fingerprint
-from superdef_bench.pictures import SUFFIXES, read_picture
-from superdef_bench.progress import progress_bar
-from superdef_bench.transform import resize
-from superdef_bench.types import Dataset
+from superdef_bench.core.errors import ConfigError, DataError
+from superdef_bench.core.fingerprint import fingerprint
+from superdef_bench.core.transform import resize
+from superdef_bench.core.types import Dataset
+from superdef_bench.io.pictures import SUFFIXES, read_picture
+from superdef_bench.io.progress import progress_bar
 
 _LOAD = 1000
 _HINT = "--data takes a folder or a zip of photographs, or a dataset plugin; docs/training.md"

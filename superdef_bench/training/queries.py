@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from superdef_bench.core.errors import ConfigError, did_you_mean
+from superdef_bench.core.fingerprint import tensors
+from superdef_bench.core.rng import Random
+from superdef_bench.core.threats import Threat
+from superdef_bench.core.types import AttackContext
 from superdef_bench.engine import ascend
-from superdef_bench.errors import ConfigError
-from superdef_bench.fingerprint import tensors
+from superdef_bench.io.machine import out_of_memory
 from superdef_bench.nn import jpeg_round_trip
-from superdef_bench.process import out_of_memory
-from superdef_bench.rng import Random
-from superdef_bench.suggest import did_you_mean
-from superdef_bench.types import AttackContext, Threat
 
 KINDS = ("clean", "noise", "jpeg", "adversarial")
 _QUALITIES = (30, 90)

@@ -10,12 +10,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from superdef_bench.errors import ConfigError, DataError
-from superdef_bench.quality import psnr_y
-from superdef_bench.training.loop import Fit, History, check_seed, fit_network
+from superdef_bench.core.errors import ConfigError, DataError
+from superdef_bench.core.transform import resize
+from superdef_bench.nn.quality import psnr_y
+from superdef_bench.training.loop import Fit, History, Schedule, check_seed, fit_network, rate_of
 from superdef_bench.training.photographs import Photographs
-from superdef_bench.training.schedule import Schedule, rate_of
-from superdef_bench.transform import resize
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Network = Callable[[Tensor], Tensor]

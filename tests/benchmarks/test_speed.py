@@ -8,19 +8,19 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from superdef_bench import InputTransform, load_defense, load_model
-from superdef_bench.benchmark import Benchmark
-from superdef_bench.build import build
-from superdef_bench.compare import compare
-from superdef_bench.config import load_config
-from superdef_bench.cost import gmac, parameters
-from superdef_bench.leaderboard import files
-from superdef_bench.limits import parse_limits
-from superdef_bench.plan import make_plan
-from superdef_bench.plugins import load_plugins
-from superdef_bench.results import load_results
-from superdef_bench.runner import run
-from superdef_bench.transform import Protected
-from tests.gate_documents import NOTHING
+from superdef_bench.benchmark.build import build
+from superdef_bench.benchmark.built import Benchmark
+from superdef_bench.benchmark.config import load_config
+from superdef_bench.core.loader import load_plugins
+from superdef_bench.core.transform import Protected
+from superdef_bench.gate.compare import compare
+from superdef_bench.gate.findings import parse_limits
+from superdef_bench.leaderboard.publish import files
+from superdef_bench.measure.work import gmac, parameters
+from superdef_bench.results.schema import load_results
+from superdef_bench.run.plan import make_plan
+from superdef_bench.run.runner import run
+from tests.support.gate_documents import NOTHING
 
 _ROOT = Path(__file__).parent.parent.parent
 _PUBLISHED = _ROOT / "leaderboards/signs-linf.json"

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from superdef_bench import data_directory, hookimpl
-from superdef_bench.datasets import balanced_order, to_images
+from superdef_bench import balanced_order, data_directory, hookimpl, to_images
 
 from .fetch import Source, fetch
 from .gtsrb import Gtsrb

@@ -12,8 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from superdef_bench import data_directory, read_picture
-from superdef_bench.datasets import balanced_order, hash_files, to_images
+from superdef_bench import balanced_order, data_directory, hash_files, read_picture, to_images
 
 from .fetch import Source, fetch
 

@@ -1,0 +1,154 @@
+"""One row of a results file, run again from the config that the file carries."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from superdef_bench.benchmark.build import build
+from superdef_bench.benchmark.built import Benchmark
+from superdef_bench.benchmark.choices import Choice
+from superdef_bench.benchmark.config import Config, restore
+from superdef_bench.core.errors import CellError, DataError
+from superdef_bench.core.plugins import Registry
+from superdef_bench.core.threats import MASKING, Rung
+from superdef_bench.results.schema import Results, Row
+from superdef_bench.run.cells import SHARD, Cell, Plan
+from superdef_bench.run.document import cells_of
+from superdef_bench.run.plan import make_plan
+from superdef_bench.run.runner import compute
+
+_PLACE = ("defense", "rung", "source", "attack", "eps")
+
+Chosen = TypeVar("Chosen", bound=Choice)
+
+
+class Again:
+    """The benchmark of a results file as it is on this machine.
+
+    Args:
+        results: The file.
+        registry: The plugins.
+        device: Where rows run.
+        folder: For records and examples, which rows share.
+    """
+
+    def __init__(
+        self, results: Results, registry: Registry, device: torch.device, folder: Path
+    ) -> None:
+        self._results, self._registry = results, registry
+        self._device, self._folder = device, folder
+        self._config = _config(results)
+        self._built: tuple[Config, Benchmark] | None = None
+
+    def run(self, row: Row) -> tuple[Row, Benchmark]:
+        """Run the cell of a row, and nothing else; return the row that it gives now.
+
+        Raises:
+            CellError: The attack or the defense failed.
+            ConfigError: A plugin is not there, or does not take such arguments.
+            DataError: Data or weights are missing, or not those of the file.
+        """
+        benchmark = self._benchmark(_narrowed(self._config, row))
+        plan = _only(benchmark, make_plan(benchmark), row)
+        outcome = compute(benchmark, plan, self._folder)
+        for why in outcome.failures.values():
+            raise CellError(why)
+        for cell in cells_of(benchmark, plan, outcome, plan.groups[-1].defense):
+            for found in cell.rows():
+                if all(found[column] == row[column] for column in _PLACE):
+                    return found, benchmark
+        raise _gone(row)
+
+    def _benchmark(self, config: Config) -> Benchmark:
+        """Build a config; neighbours in a file mostly have the same."""
+        if self._built is None or self._built[0] != config:
+            self._built = config, build(config, self._registry, self._device)
+            self._check_same(self._built[1])
+        return self._built[1]
+
+    def _check_same(self, benchmark: Benchmark) -> None:
+        now, then = benchmark.task.sha256, self._results.document["dataset"]["sha256"]
+        if now != then:
+            raise DataError(
+                f"dataset {benchmark.task.dataset!r} is {now[:12]} here, {self._results.name} was "
+                f"measured on {then[:12]}",
+                hint="take the images of that version",
+            )
+
+
+def words(row: Row) -> str:
+    """Return what a row is: defense, rung and attack."""
+    clean = row["attack"] == "none" and not row["rung"]
+    rung, attack = row["rung"] or "clean", "" if clean else row["attack"]
+    return " ".join(filter(None, (row["defense"], rung, attack)))
+
+
+def _config(results: Results) -> Config:
+    try:
+        config = restore(results.document["config"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{results.name} carries a config that cannot be read: {type(error).__name__}: {error}",
+            hint="run the config again",
+        ) from error
+    return replace(config, cell_seconds=None)  # a slower machine is no reason to refuse
+
+
+def _narrowed(config: Config, row: Row) -> Config:
+    """Return the config of one row: what it needs is built, the rest is left out."""
+    none = next(choice for choice in config.defenses if choice.name == "none")
+    defense = _meant(config.defenses, row["defense"])
+    attacked = row["rung"] in list(Rung)
+    attack = _meant(config.attacks, row["attack"]) if attacked else None
+    if defense is None or (attacked and attack is None):
+        raise _gone(row)
+    replayed = row["rung"] in (Rung.TRANSFER, Rung.SURROGATE)
+    sources = [s for s in config.sources if replayed and s.choice.name == row["source"]]
+    return replace(
+        config,
+        defenses=(none,) if defense is none else (none, defense),
+        attacks=() if attack is None else (attack,),
+        sources=tuple(sources),
+    )
+
+
+def _meant(choices: Sequence[Chosen], name: str) -> Chosen | None:
+    """Return the choice whose row is called `name`: a row says in brackets what it is, too."""
+    fitting = [c for c in choices if name == c.name or name.startswith(f"{c.name} (")]
+    return max(fitting, key=lambda choice: len(choice.name), default=None)
+
+
+def _only(benchmark: Benchmark, plan: Plan, row: Row) -> Plan:
+    """Return the plan of one row's cell: clean images first, and the smaller eps it builds on."""
+    rung = row["rung"]
+    if row["defense"] == "none" and rung in list(Rung) and not benchmark.answers_only:
+        # Attacked once; that stands for the rungs that know the defense.
+        rung = rung if Rung(rung).replays else str(Rung.GRAY_BOX)
+    wanted = (row["defense"], rung, row["source"], row["attack"])
+    clean = [g for g in plan.groups if g.clean and g.defense.name == row["defense"]]
+    for group in plan.groups:
+        cells = [c for c in group.cells if _needed(c, row)]
+        first = group.cells[0]
+        if cells and (first.defense, first.rung, first.source, first.attack) == wanted:
+            groups = clean if group.clean else [*clean, replace(group, cells=tuple(cells))]
+            # As many images as the config asks for: a row that was cut short is to be seen.
+            n = min(group.n, benchmark.config.limits.get(row["rung"], group.n))
+            return Plan(tuple(groups), (), -(-n // SHARD), {})
+    raise _gone(row)
+
+
+def _needed(cell: Cell, row: Row) -> bool:
+    eps = cell.threat.eps
+    if eps is None or row["eps"] is None or eps == row["eps"]:
+        return True
+    return cell.goal == "verdict" and cell.rung != MASKING and eps < row["eps"]
+
+
+def _gone(row: Row) -> DataError:
+    return DataError(
+        f"{words(row)}: the stored config gives no such row here",
+        hint="the name of a row says what it is, and this version may call it otherwise",
+    )

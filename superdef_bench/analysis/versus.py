@@ -1,0 +1,104 @@
+"""Two rows of one leaderboard on the same images. No torch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from superdef_bench.core.threats import PROBES
+from superdef_bench.results.rows import (
+    is_drawn,
+    place_of,
+    verdicts,
+    words_of,
+)
+from superdef_bench.results.schema import Results
+from superdef_bench.results.statistics import mcnemar, ratio_interval
+from superdef_bench.results.text import escape, grid, percent
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two paired accuracies.
+
+    Attributes:
+        what: Rung, attack and eps, in words.
+        n: Images that both rows have.
+        first: Accuracy of the one row.
+        second: Accuracy of the other.
+        ratio: First over second; None where the second is 0.
+        interval: 95 % interval of the ratio, by a paired bootstrap over images; None where a row
+            gets too few right.
+        p: Of McNemar's exact test.
+    """
+
+    what: str
+    n: int
+    first: float
+    second: float
+    ratio: float | None
+    interval: tuple[float, float] | None
+    p: float
+
+
+def compare_rows(
+    results: Results, first: str, second: str, *, attacks: bool = False
+) -> Iterator[Comparison]:
+    """Yield the accuracies that two rows share: clean and worst cases, if asked each attack.
+
+    There is no adaptive one where a row is not ranked: it did not face what the others did. Of
+    several draws the majority counts.
+
+    Args:
+        results: A leaderboard's.
+        first: Name of a row.
+        second: Name of the other.
+        attacks: Yield each attack under each rung too.
+    """
+    theirs = {place_of(row): row for row in results.rows(defense=second)}
+    incomplete = bool(why_not(results, first, second))
+    for row in results.rows(defense=first):
+        other = theirs.get(place_of(row))
+        wanted = row["attack"] in ("none", "worst") or (attacks and row["rung"] != PROBES)
+        if other is None or not wanted or (incomplete and row["rung"] == "adaptive"):
+            continue
+        n = min(row["n"], other["n"])
+        a, b = verdicts(row)[:n], verdicts(other)[:n]
+        yield Comparison(
+            what=words_of(row)
+            + (", majority of draws" if is_drawn(row) or is_drawn(other) else ""),
+            n=n,
+            first=float(a.mean()),
+            second=float(b.mean()),
+            ratio=float(a.mean() / b.mean()) if b.any() else None,
+            interval=ratio_interval(a, b),
+            p=mcnemar(a, b),
+        )
+
+
+def why_not(results: Results, *names: str) -> list[str]:
+    """Return why the adaptive accuracies of rows are not to be compared."""
+    found = []
+    for name in names:
+        facts = results.document["defenses"][name]
+        found += [f"{name} is not ranked: {reason}" for reason in facts["missing"][:1]]
+    return found
+
+
+def cells(row: Comparison) -> list[str]:
+    """Return a comparison as text: images, n, both accuracies in percent, ratio, interval, p."""
+    return [
+        row.what,
+        str(row.n),
+        percent(row.first),
+        percent(row.second),
+        "–" if row.ratio is None else f"{row.ratio:.3f}",
+        "–" if row.interval is None else "{:.3f}–{:.3f}".format(*row.interval),
+        f"{row.p:.2g}",
+    ]
+
+
+def to_markdown(first: str, found: Mapping[str, Sequence[Comparison]], notes: Sequence[str]) -> str:
+    """Return one row against others as a Markdown table, notes beneath it."""
+    head = ["against", "images", "n", escape(first), "the other", "ratio", "95 %", "p"]
+    lines = [[name, *cells(row)] for name, rows in found.items() for row in rows]
+    table = grid(head, [list(map(escape, line)) for line in lines])
+    return "\n".join([*table, *(f"- {escape(note)}" for note in notes)])

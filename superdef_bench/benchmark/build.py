@@ -1,0 +1,286 @@
+"""Build everything that a config names, check that it fits together, and key it."""
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from superdef_bench.benchmark.built import Benchmark, BuiltAttack, BuiltDefense, Source
+from superdef_bench.benchmark.choices import AttackChoice, Choice, DefenseChoice
+from superdef_bench.benchmark.config import Config
+from superdef_bench.benchmark.sources import (
+    bare_classifier,
+    check_other,
+    other_classifier,
+    other_defense,
+)
+from superdef_bench.benchmark.task import check_classes, classify, make_task
+from superdef_bench.core.checks import check_attack_facts, check_defense_facts
+from superdef_bench.core.errors import ConfigError, ContractError, PluginError, SuperdefError
+from superdef_bench.core.fingerprint import fingerprint, sources, tensors
+from superdef_bench.core.plugins import Kind, Plugin, Registry
+from superdef_bench.core.threats import Rung
+from superdef_bench.core.transform import InputTransform, Protected
+from superdef_bench.core.types import Attack, Dataset, Defense, Task
+from superdef_bench.io.progress import progress_bar
+
+_PROBE = 8
+
+
+def build(config: Config, registry: Registry, device: torch.device) -> Benchmark:
+    """Build dataset, model, attacks and defenses; nothing is attacked.
+
+    Raises:
+        ConfigError: A name, argument or size does not fit.
+        PluginError: A plugin cannot be built.
+        DataError: Data or weights are missing or damaged.
+    """
+    # All names and arguments first: what can fail at once should not wait for a download.
+    plugins = {id(row): _plugin(config, registry, kind, row) for kind, row in _choices(config)}
+    built = {id(c): plugins[id(c)].build(**c.arguments) for _, c in _choices(config)}
+    dataset: Dataset = built[id(config.dataset)]
+    _check_topk(config, dataset.num_classes)
+    model: nn.Module = built[id(config.model)]
+    attacks = tuple(
+        _attack(config, c, plugins[id(c)], built[id(c)], dataset) for c in config.attacks
+    )
+    model = model.eval().requires_grad_(False).to(device)  # no attack needs a weight's gradient
+    plugin = plugins[id(config.model)]
+    resolved = _resolved(plugin, config.model)
+    task = make_task(dataset, model, config.model.name, plugin, resolved)
+    bare = Protected((), model, seed=config.seed).eval()
+    logits = classify(bare, dataset.load([0, 1])[0].to(device), task.model, task.dataset)
+    check_classes(logits, task.model, dataset)
+    made: dict[str, BuiltDefense] = {}
+    choices = _defenses(config)
+    with progress_bar(len(choices)) as bar:
+        for choice in choices:
+            bar.show(f"building {choice.name}", f"{len(made)}/{len(choices)}")
+            parts = [(plugins[id(c)], c, built[id(c)]) for c in choice.chain or (choice,)]
+            made[choice.name] = _defense(choice, parts, bare, task, dataset, device, config.seed)
+            bar.advance(1)
+    defenses = tuple(made[choice.name] for choice in config.defenses)
+    lenders: list[Source] = [bare_classifier(bare, task, defenses[0])]
+    for source in config.sources:
+        name = source.choice.name
+        if source.kind == "model":
+            other, network = plugins[id(source.choice)], built[id(source.choice)]
+            told = _resolved(other, source.choice)
+            lender = other_classifier(name, other, told, network, dataset, bare, device)
+            check_other(lender, task)
+            lenders.append(lender)
+        else:
+            lenders.append(other_defense(name, made[name], defenses, task))
+    answers_only = not getattr(model, "differentiable", True)
+    return Benchmark(
+        config, dataset, task, bare, attacks, defenses, device, tuple(lenders), answers_only
+    )
+
+
+def _plugin(config: Config, registry: Registry, kind: Kind, choice: Choice) -> Plugin:
+    """Return the plugin of a row, whose arguments it takes."""
+    try:
+        plugin = registry.get(kind, choice.plugin)
+        plugin.check_arguments(choice.arguments)
+    except ConfigError as error:
+        row = f"row {choice.name!r}" if kind in ("attack", "defense") else kind
+        raise ConfigError(f"{config.name}, {row}: {error.message}", hint=error.hint) from error
+    return plugin
+
+
+def _defenses(config: Config) -> list[DefenseChoice]:
+    """Return the defenses to build: rows, and those that only lend their examples."""
+    lent = [source.choice for source in config.sources if source.kind == "defense"]
+    rows = {choice.name for choice in config.defenses}
+    return [*config.defenses, *(choice for choice in lent if choice.name not in rows)]
+
+
+def _choices(config: Config) -> list[tuple[Kind, Choice]]:
+    """Return what is built, with its kind, what can be refused at once first."""
+    return [
+        *(("attack", choice) for choice in config.attacks),
+        *(("defense", choice) for choice in _stages(config)),
+        ("dataset", config.dataset),
+        ("model", config.model),
+        *(("model", s.choice) for s in config.sources if s.kind == "model"),
+    ]
+
+
+def _stages(config: Config) -> list[Choice]:
+    return [stage for choice in _defenses(config) for stage in (choice.chain or (choice,))]
+
+
+def _resolved(plugin: Plugin, choice: Choice) -> dict[str, Any]:
+    return {"plugin": plugin.name, **plugin.defaults, **choice.arguments}
+
+
+def _attack(
+    config: Config, choice: AttackChoice, plugin: Plugin, attack: Attack, dataset: Dataset
+) -> BuiltAttack:
+    check_attack_facts(plugin.title, attack)
+    norm = choice.norm or config.norm
+    if norm not in attack.norms:
+        other = sorted(attack.norms)[0]
+        raise ConfigError(
+            f"attack {choice.name!r} has no norm {norm!r}",
+            hint=f'give it a ball of its own: {choice.name} = {{ norm = "{other}", eps = "0.5" }}',
+        )
+    _check_goal(config, choice.name, attack, dataset.num_classes)
+    if choice.rungs and not any(rung.takes(attack.access) for rung in choice.rungs):
+        raise ConfigError(
+            f"attack {choice.name!r} would never run: it asks for {attack.access}, and "
+            f"{', '.join(choice.rungs)} takes no such attack",
+            hint=f"take from {[str(rung) for rung in Rung if rung.takes(attack.access)]}",
+        )
+    own = choice.norm not in (None, config.norm)
+    rungs = tuple(r for r in config.rungs if r in (choice.rungs or config.rungs))
+    takes = [rung for rung in rungs if rung.takes(attack.access)]
+    most = max((config.limits.get(rung, config.limit) for rung in takes), default=config.limit)
+    short = choice.limit is not None and choice.limit < min(most, config.limit, len(dataset.ids))
+    resolved = _resolved(plugin, choice)
+    qualifier = getattr(attack, "qualifier", lambda num_classes: "")(dataset.num_classes)
+    return BuiltAttack(
+        name=f"{choice.name} ({qualifier})" if qualifier else choice.name,
+        attack=attack,
+        arguments=resolved,
+        # The name is in the key because the attack's random numbers are drawn by it.
+        fingerprint=fingerprint("attack", choice.name, resolved, sources(plugin.file)),
+        norm=norm,
+        eps=choice.eps or config.eps,
+        rungs=rungs,
+        limit=choice.limit,
+        counted=not own and not short and attack.kind != "corruption",
+    )
+
+
+def _check_goal(config: Config, name: str, attack: Attack, num_classes: int) -> None:
+    least = getattr(attack, "least_classes", 2)
+    if num_classes < least:
+        raise ConfigError(
+            f"attack {name!r} needs {least} classes or more, the dataset has {num_classes}",
+            hint="take another loss, or pgd",
+        )
+    wanted = (
+        ("target", config.target != "none", "targeted"),
+        ("topk", config.topk > 1, "top_k"),
+    )
+    for key, asked, attribute in wanted:
+        if asked and attack.kind != "corruption" and not getattr(attack, attribute, False):
+            raise ConfigError(
+                f"attack {name!r} has no form for [threat] {key} = {getattr(config, key)!r}",
+                hint=f"take it out; an attack that has one says {attribute} = True",
+            )
+
+
+def _check_topk(config: Config, num_classes: int) -> None:
+    if config.topk >= num_classes:
+        raise ConfigError(
+            f"topk is {config.topk}, the dataset has {num_classes} classes",
+            hint=f"take 1 to {num_classes - 1}",
+        )
+
+
+def _defense(
+    choice: DefenseChoice,
+    parts: list[tuple[Plugin, Choice, Defense]],
+    bare: Protected,
+    task: Task,
+    dataset: Dataset,
+    device: torch.device,
+    seed: int,
+) -> BuiltDefense:
+    before = tensors(bare.classifier.state_dict())
+    module: nn.Module = bare.classifier
+    for plugin, _, defense in reversed(parts):
+        check_defense_facts(plugin.title, defense)
+        if choice.chain and not isinstance(defense, InputTransform):
+            raise ConfigError(
+                f"defense {choice.name!r} chains {type(defense).__name__}, which is no transform",
+                hint="a chain takes input transforms",
+            )
+        try:
+            module = defense.protect(module, task)
+        except SuperdefError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{plugin.title} cannot protect {task.model!r}: {type(error).__name__}: {error}",
+                hint=f"it comes from {plugin.source}",
+            ) from error
+    if tensors(bare.classifier.state_dict()) != before:
+        raise ContractError(
+            f"defense {choice.name!r} changed the classifier it was given",
+            hint="protect must copy what it changes",
+        )
+    stochastic = any(defense.stochastic for _, _, defense in parts)
+    if not isinstance(module, Protected):
+        module = Protected((), module, stochastic=stochastic)
+    protected = module.eval().requires_grad_(False).to(device)
+    protected = protected.view("exact", seed=seed, stream=f"defense/{choice.name}")
+    size, seconds = _try(choice, protected, dataset, device)
+    qualifiers = [getattr(defense, "qualifier", "") for _, _, defense in parts]
+    said = ", ".join(filter(None, dict.fromkeys([*qualifiers, size])))
+    resolved = [_resolved(plugin, stage) for plugin, stage, _ in parts]
+    return BuiltDefense(
+        name=f"{choice.name} ({said})" if said else choice.name,
+        protected=protected,
+        arguments={"chain": resolved} if choice.chain else resolved[0],
+        fingerprint=fingerprint(
+            "defense",
+            resolved,
+            [sources(plugin.file) for plugin, _, _ in parts],
+            tensors(protected.state_dict()),
+            choice.name,
+        ),
+        differentiable=all(defense.differentiable for _, _, defense in parts),
+        replaces=any(getattr(defense, "replaces", False) for _, _, defense in parts),
+        limit=choice.limit,
+        seconds=seconds,
+    )
+
+
+def _try(
+    choice: DefenseChoice, protected: Protected, dataset: Dataset, device: torch.device
+) -> tuple[str, float]:
+    """Return what the row's name says about size, and the seconds of a forward per image.
+
+    A defense that fails on these images is no config error unless its size is the reason: its
+    cells will fail one by one, with the error.
+    """
+    count = min(_PROBE, len(dataset.ids))
+    images = dataset.load(range(count))[0].to(device)
+    size = ""
+    if any(stage.output == "resize_back" for stage in protected.transforms):
+        size = "resize_back"
+    with torch.no_grad():
+        try:
+            defended, again = protected.defend(images), protected.defend(images)
+        except Exception:
+            return size, 0.0
+        resized = defended.shape[-2:] != images.shape[-2:]
+        if not protected.stochastic and not _same(defended, again):
+            raise ContractError(
+                f"defense {choice.name!r} gives another answer each time",
+                hint="set stochastic = True and draw from `random`",
+            )
+        try:
+            protected.classifier(defended)
+            start = time.perf_counter()
+            protected(images)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds = (time.perf_counter() - start) / count
+        except Exception as error:
+            if not resized:
+                return size, 0.0
+            raise ConfigError(
+                f"defense {choice.name!r} gives {defended.shape[-1]}x{defended.shape[-2]} images, "
+                f"which the classifier refuses: {str(error).splitlines()[0]}",
+                hint='set output = "resize_back"',
+            ) from error
+    return "native" if resized else size, seconds
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and torch.allclose(first, second, atol=1e-4, equal_nan=True)

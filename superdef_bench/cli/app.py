@@ -1,0 +1,98 @@
+"""The application: what all commands share."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from superdef_bench import __version__
+from superdef_bench.core.errors import InterruptError, SuperdefError
+from superdef_bench.io.files import DATA_VARIABLE
+
+if TYPE_CHECKING:
+    from superdef_bench.core.plugins import Registry
+
+_ORDER = (
+    *("run", "show", "leaderboard", "reproduce", "compare", "examples", "history", "versus"),
+    *("quality", "agreement", "cost", "list", "check", "new", "train", "apply"),
+)
+
+
+class _Commands(TyperGroup):
+    """All commands, listed from the one that most begin with."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="superdef-bench",
+    help="Benchmark input-transformation defenses: gray box and adaptive, on the same images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Directories = Annotated[
+    list[Path] | None,
+    typer.Option("--plugins-dir", help="Also load the plugins of this folder.", metavar="PATH"),
+]
+DataDirectory = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder of downloads; by default data.", metavar="PATH"),
+]
+Folder = Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.", metavar="DIR")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+def main() -> NoReturn:
+    """Run the command line; an error that the user can act on is one line and a hint."""
+    try:
+        app(prog_name="superdef-bench")
+    except SuperdefError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(130 if isinstance(error, InterruptError) else 2) from None
+    raise SystemExit(0)
+
+
+def registry_of(directories: list[Path] | None) -> "Registry":
+    """Load the plugins, those of the folders too."""
+    from superdef_bench.core.loader import use_plugins
+
+    return use_plugins(directories or [])
+
+
+def keep_data_in(folder: Path | None) -> None:
+    """Let downloads go to a folder, where one is given."""
+    if folder is not None:
+        os.environ[DATA_VARIABLE] = str(folder)
+
+
+def command_line() -> str:
+    """Return the command as typed, without the folders of this machine."""
+    words = ["superdef-bench"]
+    for word in sys.argv[1:]:
+        option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+        words.append(option + equals + (Path(value).name if Path(value).is_absolute() else value))
+    return shlex.join(words)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"superdef-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

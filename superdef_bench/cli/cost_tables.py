@@ -1,0 +1,177 @@
+"""What pipelines cost, as tables that fit 80 columns. No torch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from superdef_bench.cli.tables import print_table
+from superdef_bench.results.text import three_digits
+
+Row = Mapping[str, Any]
+
+_BEHIND = "  + classifier"
+_UNSEEN = (
+    "Of one image. GMAC: convolutions and matrix products; the counter does not see element-wise "
+    "work, resizing, sorting, and whatever runs outside torch, such as JPEG: a defense of 0 is "
+    "not free. Ops: what torch dispatches, views apart. MB: each op reads its tensors and writes "
+    "its results once; fused: what convolutions and matrix products have to move. Alive: most "
+    "MB at once, with weights."
+)
+_TURNS = (
+    "Passes in turns, warmed up; n: how many. Below n = 100 p99 is near the slowest. Ratio: time "
+    "over that of the first row of its kind, median over rounds. First: the first call."
+)
+_THROUGHPUT = (
+    "Too large: a pass would take more than half of the free memory, or more than 30 s, by what "
+    "fewer images took."
+)
+
+
+def print_costs(rows: Sequence[Row], facts: Mapping[str, Any]) -> None:
+    """Print a table per question, for each size and mode; see docs/cost.md."""
+    modes = list(dict.fromkeys(row["mode"] for row in rows))
+    for side in dict.fromkeys(row["size"][0] for row in rows):
+        here = [row for row in rows if row["size"][0] == side]
+        _print_work([r for r in here if r["batch_size"] == 1 and r["mode"] == modes[0]], side)
+        for mode in modes:
+            own = [row for row in here if row["mode"] == mode]
+            _print_latency([row for row in own if row["batch_size"] == 1], side, mode)
+            _print_throughput(own, side, mode)
+            _print_roofline(own, side, mode, facts["ceilings"])
+        if len(modes) > 1:
+            _print_modes([row for row in here if row["batch_size"] == 1], side, modes)
+    for note in facts["notes"]:
+        print(note)
+    machine = facts["machine"]
+    print(
+        f"{machine.get('gpu', machine['processor'])}, {facts['threads']} thread(s), "
+        f"scale {facts['scale']}, classifier {facts['model']}."
+    )
+
+
+def _name(row: Row) -> str:
+    if row["defense"] == "none":
+        return "classifier alone"
+    return str(row["defense"]) if row["scope"] == "defense" else _BEHIND
+
+
+def _megabytes(value: float | None) -> str:
+    return "–" if value is None else three_digits(value / 1e6)
+
+
+def _print_work(rows: Sequence[Row], side: int) -> None:
+    head = ["network", "parameters", "GMAC", "ops", "MB", "fused", "alive"]
+    cells = [
+        [
+            _name(row),
+            f"{row['params']:,}",
+            f"{row['gmac']:,.3f}",
+            f"{row['ops']:,}",
+            *map(_megabytes, (row["bytes"], row["bytes_fused"])),
+            _megabytes(row["memory"]),
+        ]
+        for row in rows
+    ]
+    print_table(f"Work, {side}x{side}", head, cells, _UNSEEN)
+
+
+def _print_latency(rows: Sequence[Row], side: int, mode: str) -> None:
+    head = ["network", "p10", "p50", "p90", "p99", "n", "ratio", "first"]
+    cells = []
+    for row in rows:
+        times = row.get("latency_ms")
+        if times is None:
+            cells.append([_name(row), *["too large"], *["–"] * 6])
+            continue
+        ratio = row["ratio"]
+        cells.append(
+            [
+                _name(row),
+                *(three_digits(value) for value in times.values()),
+                str(row["passes"]),
+                "–" if ratio is None else f"{ratio:.2f}",
+                three_digits(row["first_ms"]),
+            ]
+        )
+    print_table(f"Latency of one image in ms, {side}x{side}, {mode}", head, cells, _TURNS)
+
+
+def _print_throughput(rows: Sequence[Row], side: int, mode: str) -> None:
+    batches = sorted({row["batch_size"] for row in rows} - {1})
+    if not batches:
+        return
+    head = ["network", *(str(batch) for batch in batches), "MB at most"]
+    cells = []
+    for name in _names(rows):
+        found = {row["batch_size"]: row for row in rows if _key(row) == name}
+        memory = [row["memory"] for row in found.values() if row.get("latency_ms")]
+        cells.append(
+            [
+                _name(next(iter(found.values()))),
+                *(_rate(found.get(batch)) for batch in batches),
+                _megabytes(max((m for m in memory if m), default=None)),
+            ]
+        )
+    print_table(f"Images per second in batches, {side}x{side}, {mode}", head, cells, _THROUGHPUT)
+
+
+def _rate(row: Row | None) -> str:
+    if row is None:
+        return "–"
+    return three_digits(row["throughput"]) if row.get("latency_ms") else "too large"
+
+
+def _key(row: Row) -> tuple[str, str]:
+    return str(row["defense"]), str(row["scope"])
+
+
+def _names(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys(map(_key, rows)))
+
+
+def _print_roofline(rows: Sequence[Row], side: int, mode: str, ceilings: Mapping[str, Any]) -> None:
+    head = ["network", "batch", "GFLOP/s", "FLOP/byte", "share", "bound by"]
+    cells = []
+    for name in _names(rows):
+        found = [row for row in rows if _key(row) == name and "roofline" in row]
+        if name[1] == "pipeline" and name[0] != "none":
+            continue
+        for row in found[:1] + found[1:][-1:]:
+            judged = row["roofline"]
+            cells.append(
+                [
+                    _name(row),
+                    str(row["batch_size"]),
+                    f"{judged['gflops']:.1f}",
+                    f"{judged['intensity']:.1f}",
+                    f"{100 * judged['share']:.0f} %",
+                    judged["bound"],
+                ]
+            )
+    dtypes = dict.fromkeys(row["dtype"] for row in rows)
+    peaks = ", ".join(f"{ceilings['gflops'][d]:.0f} GFLOP/s in {d}" for d in dtypes)
+    copies = ", ".join(
+        f"{value:.0f} GB/s for {int(size) // 2**20} MiB"
+        for size, value in ceilings["gigabytes"].items()
+    )
+    print_table(
+        f"Roofline, {side}x{side}, {mode}",
+        head,
+        cells,
+        f"Ceilings measured here: {peaks}; copies {copies}; {ceilings['overhead']:.1f} us to "
+        "start an operation. Share: least time under them over the time taken. Launch: starting "
+        "operations takes more than half of it.",
+    )
+
+
+def _print_modes(rows: Sequence[Row], side: int, modes: Sequence[str]) -> None:
+    def shown(name: tuple[str, str], mode: str) -> str:
+        found = [row for row in rows if _key(row) == name and row["mode"] == mode]
+        times = found[0].get("latency_ms") if found else None
+        return three_digits(times["p50"]) if times else "–"
+
+    cells = [
+        [_name({"defense": key[0], "scope": key[1]}), *(shown(key, mode) for mode in modes)]
+        for key in _names(rows)
+    ]
+    head = ["network", *(mode.replace("+", " + ") for mode in modes)]
+    print_table(f"p50 of one image in ms by mode, {side}x{side}", head, cells, "")

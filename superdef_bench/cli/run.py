@@ -1,0 +1,80 @@
+"""The command that runs a benchmark."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from superdef_bench.cli.app import (
+    DataDirectory,
+    Device,
+    Directories,
+    app,
+    command_line,
+    keep_data_in,
+    registry_of,
+)
+
+
+@app.command("run")
+def run_command(
+    config: Annotated[str, typer.Argument(help="TOML file, or the name of a shipped config.")],
+    defense: Annotated[
+        list[str] | None, typer.Option("-d", "--defense", help="Only this defense; repeatable.")
+    ] = None,
+    attack: Annotated[
+        list[str] | None,
+        typer.Option("-a", "--attack", help="Only this attack or preset; repeatable."),
+    ] = None,
+    rung: Annotated[
+        list[str] | None, typer.Option("--rung", help="Only this rung; repeatable.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images at once.")] = None,
+    device: Device = "auto",
+    seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
+    eightbit: Annotated[
+        bool, typer.Option("--eightbit", help="Score attacked images rounded to 8 bits.")
+    ] = False,
+    data_dir: DataDirectory = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would run, and stop.")] = False,
+    plugins_dir: Directories = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Run folder; by default runs/<config>.")
+    ] = None,
+) -> None:
+    """Run a benchmark; what the run folder already holds is not run again."""
+    from superdef_bench.benchmark.build import build
+    from superdef_bench.benchmark.config import find_config, load_config
+    from superdef_bench.cli.tables import print_failures, print_plan, print_ranking
+    from superdef_bench.io.machine import choose_device
+    from superdef_bench.leaderboard.publish import publish
+    from superdef_bench.run.plan import make_plan
+    from superdef_bench.run.runner import run
+
+    keep_data_in(data_dir)
+    registry = registry_of(plugins_dir)
+    path = find_config(config)
+    wanted = load_config(path).select(
+        defenses=defense or [],
+        attacks=attack or [],
+        rungs=rung or [],
+        limit=limit,
+        batch_size=batch_size,
+        seed=seed,
+        eightbit=eightbit,
+    )
+    benchmark = build(wanted, registry, choose_device(device))
+    planned = make_plan(benchmark)
+    if plan:
+        print_plan(benchmark, planned)
+        return
+    folder = out or Path("runs") / path.stem
+    results, outcome = run(benchmark, planned, folder, command=command_line())
+    publish(results, folder)
+    print_ranking(results)
+    note = f", {outcome.reused} of them reused" if outcome.reused else ""
+    print(f"{outcome.reused + outcome.computed} records{note}: {folder / results.name}.md")
+    if outcome.failures:
+        print_failures(results)
+        raise typer.Exit(1)

@@ -1,0 +1,56 @@
+"""Errors that a user can act on: what went wrong, with which thing, what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SuperdefError(Exception):
+    """An error shown as one line, with a `hint:` line where there is a remedy.
+
+    Args:
+        message: What is wrong, and with which thing.
+        hint: What to do.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+
+class ConfigError(SuperdefError):
+    """A config, an argument or a name that the benchmark cannot use."""
+
+
+class PluginError(SuperdefError):
+    """A plugin that cannot be loaded or built."""
+
+
+class ContractError(SuperdefError):
+    """A plugin that returned what its contract forbids."""
+
+
+class CellError(SuperdefError):
+    """An attack or a defense that failed: its cell gives no number, the others go on."""
+
+
+class InterruptError(SuperdefError):
+    """The user stopped a run; what is finished is on disk."""
+
+
+class DataError(SuperdefError):
+    """Missing, damaged or unusable data, weights or results."""
+
+
+def did_you_mean(name: str, known: Iterable[str], *, more: str = "") -> str:
+    """Return a hint with the nearest known name, or with the first twenty of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?" + (
+            f" ({len(names)} available: {more})" if more else ""
+        )
+    shown = ", ".join(names[:20]) + (f", and {len(names) - 20} more" if len(names) > 20 else "")
+    return (f"known: {shown}" if names else "there are none") + (f" ({more})" if more else "")

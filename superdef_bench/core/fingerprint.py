@@ -1,0 +1,127 @@
+"""The one function that makes every key, and the digests that go into it.
+
+A key holds everything that could change a number: sources, arguments, weights, library
+versions, threat, seed and image. Device and batch size are left to the manifest.
+"""
+
+import ast
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from superdef_bench.core.renamed import RENAMED
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return the sha256 of `parts` as canonical JSON, in hexadecimal."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def tensors(state: "Mapping[str, Tensor]") -> str:
+    """Return the sha256 of named tensors: names, types, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}/{tensor.dtype}/{tuple(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(_byte()).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _byte() -> Any:
+    import torch
+
+    return torch.uint8
+
+
+@cache
+def sources(path: Path) -> Mapping[str, str]:
+    """Return what a file runs through: sha256 of its sources, versions of its libraries.
+
+    Follows imports within this package and within a plugin's own folder, so that a change in
+    any file that the code runs through changes the key.
+
+    Args:
+        path: A Python file, or the folder of a plugin.
+    """
+    found: dict[str, str] = {}
+    folder = path if path.is_dir() else None
+    waiting = sorted(path.rglob("*.py")) if folder else [path]
+    seen = set(waiting)
+    while waiting:
+        file = waiting.pop()
+        content = file.read_bytes()
+        found[_label(file, path)] = hashlib.sha256(content).hexdigest()
+        for module in _imports(content):
+            top = module.split(".")[0]
+            if top == _PACKAGE.name:
+                inner = _module_file(module)
+                if inner and inner not in seen:
+                    seen.add(inner)
+                    waiting.append(inner)
+            elif top in _distributions():
+                for name in _distributions()[top]:
+                    found[f"{name} version"] = importlib.metadata.version(name)
+    return dict(sorted(found.items()))
+
+
+def _label(file: Path, plugin: Path) -> str:
+    """Return the name of a source: the same for a plugin in a repository and in a wheel."""
+    ours = file.is_relative_to(_PACKAGE) and not file.is_relative_to(plugin)
+    return str(file.relative_to(_PACKAGE.parent if ours else plugin.parent))
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+def _imports(content: bytes) -> Iterator[str]:
+    """Yield the modules a source imports; `from package import name` yields both readings."""
+    tree = ast.parse(content)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []  # nothing runs through a name for checkers
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # What a room offers in its `__init__` runs where it stands; the rest of the room has
+            # no part in it.
+            offered = _offered_by(node.module)
+            if offered is None:
+                yield node.module
+            for alias in node.names:
+                yield (offered or {}).get(alias.name, f"{node.module}.{alias.name}")
+
+
+@cache
+def _offered_by(room: str) -> Mapping[str, str] | None:
+    """Return where the names stand that a room's `__init__` offers; None for what is no room."""
+    top, *inner = room.split(".")
+    file = _PACKAGE.joinpath(*inner, "__init__.py")
+    if top != _PACKAGE.name or not file.is_file():
+        return None
+    return {
+        alias.asname or alias.name: node.module
+        for node in ast.walk(ast.parse(file.read_bytes()))
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+        for alias in node.names
+    }
+
+
+def _module_file(module: str) -> Path | None:
+    base = _PACKAGE.joinpath(*RENAMED.get(module, module).split(".")[1:])
+    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+        if candidate.is_file() and candidate != _PACKAGE / "__init__.py":
+            return candidate
+    return None

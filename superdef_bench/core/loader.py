@@ -1,0 +1,201 @@
+"""Load plugins from three sources, and build what they offer by name."""
+
+import functools
+import importlib.metadata
+import importlib.util
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+import pluggy
+
+from superdef_bench.core import hookspecs
+from superdef_bench.core.errors import ConfigError, PluginError, did_you_mean
+from superdef_bench.core.fingerprint import fingerprint
+from superdef_bench.core.plugins import KINDS, Plugin, Registry
+from superdef_bench.core.shipped import shipped
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from superdef_bench.core.types import Attack, Dataset, Defense
+
+GROUP = "superdef_bench"
+DIRECTORIES_VARIABLE = "SUPERDEF_BENCH_PLUGINS_DIR"
+_NAMESPACE = "superdef_bench_plugins"
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """Yield plugin files and folders: a folder without `__init__.py` is a shelf."""
+    for path in sorted(directory.iterdir()):
+        if path.name.startswith(("_", ".")):
+            continue
+        if path.is_dir():
+            if (path / "__init__.py").exists():
+                yield path
+            else:
+                yield from _files(path)
+        elif path.suffix == ".py":
+            yield path
+
+
+def _import(path: Path, name: str) -> ModuleType:
+    if name in sys.modules:
+        return sys.modules[name]
+    file = path / "__init__.py" if path.is_dir() else path
+    search = [str(path)] if path.is_dir() else None
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=search)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{file} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs, so that its dataclasses find their module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if not isinstance(error, Exception):
+            raise
+        raise PluginError(
+            f"plugin {path} could not be loaded: {type(error).__name__}: {error}",
+            hint="mend the file, or take it out of the folder",
+        ) from error
+    return module
+
+
+def _directories(directories: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    yield shipped("plugins"), "built-in"
+    variable = os.environ.get(DIRECTORIES_VARIABLE, "")
+    named = [*map(Path, filter(None, variable.split(os.pathsep))), *directories]
+    for directory in dict.fromkeys(path.expanduser().resolve() for path in named):
+        if not directory.is_dir():
+            what = "is a file" if directory.exists() else "does not exist"
+            raise ConfigError(
+                f"plugins folder {directory} {what}",
+                hint=f"--plugins-dir and {DIRECTORIES_VARIABLE} take folders of plugins",
+            )
+        yield directory, str(directory)
+
+
+def load_plugins(directories: Sequence[Path] = ()) -> Registry:
+    """Load the built-in plugins, those in `directories`, and those of installed distributions.
+
+    Raises:
+        ConfigError: A folder does not exist.
+        PluginError: A file is broken, a hook is misspelt, or a name is claimed twice.
+    """
+    manager = pluggy.PluginManager("superdef_bench")
+    manager.add_hookspecs(hookspecs)
+    registry = Registry()
+    origins: dict[str, tuple[str, Path]] = {}
+    for number, (directory, source) in enumerate(_directories(directories)):
+        for path in _files(directory):
+            parts = path.relative_to(directory).with_suffix("").parts
+            origin = f"folder_{fingerprint(source)[:16]}" if number else "builtin"
+            name = ".".join((_NAMESPACE, origin, *parts))
+            _register(manager, _import(path, name), name, path)
+            origins[name] = (source, path)
+    for entry in importlib.metadata.entry_points(group=GROUP):
+        distribution = entry.dist
+        owner = f"{distribution.name} {distribution.version}" if distribution else entry.value
+        try:
+            module = entry.load()
+            _register(manager, module, owner, Path(module.__file__))
+        except Exception as error:
+            registry.broken[owner] = f"{type(error).__name__}: {error}"
+            warnings.warn(f"plugins of {owner} are left out: {error}", stacklevel=2)
+            continue
+        origins[owner] = (owner, Path(module.__file__))
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        name = str(error).split("hook ")[-1].split("'")[1]
+        file: Any = getattr(error.plugin, "__file__", error.plugin)
+        raise PluginError(
+            f"plugin {file}: there is no hook {name!r}", hint=did_you_mean(name, _hooks())
+        ) from error
+    for kind, hook in zip(KINDS, _hooks(), strict=True):
+        for implementation in getattr(manager.hook, hook).get_hookimpls():
+            source, file = origins[implementation.plugin_name]
+            for name, factory in _mapping(implementation, file).items():
+                registry.add(Plugin(kind, name, factory, source, file))
+    return registry
+
+
+def _hooks() -> list[str]:
+    return [f"register_{kind}s" for kind in KINDS]
+
+
+def _register(manager: pluggy.PluginManager, module: ModuleType, name: str, path: Path) -> None:
+    try:
+        manager.register(module, name=name)
+    except (pluggy.PluginValidationError, ValueError) as error:
+        raise PluginError(f"plugin {path}: {error}", hint="hooks take no arguments") from error
+    if not manager.get_hookcallers(module):
+        raise PluginError(
+            f"plugin {path} registers nothing",
+            hint="mark its register_... function with @hookimpl; a file that is no plugin "
+            "has a name that starts with _",
+        )
+
+
+def _mapping(implementation: Any, file: Path) -> Mapping[str, Callable[..., Any]]:
+    offered = implementation.function()
+    if not isinstance(offered, Mapping) or not all(
+        isinstance(name, str) and callable(factory) for name, factory in offered.items()
+    ):
+        raise PluginError(
+            f"plugin {file}: {implementation.function.__name__} must return a mapping of names "
+            f"to factories, not {type(offered).__name__}"
+        )
+    for name, factory in offered.items():
+        if not (
+            inspect.isclass(factory)
+            or inspect.isroutine(factory)
+            or isinstance(factory, functools.partial)
+        ):
+            owner = type(factory).__name__
+            raise PluginError(
+                f"plugin {file}: {name!r} is a {owner} that is built already",
+                hint=f'write {{"{name}": {owner}}}, without brackets: a choice builds it',
+            )
+    return offered
+
+
+_loaded: Registry | None = None
+
+
+def use_plugins(directories: Sequence[Path] = ()) -> Registry:
+    """Load the plugins, those in `directories` too, for all later calls; return them."""
+    global _loaded
+    _loaded = load_plugins(directories)
+    return _loaded
+
+
+def plugins() -> Registry:
+    """Return the plugins, loaded on first use."""
+    return _loaded or use_plugins()
+
+
+def load_attack(name: str, /, **arguments: Any) -> "Attack":
+    """Build an attack by name."""
+    return cast("Attack", plugins().get("attack", name).build(**arguments))
+
+
+def load_defense(name: str, /, **arguments: Any) -> "Defense":
+    """Build a defense by name."""
+    return cast("Defense", plugins().get("defense", name).build(**arguments))
+
+
+def load_model(name: str, /, **arguments: Any) -> "nn.Module":
+    """Build a classifier by name, in evaluation mode."""
+    return cast("nn.Module", plugins().get("model", name).build(**arguments)).eval()
+
+
+def load_dataset(name: str, /, **arguments: Any) -> "Dataset":
+    """Build a dataset by name."""
+    return cast("Dataset", plugins().get("dataset", name).build(**arguments))

@@ -1,0 +1,116 @@
+"""One named thing that a plugin offers, and all of them by kind and name."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from superdef_bench.core.arguments import check_keywords
+from superdef_bench.core.errors import ConfigError, PluginError, SuperdefError, did_you_mean
+
+Kind = Literal["attack", "defense", "model", "dataset", "recipe"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One named thing that a plugin offers.
+
+    Attributes:
+        factory: Builds it; its keyword arguments are what a config may set.
+        source: `built-in`, the folder it came from, or its distribution and version.
+        file: Source file, or the folder of a plugin that has several.
+    """
+
+    kind: Kind
+    name: str
+    factory: Callable[..., Any]
+    source: str
+    file: Path
+
+    @property
+    def summary(self) -> str:
+        """First line of the documentation."""
+        return (inspect.getdoc(self.factory) or "").split("\n")[0]
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Arguments that have a default, with it."""
+        parameters = inspect.signature(self.factory).parameters.values()
+        return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+    @property
+    def title(self) -> str:
+        """Kind and name, as messages call it."""
+        return f"{self.kind} {self.name!r}"
+
+    @property
+    def needs_arguments(self) -> bool:
+        """Whether it cannot be built without arguments."""
+        try:
+            self.check_arguments({})
+        except ConfigError:
+            return True
+        return False
+
+    def check_arguments(self, arguments: Mapping[str, Any]) -> None:
+        """Raise ConfigError for an argument that the factory does not take, or lacks."""
+        check_keywords(self.factory, arguments, self.title)
+
+    def build(self, **arguments: Any) -> Any:
+        """Call the factory.
+
+        Raises:
+            ConfigError: An argument is unknown, missing or refused.
+            PluginError: The factory fails in any other way.
+        """
+        self.check_arguments(arguments)
+        try:
+            return self.factory(**arguments)
+        except SuperdefError:
+            raise
+        except ValueError as error:
+            raise ConfigError(f"{self.title}: {error}") from error
+        except Exception as error:
+            reason = (str(error).splitlines() or [""])[0][:200]
+            raise PluginError(
+                f"{self.title} could not be built: {type(error).__name__}: {reason}",
+                hint=f"it comes from {self.source}",
+            ) from error
+
+
+@dataclass
+class Registry:
+    """All plugins by kind and name, and the distributions that failed to load."""
+
+    plugins: dict[Kind, dict[str, Plugin]] = field(default_factory=lambda: {k: {} for k in KINDS})
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def get(self, kind: Kind, name: str) -> Plugin:
+        """Return a plugin.
+
+        Raises:
+            ConfigError: There is none of that name.
+        """
+        known = self.plugins[kind]
+        if name not in known:
+            more = f"superdef-bench list {kind}; plugins of your own: --plugins-dir"
+            several = "give each name an option of its own" if "," in name else ""
+            hint = several or did_you_mean(name, known, more=more)
+            raise ConfigError(f"unknown {kind} {name!r}", hint=hint)
+        return known[name]
+
+    def add(self, plugin: Plugin) -> None:
+        other = self.plugins[plugin.kind].get(plugin.name)
+        if other:
+            raise PluginError(
+                f"{plugin.kind} {plugin.name!r} is claimed twice: by {other.file.name} "
+                f"({other.source}) and by {plugin.file.name} ({plugin.source})",
+                hint="rename one of them",
+            )
+        self.plugins[plugin.kind][plugin.name] = plugin
+
+    def __iter__(self) -> Iterator[Plugin]:
+        for kind in KINDS:
+            yield from (self.plugins[kind][name] for name in sorted(self.plugins[kind]))

@@ -1,0 +1,42 @@
+"""Modules that plugins were told to import from before the rooms: found where they are now."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+_BUILTIN = "superdef_bench_plugins.builtin"
+RENAMED = {
+    "superdef_bench.autoattack": f"{_BUILTIN}.models.robustbench.autoattack_alias",
+    "superdef_bench.datasets": "superdef_bench.io.datasets",
+    "superdef_bench.plugins": "superdef_bench.core.loader",
+    "superdef_bench.pretrained": "superdef_bench.nn.pretrained",
+    "superdef_bench.statistics": "superdef_bench.results.statistics",
+    "superdef_bench.weights": "superdef_bench.nn.weights",
+}
+
+
+class _Renamed(MetaPathFinder, Loader):
+    """Answers an import of an old name with the module itself, not with a copy."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name in RENAMED else None
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        place = RENAMED[module.__name__]
+        if place.startswith(_BUILTIN) and place.rpartition(".")[0] not in sys.modules:
+            importlib.import_module("superdef_bench.core.loader").load_plugins()
+        sys.modules[module.__name__] = importlib.import_module(place)
+
+
+def find_renamed() -> None:
+    """Let imports of the old names succeed, for plugins of others; nothing here uses them."""
+    if not any(isinstance(finder, _Renamed) for finder in sys.meta_path):
+        sys.meta_path.append(_Renamed())

@@ -1,5 +1,0 @@
-"""Where shards run."""
-
-from superdef_bench.executors.local import run_local
-
-__all__ = ["run_local"]

@@ -1,0 +1,1 @@
+"""Whether something got worse: against a baseline, over commits. No torch."""

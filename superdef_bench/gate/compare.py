@@ -1,0 +1,287 @@
+"""The regression gate: results against a baseline, paired on images. No torch."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from superdef_bench.core.errors import DataError
+from superdef_bench.gate.cost import cost_checks
+from superdef_bench.gate.findings import Check, Limits, Report, Status, one_line
+from superdef_bench.results.rows import is_drawn, place_of, shares, verdicts, words_of
+from superdef_bench.results.schema import Results, Row
+from superdef_bench.results.statistics import holm, mcnemar
+
+_SHOWN = 3
+_DATASET = ("name", "split", "sha256", "images")
+_THREAT = ("norm", "eps", "topk", "target", "eightbit")
+_ROW = ("settings", "goal", "topk", "target", "norm", "draws", "eot", "n", "ids_sha256")
+
+Rows = Mapping[tuple[object, ...], Row]
+
+
+def check_comparable(baseline: Results, results: Results) -> None:
+    """Raise DataError unless dataset, classifier, threat and all settings are the same.
+
+    A benchmark that was changed is not compared: it gets a new baseline.
+    """
+    reasons = [*_differences(baseline.document, results.document)]
+    if not reasons:
+        reasons = [*_row_differences(baseline, results)]
+    if reasons:
+        more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
+        raise DataError(
+            f"not comparable: {'; '.join(reasons[:_SHOWN])}{more}",
+            hint="run the baseline's config with the same options, or make a new baseline of these "
+            "results",
+        )
+
+
+def rows_of(results: Results, defense: str) -> Rows:
+    """Return the accuracy rows of a defense by what tells them apart, probes left out."""
+    rows = results.rows(defense=defense)
+    return {place_of(row): row for row in rows if row["rung"] != "masking"}
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    for part, keys in (("dataset", _DATASET), ("threat", _THREAT)):
+        for key in keys:
+            yield from _difference(f"{part} {key}", before[part].get(key), after[part].get(key))
+    yield from _difference("classifier", before["model"]["name"], after["model"]["name"])
+    weights = before["model"].get("weights"), after["model"].get("weights")
+    if all(weights) and weights[0] != weights[1]:
+        yield "the attacked classifier has other weights"
+    yield from _difference("seed", before["seed"], after["seed"])
+
+
+def _difference(what: str, before: object, after: object) -> Iterator[str]:
+    if before != after:
+        yield f"{what} was {_short(before)}, is {_short(after)}"
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text[:12] if len(text) == 64 else text  # a hash
+
+
+def _row_differences(baseline: Results, results: Results) -> Iterator[str]:
+    for defense in baseline.document["defenses"]:
+        before, after = rows_of(baseline, defense), rows_of(results, defense)
+        for place, row in before.items():
+            other = after.get(place)
+            if other is None or is_partial(row, before, after):
+                continue
+            changed = [key for key in _ROW if row.get(key) != other.get(key)]
+            if changed:
+                yield f"{defense}, {words_of(row)}: other {_told(changed, row, other)}"
+
+
+def is_partial(row: Row, before: Rows, after: Rows) -> bool:
+    """Return whether a row is a worst case of which cells of the baseline are missing."""
+    if row["attack"] != "worst":
+        return False
+    gone = [before[place]["rung"] for place in before.keys() - after.keys()]
+    return bool(gone) if row["rung"] == "adaptive" else row["rung"] in gone
+
+
+def _told(changed: list[str], row: Row, other: Row) -> str:
+    if "n" in changed:
+        return f"n, {row['n']} and {other['n']}"
+    if row["attack"] == "worst" and changed == ["settings"]:
+        return "attacks or settings of attacks"
+    return {"ids_sha256": "images"}.get(changed[0], changed[0])
+
+
+ALPHA = 0.01
+_UNKNOWN = "one of the two does not say which weights were attacked"
+_DRAWN = "of random defenses means over draws are compared, by the exact sign test over images"
+_DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError)
+
+
+def compare(
+    baseline: Results,
+    results: Results,
+    limits: Limits,
+    *,
+    names: tuple[str, str] = ("baseline", "results"),
+    one_job: bool = False,
+) -> Report:
+    """Return what got worse, what got better, and what could not be judged.
+
+    An accuracy got worse when it fell by more than its limit and McNemar's exact test on the same
+    images, after Holm's correction over all rows of the comparison, gives p below 0.01.
+
+    Args:
+        baseline: What to compare with.
+        results: What is judged.
+        limits: How much each metric may get worse.
+        names: What the two are called in the report.
+        one_job: Whether both were measured on one machine, one after the other, so that their
+            latencies compare.
+
+    Raises:
+        DataError: The two do not measure the same thing, or one of them is damaged.
+    """
+    try:
+        return _compare(baseline, results, limits, names, one_job=one_job)
+    except _DAMAGED as error:
+        raise DataError(
+            f"cannot be compared, one of the two is damaged: {type(error).__name__}: {error}",
+            hint="docs/results.schema.json says what a results file holds; run its config again",
+        ) from error
+
+
+def _compare(
+    baseline: Results, results: Results, limits: Limits, names: tuple[str, str], *, one_job: bool
+) -> Report:
+    if not baseline.accuracy:
+        raise DataError("the baseline has no rows", hint="make one: superdef-bench run CONFIG")
+    check_comparable(baseline, results)
+    pairs, others = [], []
+    for defense in baseline.document["defenses"]:
+        found = _rows(baseline, results, defense, limits)
+        pairs += [one for one in found if isinstance(one, _Pair)]
+        others += [one for one in found if isinstance(one, Check)]
+    tested = _judged(pairs)
+    checks = [*tested, *others, *_new(baseline, results)]
+    checks += cost_checks(baseline, results, limits, one_job=one_job)
+    order = {name: place for place, name in enumerate(baseline.document["defenses"])}
+    notes = [_DRAWN] if any(pair.drawn for pair in pairs) else []
+    if not all("weights" in r.document["model"] for r in (baseline, results)):
+        notes.append(_UNKNOWN)
+    return Report(
+        names=names,
+        checks=sorted(checks, key=lambda check: order.get(check.defense, len(order))),
+        family=len(pairs),
+        alpha=ALPHA,
+        floors={n: floor(n, len(pairs)) for n in sorted({pair.n for pair in pairs}, reverse=True)},
+        notes=notes,
+    )
+
+
+def fewest(family: int) -> int:
+    """Return how many images must fall, none rising, for p to be below 0.01 among so many rows."""
+    return math.floor(math.log2(2 * max(family, 1) / ALPHA)) + 1
+
+
+def floor(n: int, family: int) -> float | None:
+    """Return the smallest fall in points that could be seen on `n` images, None for none."""
+    count = fewest(family)
+    return 100 * count / n if count <= n else None
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A row of the baseline and the same of the results, not judged yet."""
+
+    check: Check
+    p: float
+    right: int
+    drawn: bool
+
+    @property
+    def n(self) -> int:
+        assert self.check.n is not None
+        return self.check.n
+
+
+def _rows(baseline: Results, results: Results, defense: str, limits: Limits) -> list[_Pair | Check]:
+    before, after = rows_of(baseline, defense), rows_of(results, defense)
+    if defense not in results.document["defenses"]:
+        why = f"the results have no such defense; the baseline has {len(before)} rows of it"
+        return [Check("accuracy", defense, "all rows", "missing", why=why)]
+    found: list[_Pair | Check] = []
+    for place, row in before.items():
+        limit = limits.of(*_metrics(row))
+        if limit is None:
+            continue
+        other = after.get(place)
+        metric, what = _metrics(row)[0], words_of(row)
+        if other is None:
+            why = _why_missing(results, row)
+            found.append(Check(metric, defense, what, "missing", why=why))
+        elif is_partial(row, before, after):
+            why = "cells that it is the worst of are missing"
+            found.append(Check(metric, defense, what, "missing", why=why))
+        else:
+            found.append(_pair(row, other, limit))
+    return found
+
+
+def _metrics(row: Row) -> tuple[str, ...]:
+    """Return the names by which a row's limit goes, the most specific first."""
+    if not row["rung"]:
+        return "clean", "accuracy"
+    if row["rung"] in ("gray_box", "adaptive"):
+        return row["rung"], "accuracy"
+    return ("accuracy",)
+
+
+def _pair(row: Row, other: Row, limit: float) -> _Pair:
+    drawn = is_drawn(row) and is_drawn(other)
+    first, second = (shares(r) if drawn else verdicts(r).astype(float) for r in (row, other))
+    check = Check(
+        metric=_metrics(row)[0],
+        defense=row["defense"],
+        what=words_of(row) + (", mean over draws" if drawn else ""),
+        status="unchanged",
+        before=100 * float(first.mean()),
+        after=100 * float(second.mean()),
+        change=100 * float((second - first).sum()) / len(first),
+        limit=limit,
+        n=len(first),
+    )
+    # Of single verdicts the sign test is McNemar's.
+    return _Pair(check, mcnemar(first > second, second > first), int((first > 0).sum()), drawn)
+
+
+def _judged(pairs: list[_Pair]) -> Iterator[Check]:
+    """Yield the checks of accuracy rows, tested as one family."""
+    least = fewest(len(pairs))
+    for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True):
+        check = pair.check
+        assert check.change is not None
+        assert check.limit is not None
+        seen = p < ALPHA
+        status: Status = "unchanged"
+        if seen and -check.change > check.limit:
+            status = "regressed"
+        elif seen and check.change > 0:
+            status = "improved"
+        elif pair.right < least:
+            status = "ungateable"
+        elif -check.change > check.limit:
+            status = "within noise"
+        yield replace(check, status=status, p=p, why=_why(check, status, p, pair.right))
+
+
+def _why(check: Check, status: Status, p: float, right: int) -> str:
+    told = f"{check.before:.1f} % to {check.after:.1f} %"
+    if status == "ungateable":
+        return f"{right} of {check.n} right" if right else "nothing right that could be lost"
+    if not check.change:
+        return ""
+    by = f"{'fell' if check.change < 0 else 'rose'} by {abs(check.change):.1f} points, {told}"
+    limit = f"limit {check.limit:g}, " if status == "regressed" else ""
+    return f"{by}; {limit}p = {p:.1g}"
+
+
+def _why_missing(results: Results, row: Row) -> str:
+    """Return why the results lack a row: its cell failed, was refused, or was not asked for."""
+    document, worst = results.document, row["attack"] == "worst"
+    stopped = [(cell, cell["error"]) for cell in document["failures"]]
+    stopped += [(cell, cell["why"]) for cell in document.get("refused", ())]
+    for cell, why in stopped:
+        same = (cell["rung"], cell["attack"]) in ((row["rung"], row["attack"]), ("", "none"))
+        if cell["defense"] == row["defense"] and (worst or same):
+            return f"failed: {one_line(why)}"
+    return "the results have no such row"
+
+
+def _new(baseline: Results, results: Results) -> Iterator[Check]:
+    for defense in results.document["defenses"]:
+        known: Rows = rows_of(baseline, defense)
+        fresh = [row for place, row in rows_of(results, defense).items() if place not in known]
+        if fresh:
+            what = words_of(fresh[0]) if len(fresh) == 1 else f"{len(fresh)} rows"
+            yield Check("accuracy", defense, what, "new", why="not in the baseline, not judged")

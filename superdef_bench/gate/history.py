@@ -1,0 +1,197 @@
+"""One metric over several results: a line per defense. No torch."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from superdef_bench.core.errors import ConfigError, DataError, did_you_mean
+from superdef_bench.gate.findings import one_line
+from superdef_bench.leaderboard.plots import draw, plain
+from superdef_bench.results.rows import score
+from superdef_bench.results.schema import FILE, Results, load_results
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# What each metric is in: percent, GMAC, parameters, milliseconds.
+METRICS: Mapping[str, str] = {
+    "adaptive": "%",
+    "gray_box": "%",
+    "clean": "%",
+    "gmac": "GMAC",
+    "params": "parameters",
+    "latency": "ms",
+}
+_BARS, _PLAIN = "▁▂▃▄▅▆▇█", "_.-~=+*#"
+_WIDTH, _NAME, _LONGEST = 80, 32, 24
+
+
+@dataclass(frozen=True)
+class Version:
+    """Results and what a reader calls them: a commit, or a path."""
+
+    label: str
+    results: Results
+
+
+@dataclass(frozen=True)
+class History:
+    """A metric of each defense, oldest first; None where it has no such number.
+
+    Attributes:
+        metric: Name of the metric.
+        labels: Of the versions.
+        series: Values by defense, one per version.
+    """
+
+    metric: str
+    labels: Sequence[str]
+    series: Mapping[str, Sequence[float | None]]
+
+
+def versions_of(paths: Sequence[Path], commits: int) -> Iterator[Version]:
+    """Yield results in the order of their paths, those in the history of git first.
+
+    Args:
+        paths: Run folders or results files.
+        commits: How many committed versions of each file to read too.
+
+    Raises:
+        DataError: A file cannot be read, or lies in no git repository.
+    """
+    for path in paths:
+        if commits:
+            yield from _committed(path / FILE if path.is_dir() else path, commits)
+        yield Version(path.as_posix(), load_results(path))
+
+
+def _committed(file: Path, commits: int) -> Iterator[Version]:
+    listed = _git(file, "log", f"--max-count={commits}", "--format=%h", "--", file.name)
+    for commit in reversed(listed.split()):
+        try:
+            content = _git(file, "show", f"{commit}:./{file.name}")
+        except DataError:
+            continue  # the commit that deleted it
+        with tempfile.TemporaryDirectory() as folder:
+            old = Path(folder) / FILE
+            old.write_text(content, encoding="utf-8")
+            try:
+                yield Version(commit, load_results(old))
+            except DataError as error:
+                reason = error.message.replace(str(old), file.name)
+                print(f"{commit} is left out: {reason}", file=sys.stderr)
+
+
+def _git(file: Path, *words: str) -> str:
+    program = shutil.which("git")
+    if program is None:
+        raise DataError("git is not installed", hint="name results files instead")
+    done = subprocess.run(  # noqa: S603  # a list of words, no shell
+        [program, "-C", str(file.parent), *words],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if done.returncode:
+        reason = one_line(done.stderr) or "no reason given"
+        raise DataError(f"git knows no history of {file}: {reason}", hint="leave --commits out")
+    return done.stdout
+
+
+def history(versions: Sequence[Version], metric: str) -> History:
+    """Return a metric of every defense over the versions.
+
+    Accuracies are at the last eps; costs are of the whole pipeline, for one image.
+
+    Raises:
+        ConfigError: There is no such metric.
+    """
+    if metric not in METRICS:
+        raise ConfigError(f"unknown metric {metric!r}", hint=did_you_mean(metric, METRICS))
+    names = dict.fromkeys(name for v in versions for name in v.results.document["defenses"])
+    series = {name: [_value(v.results, name, metric) for v in versions] for name in names}
+    return History(metric, [version.label for version in versions], series)
+
+
+def _value(results: Results, defense: str, metric: str) -> float | None:
+    if METRICS[metric] == "%":
+        wanted = {"rung": metric, "attack": "worst", "eps": results.document["threat"]["eps"][-1]}
+        wanted = {"rung": "", "attack": "none"} if metric == "clean" else wanted
+        found = score(results.row(defense=defense, **wanted))
+        return None if found is None else 100 * found.accuracy
+    for row in results.document["cost"]:
+        if (row["defense"], row["scope"], row["batch_size"]) == (defense, "pipeline", 1):
+            times: Mapping[str, float] = row.get("latency_ms") or {}
+            value = times.get("p50") if metric == "latency" else row.get(metric)
+            return None if value is None else float(value)
+    return None
+
+
+def to_text(found: History, encoding: str) -> str:
+    """Return a line per defense, at most 80 columns: first and last value, and a sparkline.
+
+    Args:
+        found: The history.
+        encoding: Of the terminal; one without bars gets plain characters.
+    """
+    bars = _BARS
+    try:
+        bars.encode(encoding)
+    except (LookupError, UnicodeEncodeError):
+        bars = _PLAIN
+    values = [v for line in found.series.values() for v in line if v is not None] or [0.0]
+    unit = METRICS[found.metric]
+    lines = [f"{found.metric} in {unit}, {len(found.labels)} versions, oldest first"]
+    for name, line in found.series.items():
+        known = [value for value in line if value is not None]
+        first, last = (_number(known[place], unit) if known else "-" for place in (0, -1))
+        ends = f"{first:>9} {last:>9}"
+        shown = _short(name, _NAME)
+        drawn = "".join(_bar(v, min(values), max(values), bars) for v in line[-_LONGEST:])
+        lines.append(f"  {shown:<{_NAME}} {ends}  {drawn}")
+    low, high = (_number(value, unit) for value in (min(values), max(values)))
+    lines.append(f"bars: {low} to {high}, the last {_LONGEST} versions")
+    numbered = list(enumerate(found.labels, 1))[-_LONGEST:]
+    lines += [_short(f"{number}. {label}", _WIDTH) for number, label in numbered]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float, unit: str) -> str:
+    return f"{value:.1f}" if unit == "%" else f"{value:.6g}"
+
+
+def _short(text: str, width: int) -> str:
+    text = one_line(text)
+    return text if len(text) <= width else f"{text[: width - 2]}.."
+
+
+def _bar(value: float | None, low: float, high: float, bars: str) -> str:
+    if value is None:
+        return " "
+    share = (value - low) / (high - low) if high > low else 0.5
+    return bars[min(len(bars) - 1, int(share * len(bars)))]
+
+
+def to_svg(found: History) -> bytes:
+    """Return the lines as a picture."""
+    shown = json.dumps([found.metric, found.labels, found.series])
+
+    def paint(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        places = range(len(found.labels))
+        for name, line in found.series.items():
+            heights = [float("nan") if value is None else value for value in line]
+            axes.plot(places, heights, marker="o", markersize=3, label=plain(_short(name, _NAME)))
+        axes.set_xticks(places, [plain(_short(label, 24)) for label in found.labels], rotation=45)
+        axes.set_ylabel(f"{found.metric.replace('_', ' ')} ({METRICS[found.metric]})")
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(loc="outside right upper", frameon=False)
+
+    return draw(shown, (7.5, 4.0), paint)

@@ -1,0 +1,1 @@
+"""Disk, screen and machine."""

@@ -1,0 +1,127 @@
+"""The machine and the process: versions, device, numerics, signals."""
+
+import importlib.metadata
+import os
+import platform
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from superdef_bench.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+_PACKAGES = (
+    "superdef-bench",
+    "torch",
+    "torchvision",
+    "numpy",
+    "foolbox",
+    "pyautoattack",
+    "ptwt",
+    "pillow",
+)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of what numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Return processor, cores and memory, and the GPU if `device` is one."""
+    found: dict[str, Any] = {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "device": device.split(":")[0],
+    }
+    if device.startswith("cuda"):
+        import torch
+
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _memory_gib() -> int | None:
+    try:
+        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return None
+    return round(pages * size / 2**30)
+
+
+def fix_numerics() -> None:
+    """Full float32 on a GPU, the same kernels every time."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread, where no signal arrives
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that memory ran out, on a GPU or not."""
+    text = str(error).lower()
+    signs = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate")
+    return isinstance(error, MemoryError) or any(sign in text for sign in signs)
+
+
+def choose_device(name: str) -> "torch.device":
+    """Return the device that `auto`, `cpu`, `cuda` or `cuda:1` means.
+
+    Raises:
+        ConfigError: There is no such device.
+    """
+    import torch
+
+    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    try:
+        device = torch.device(wanted)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"device {name!r} cannot be used: {type(error).__name__}",
+            hint="take auto, cpu, or cuda where torch sees a GPU",
+        ) from error
+    return device

@@ -1,0 +1,1 @@
+"""Results as Markdown, CSV, pictures and a site. No torch."""

@@ -1,0 +1,200 @@
+"""The index of a folder of leaderboards, a pure function of the results in it. No torch."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from superdef_bench.io.files import write_atomically
+from superdef_bench.leaderboard.notes import row_name, transfer_mark
+from superdef_bench.leaderboard.publish import (
+    Publishable,
+    load,
+    pictures,
+    publish,
+    since_published,
+    stale,
+)
+from superdef_bench.results.ranking import Standing, is_full, rank
+from superdef_bench.results.rows import with_interval
+from superdef_bench.results.schema import FILE, QualityResults, Results, Row
+from superdef_bench.results.text import eps_text, escape, fenced, grid, link, percent
+
+INDEX = "README.md"
+BEST = 3  # rows of a benchmark that an index shows
+_MARK = "<!-- generated, do not edit; superdef-bench leaderboard writes it -->"
+
+
+def published(folder: Path) -> list[Publishable]:
+    """Read the leaderboards of a folder, by name: results in files that are called as they are.
+
+    Raises:
+        DataError: See `load`.
+    """
+    found = [load(path) for path in sorted(folder.glob("*.json")) if _is_published(path)]
+    return sorted(found, key=lambda results: results.name)
+
+
+def _is_published(path: Path) -> bool:
+    """Return whether a JSON file is one that was published, or too damaged to tell."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    if not isinstance(document, dict):
+        return False
+    return "schema" in document and document.get("name") == path.stem
+
+
+def publish_all(boards: Mapping[Path, Publishable]) -> list[Path]:
+    """Publish leaderboards, say what they change, and index their folders; return the files.
+
+    Args:
+        boards: By the folder and name of each.
+
+    Raises:
+        DataError: See `since_published` and `published`.
+    """
+    told = {place: since_published(board, place.parent) for place, board in boards.items()}
+    written = [path for place, board in told.items() for path in publish(board, place.parent)]
+    folders = dict.fromkeys(place.parent for place in boards)
+    return written + [index for folder in folders if (index := _write_index(folder))]
+
+
+def stale_files(boards: Mapping[Path, Publishable]) -> list[Path]:
+    """Return the files of leaderboards, and the indexes of their folders, that are stale.
+
+    Raises:
+        DataError: See `published`.
+    """
+    found = [
+        place.parent / name
+        for place, board in boards.items()
+        for name in stale(board, place.parent)
+    ]
+    folders = dict.fromkeys(place.parent for place in boards)
+    return found + [folder / INDEX for folder in folders if _is_stale(folder)]
+
+
+def _write_index(folder: Path) -> Path | None:
+    """Write the index of a folder, if it is to have one, and return it."""
+    if not _has_index(folder):
+        return None
+    write_atomically(folder / INDEX, index(published(folder)).encode())
+    return folder / INDEX
+
+
+def _is_stale(folder: Path) -> bool:
+    """Return whether a folder has no index, or not that of the results in it."""
+    file = folder / INDEX
+    if not _has_index(folder):
+        return False
+    return not file.exists() or file.read_bytes() != index(published(folder)).encode()
+
+
+def _has_index(folder: Path) -> bool:
+    """Return whether a folder is to have one: no run folder, none with a README of its own."""
+    file = folder / INDEX
+    own = file.exists() and _MARK not in file.read_text(encoding="utf-8", errors="replace")
+    return not own and not (folder / FILE).exists()
+
+
+def index(boards: list[Publishable]) -> str:
+    """Return the index as Markdown."""
+    lines = ["# Leaderboards", "", _MARK, ""]
+    lines += [
+        "Every robust accuracy is an upper bound that a fixed suite found (≤), here at the last "
+        "eps of its benchmark on the n images that all ranked rows have, with its 95 % interval. "
+        "Numbers of two benchmarks are not comparable. †: gray-box examples made on another "
+        "network.",
+        "",
+    ]
+    accuracy = [results for results in boards if isinstance(results, Results)]
+    if accuracy:
+        head = ["benchmark", "dataset", "classifier", "threat", "suite", "best defense", "adaptive"]
+        lines += grid(head, [_line(results) for results in accuracy])
+    for results in boards:
+        lines += [f"## {escape(results.name)}", ""]
+        lines += _benchmark(results) if isinstance(results, Results) else _quality(results)
+        lines += fenced([results.document["provenance"]["command"]])
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def suite(results: Results, standings: Sequence[Standing]) -> str:
+    """Return how strong the suite of a benchmark is."""
+    return "full" if is_full(results, standings) else "quick: not a robustness claim"
+
+
+def best_rows(standings: Sequence[Standing]) -> list[Standing]:
+    """Return the best ranked defenses, and the undefended classifier."""
+    ranked = [s for s in standings if s.rank is not None and s.defense != "none"]
+    return ranked[:BEST] + [s for s in standings if s.defense == "none"]
+
+
+def _line(results: Results) -> list[str]:
+    document, standings = results.document, rank(results)
+    data, threat = document["dataset"], document["threat"]
+    best = best_rows(standings)[:1]
+    name = row_name(results, best[0].defense) if best else "–"
+    return [
+        link(escape(results.name), f"{results.name}.md"),
+        f"{escape(data['name'])}, {data['images']} images",
+        escape(document["model"]["name"]),
+        f"{escape(threat['norm'])} {eps_text(threat['eps'][-1])}",
+        suite(results, standings).split(":")[0],
+        name,
+        with_interval(best[0].adaptive, "≤ ") if best else "–",
+    ]
+
+
+def _benchmark(results: Results) -> Iterator[str]:
+    document, standings = results.document, rank(results)
+    data, threat, last = document["dataset"], document["threat"], document["threat"]["eps"][-1]
+    yield (
+        f"{escape(data['name'])} {escape(data['split'])}, {data['images']} images of "
+        f"{data['classes']} classes; classifier {escape(document['model']['name'])}; "
+        f"{escape(threat['norm'])}, eps {', '.join(map(eps_text, threat['eps']))}; "
+        f"suite {suite(results, standings)}."
+    )
+    yield ""
+    eps = eps_text(last)
+    head = ["#", "defense", "clean", f"gray box {eps}", f"adaptive {eps}", "n"]
+    rows = [
+        [
+            "–" if s.rank is None else str(s.rank),
+            row_name(results, s.defense),
+            percent(s.clean.accuracy if s.clean else None),
+            with_interval(s.gray) + transfer_mark(results, s.defense),
+            with_interval(s.adaptive, "≤ "),
+            str(s.adaptive.n) if s.adaptive else "–",
+        ]
+        for s in best_rows(standings)
+    ]
+    yield from grid(head, rows)
+    ranked = sum(s.rank is not None for s in standings)
+    yield f"{ranked} of {len(standings)} rows are ranked."
+    yield ""
+    drawn = pictures(results, standings)
+    yield from _links(results, {drawn[suffix].title.lower(): suffix for suffix in drawn})
+
+
+def _quality(results: QualityResults) -> Iterator[str]:
+    document = results.document
+    sets = ", ".join(map(escape, dict.fromkeys(row["dataset"] for row in results.rows)))
+    yield f"Photographs of {sets}, restored to {document['scale']} times their size."
+    yield ""
+    best: dict[str, Row] = {}
+    for row in results.rows:
+        name = row["dataset"]
+        best[name] = max(best.get(name, row), row, key=lambda found: float(found["psnr"]))
+    rows = [
+        [escape(name), escape(row["network"]), f"{row['psnr']:.2f}", f"{row['ssim']:.4f}"]
+        for name, row in best.items()
+    ]
+    yield from grid(["set", "best network", "PSNR", "SSIM"], rows)
+    yield from _links(results, {})
+
+
+def _links(results: Publishable, drawn: dict[str, str]) -> Iterator[str]:
+    kinds = {"page": ".md", "JSON": ".json", "CSV": ".csv", **drawn}
+    yield " · ".join(link(kind, f"{results.name}{suffix}") for kind, suffix in kinds.items())
+    yield ""

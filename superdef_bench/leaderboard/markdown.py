@@ -1,0 +1,252 @@
+"""A leaderboard as Markdown. No torch."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from superdef_bench.leaderboard.changes import changes_section
+from superdef_bench.leaderboard.curves import CURVES, has_curves
+from superdef_bench.leaderboard.notes import (
+    failures_section,
+    judged_verdict,
+    masking_section,
+    masking_verdict,
+    notes_section,
+    row_name,
+    rows_section,
+    transfer_mark,
+)
+from superdef_bench.leaderboard.sections import (
+    broken_first,
+    by_attack,
+    cost_section,
+    stochastic,
+    top_five,
+)
+from superdef_bench.results.ranking import Standing, conditional, is_full
+from superdef_bench.results.rows import score, with_interval
+from superdef_bench.results.schema import Results
+from superdef_bench.results.text import eps_text, escape, fenced, grid, link, percent
+
+
+def leaderboard(results: Results, standings: Sequence[Standing]) -> str:
+    """Return the leaderboard as Markdown."""
+    parts = [
+        *_header(results, standings),
+        *_ranking(results, standings),
+        *_by_eps(results, standings),
+        *_conditional(results, standings),
+        *top_five(results, standings),
+        *stochastic(results, standings),
+        *broken_first(results, standings),
+        *_curves(results, standings),
+        *masking_section(results, standings),
+        *by_attack(results, standings),
+        *cost_section(results, standings),
+        *changes_section(results),
+        *rows_section(results),
+        *failures_section(results),
+        *notes_section(results, standings),
+    ]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    document = results.document
+    provenance, data, threat = document["provenance"], document["dataset"], document["threat"]
+    machine = provenance["machine"]
+    eps = ", ".join(eps_text(value) for value in threat["eps"])
+    versions = ", ".join(f"{name} {value}" for name, value in provenance["versions"].items())
+    folder = shlex.quote(provenance["folder"])
+    ranked = [s.adaptive.n for s in standings if s.rank is not None and s.adaptive]
+    yield f"# {escape(results.name)}"
+    yield ""
+    yield "<!-- generated, do not edit; regenerate with the commands below -->"
+    yield ""
+    if is_full(results, standings):
+        yield f"Suite: **full**, on {min(ranked)} images."
+    else:
+        yield "Suite: **quick: not a robustness claim**."
+    yield "Every robust accuracy is an upper bound that a fixed suite found (≤)."
+    yield ""
+    shape, gpu = "x".join(map(str, data["shape"])), machine.get("gpu", "no GPU")
+    yield (
+        f"- dataset {escape(data['name'])} {escape(data['split'])}, {data['images']} images, "
+        f"{data['classes']} classes, {shape}, sha256 `{escape(data['sha256'][:16])}`"
+    )
+    yield f"- classifier {escape(document['model']['name'])}"
+    yield (
+        f"- threat {escape(threat['norm'])}, eps {eps}{_goal(threat)}; seed {document['seed']}; "
+        f"ranked on n = {min(ranked, default=0)} images{_limited(results, min(ranked, default=0))}"
+    )
+    yield f"- {escape(versions)}"
+    yield (
+        f"- {escape(machine['processor'])}, {machine['cores']} cores, "
+        f"{machine['memory_gib']} GiB, {escape(gpu)}"
+    )
+    yield ""
+    yield from fenced(
+        [provenance["command"], f"superdef-bench leaderboard {folder} -o leaderboards"]
+    )
+    yield f"!{link('Clean, gray-box and adaptive accuracy', f'{results.name}.svg')}"
+    yield ""
+
+
+def _goal(threat: Mapping[str, Any]) -> str:
+    """Return what differs from an untargeted top-1 benchmark scored as the attack left it."""
+    parts = [
+        f"top-{threat['topk']}" if threat["topk"] > 1 else "",
+        f"target: {escape(threat['target'].replace('_', ' '))}"
+        if threat["target"] != "none"
+        else "",
+        "scored after rounding to 8 bits" if threat["eightbit"] else "",
+    ]
+    return "".join(f"; {part}" for part in parts if part)
+
+
+def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    last = eps_text(results.document["threat"]["eps"][-1])
+    yield f"## Ranking at eps {last}"
+    yield ""
+    head = [
+        "#",
+        "defense",
+        "clean",
+        "gray box",
+        "adaptive",
+        "illusion gap",
+        "like for like",
+        "median eps",
+    ]
+    judged = any(masking_verdict(results, s.defense) for s in standings)
+    head += ["masking", "n"] if judged else ["n"]
+    rows = []
+    for s in standings:
+        fall = (
+            f"{percent(s.like_for_like[0])} ({escape(s.like_for_like[1])})"
+            if s.like_for_like
+            else "–"
+        )
+        beyond = f"> {last}" if s.adaptive else "–"
+        median = beyond if s.median_eps is None else eps_text(s.median_eps)
+        rows.append(
+            [
+                "–" if s.rank is None else str(s.rank),
+                row_name(results, s.defense),
+                with_interval(s.clean),
+                with_interval(s.gray) + transfer_mark(results, s.defense),
+                with_interval(s.adaptive, "≤ "),
+                percent(s.illusion),
+                fall,
+                median,
+                *([judged_verdict(results, s.defense) or "–"] if judged else []),
+                str(s.adaptive.n if s.adaptive else s.clean.n if s.clean else 0),
+            ]
+        )
+    yield from grid(head, rows)
+    drawn = any("shares" in row for row in results.accuracy)
+    yield (
+        "Accuracy in percent with its 95 % Wilson interval"
+        + (
+            " (of stochastic defenses, mean over draws and bootstrap over images; "
+            "ranks, median eps and curves by the majority of draws)"
+            if drawn
+            else ""
+        )
+        + ". Gray box and adaptive are worst cases per image. Illusion gap: gray box minus "
+        "adaptive. Like for like: the largest fall of one attack when it knows the defense. Median "
+        "eps: smallest that breaks half of all images. Rows share a rank unless McNemar's exact "
+        "test tells them apart (p ≤ 0.05); within a rank they go by median eps, clean accuracy and "
+        "cost."
+        + (" Masking: what the checks of its gradient say of a row, see below." if judged else "")
+    )
+    yield ""
+
+
+def _by_eps(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    radii = results.document["threat"]["eps"]
+    yield "## By eps"
+    yield ""
+    head = ["defense"]
+    for eps in radii:
+        head += [f"gray box {eps_text(eps)}", f"adaptive {eps_text(eps)}"]
+    rows = []
+    for s in standings:
+        row, counts = [row_name(results, s.defense)], []
+        for eps in radii:
+            for rung, sign in (("gray_box", ""), ("adaptive", "≤ ")):
+                found = results.row(defense=s.defense, rung=rung, attack="worst", eps=eps)
+                mark = transfer_mark(results, s.defense) if rung == "gray_box" else ""
+                row.append(with_interval(score(found), sign) + mark)
+                counts.append(str(found["n"]) if found else "–")
+        pairs = (f"{gray} / {known}" for gray, known in zip(counts[::2], counts[1::2], strict=True))
+        rows.append([*row, ", ".join(dict.fromkeys(pairs))])
+    yield from grid([*head, "n: gray box / adaptive"], rows)
+    yield "Each column on all images that its cells have: n says how many."
+    yield ""
+
+
+def _conditional(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    radii = results.document["threat"]["eps"]
+    yield "## Of the images that the undefended classifier gets right"
+    yield ""
+    head = ["defense", "clean"]
+    for eps in radii:
+        head += [f"gray box {eps_text(eps)}", f"adaptive {eps_text(eps)}"]
+    rows = []
+    for s in standings:
+        wanted: list[dict[str, Any]] = [{"rung": "", "attack": "none"}]
+        for eps in radii:
+            wanted += [
+                {"rung": rung, "attack": "worst", "eps": eps} for rung in ("gray_box", "adaptive")
+            ]
+        found = [results.row(defense=s.defense, **columns) for columns in wanted]
+        n = s.adaptive.n if s.adaptive else None
+        numbers = [percent(conditional(results, row, n)) if row else "–" for row in found]
+        signs = ["", *(["", "≤ "] * len(radii))]
+        marks = ["", *([transfer_mark(results, s.defense), ""] * len(radii))]
+        cells = [
+            n if n == "–" else sign + n + mark
+            for sign, n, mark in zip(signs, numbers, marks, strict=True)
+        ]
+        rows.append([row_name(results, s.defense), *cells])
+    yield from grid(head, rows)
+    yield (
+        "Conditional accuracy in percent, as papers on purification print it (destruction rate; "
+        "Mustafa et al., IEEE TIP 2020), among the images of the row's adaptive accuracy "
+        f"({_ns(standings)}). "
+        "It hides what a defense costs on clean images; ranks use the accuracy above."
+    )
+    yield ""
+
+
+def _limited(results: Results, n: int) -> str:
+    """Return which limits leave the ranking `n` images, fewer than the benchmark has."""
+    document = results.document
+    if not n or n >= document["dataset"]["images"]:
+        return ""
+    rows = [name for name, facts in document["defenses"].items() if facts["limit"] == n]
+    rungs = [rung for rung, limit in document["config"].get("limits", {}).items() if limit == n]
+    named = [*(f"row {escape(name)}" for name in rows), *(f"rung {rung}" for rung in rungs)]
+    return f", the limit of {', '.join(named)}" if named else ""
+
+
+def _ns(standings: Sequence[Standing]) -> str:
+    """Return on how many images the adaptive accuracies are: of ranked rows, and of the rest."""
+    found = sorted({s.adaptive.n for s in standings if s.adaptive})
+    return f"n = {' or '.join(map(str, found))}" if found else "there are none"
+
+
+def _curves(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    if not has_curves(results, standings):
+        return
+    yield "## Curves"
+    yield ""
+    yield f"!{link('Accuracy against what the attacker spends', f'{results.name}{CURVES}')}"
+    yield ""
+    yield (
+        "Adaptive worst case: share of images that nothing within eps broke. Steps, queries: share "
+        "still right after so many of the longest counted attack at its smallest eps. Draws per "
+        "gradient, of stochastic defenses: accuracy under an attack that averages over so many."
+    )
+    yield ""

@@ -1,0 +1,251 @@
+"""What a leaderboard says beneath its tables. No torch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from superdef_bench.core.threats import RUNG_TITLES
+from superdef_bench.results.masking import FAIL, FEW, POINTS, SUSPECT
+from superdef_bench.results.ranking import Standing
+from superdef_bench.results.schema import Results
+from superdef_bench.results.text import eps_text, escape, grid
+
+
+def transfer_mark(results: Results, defense: str) -> str:
+    """Return what marks the gray-box cells of a row with a classifier of its own."""
+    return " †" if results.document["defenses"][defense]["replaces"] else ""
+
+
+def masking_verdict(results: Results, defense: str) -> str:
+    """Return how the gradient of a row was judged: pass, suspect, fail, or empty if it was not."""
+    return str(results.document["defenses"][defense].get("masking", {}).get("verdict", ""))
+
+
+def judged_verdict(results: Results, defense: str) -> str:
+    """Return the same with the number of images where it rests on few."""
+    masking = results.document["defenses"][defense].get("masking", {})
+    most = max((check["n"] for check in masking.get("checks", ())), default=FEW)
+    return masking_verdict(results, defense) + (f" (n = {most})" if most < FEW else "")
+
+
+def row_name(results: Results, defense: str) -> str:
+    """Return the name of a row, marked where its gradient is not to be trusted."""
+    doubt = doubts(results, defense)
+    return escape(defense) + (f" **({doubt})**" if doubt else "")
+
+
+def doubts(results: Results, defense: str) -> str:
+    """Return `suspect` or `fail` where the gradient of a row is not to be trusted, or nothing."""
+    suspicion = results.document["defenses"][defense]["suspicion"]
+    verdict = masking_verdict(results, defense) or ("suspect" if suspicion else "")
+    return verdict if verdict in ("suspect", "fail") else ""
+
+
+def masking_section(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    """Say which checks of each row's gradient it did not pass, and which it did."""
+    judged = [s.defense for s in standings if masking_verdict(results, s.defense)]
+    if not judged:
+        return
+    yield "## Gradient masking"
+    yield ""
+    rows, weak = [], False
+    for name in judged:
+        masking = results.document["defenses"][name]["masking"]
+        checks = masking["checks"]
+        passed = sum(check["outcome"] == "pass" for check in checks)
+        images = sorted({check["n"] for check in checks})
+        shown = "–".join(map(str, dict.fromkeys([images[0], images[-1]]))) if images else "–"
+        judged_so = judged_verdict(results, name)
+        rows.append([escape(name), escape(judged_so), f"{passed} of {len(checks)}", shown])
+        weak |= judged_so != masking["verdict"]
+    yield from grid(["defense", "verdict", "checks passed", "images"], rows)
+    if weak:
+        yield (
+            f"A verdict on fewer than {FEW} images says n: so few rarely tell a masked gradient "
+            "from a working one, and a pass is no evidence. `[run] masking` sets how many."
+        )
+        yield ""
+    told = [line for name in judged for line in _judgement(results, name)]
+    if told:
+        yield from told
+        yield ""
+    names = dict.fromkeys(
+        check["check"]
+        for name in judged
+        for check in results.document["defenses"][name]["masking"]["checks"]
+    )
+    yield f"Checks, where they apply: {escape(', '.join(names))}."
+    yield ""
+    yield (
+        "Each check is a one-sided exact McNemar or binomial test on the same images, p by Holm's "
+        f"correction over the checks of a row: suspect at p ≤ {SUSPECT}, fail at p ≤ {FAIL}; "
+        f"comparisons of two attacks also need {POINTS} points of accuracy."
+    )
+    yield ""
+
+
+def _judgement(results: Results, name: str) -> Iterator[str]:
+    for check in results.document["defenses"][name]["masking"]["checks"]:
+        if check["outcome"] != "pass":
+            evidence = f"{escape(check['evidence'])} (p = {check['adjusted']:.2g})"
+            yield (
+                f"- {escape(name)}, **{check['outcome']}**, {escape(check['check'])}: {evidence}"
+            )
+
+
+def rows_section(results: Results) -> Iterator[str]:
+    """Say what each row is: its plugin, or the chain of them, and every argument."""
+    yield "## Rows"
+    yield ""
+    for name, what in stages(results).items():
+        yield f"- {escape(name)}: {escape(what)}"
+    yield ""
+
+
+def stages(results: Results) -> dict[str, str]:
+    """Return what each row is: its plugin, or the chain of them, and every argument."""
+    every = {name: facts["arguments"] for name, facts in results.document["defenses"].items()}
+    return {
+        name: ", then ".join(map(given, arguments.get("chain", [arguments])))
+        for name, arguments in every.items()
+    }
+
+
+def given(arguments: Mapping[str, Any]) -> str:
+    """Return a plugin and the arguments that it was given."""
+    shown = [
+        f"{name} = {f'{value:g}' if isinstance(value, float) else value}"
+        for name, value in arguments.items()
+        if name != "plugin" and value not in ("", None)
+    ]
+    return f"{arguments['plugin']}" + (f" ({', '.join(shown)})" if shown else "")
+
+
+def failures_section(results: Results) -> Iterator[str]:
+    """Name the cells that gave no number, and why."""
+    found = list(failures(results))
+    if found:
+        yield "## Cells without a number"
+        yield ""
+        yield from (f"- {escape(line)}" for line in found)
+        yield ""
+
+
+def failures(results: Results) -> Iterator[str]:
+    """Yield the cells that failed or were refused, those of one reason together."""
+    together: dict[str, list[str]] = {}
+    document = results.document
+    for entry in [*document["failures"], *document.get("refused", [])]:
+        rung = RUNG_TITLES.get(entry["rung"], entry["rung"] or "clean")
+        eps = "" if entry["eps"] is None else f" {eps_text(entry['eps'])}"
+        cell = f"{entry['defense']}, {rung} {entry['attack']}{eps}"
+        together.setdefault(entry.get("error") or entry["why"], []).append(cell)
+    for why, cells in together.items():
+        more = f", and {len(cells) - 1} more" if len(cells) > 1 else ""
+        yield f"{cells[0]}{more}: {why}"
+
+
+def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
+    found = notes(results, standings)
+    if found:
+        yield "## Notes"
+        yield ""
+        yield from (f"- {escape(note)}" for note in found)
+
+
+def notes(results: Results, standings: Sequence[Standing]) -> list[str]:
+    """Return what has to be said beside the tables."""
+    document = results.document
+    found = [
+        f"{s.defense} is not ranked: {s.reasons[0]}"
+        + (f", and {len(s.reasons) - 1} more." if len(s.reasons) > 1 else ".")
+        for s in standings
+        if s.rank is None and s.reasons
+    ]
+    found += [
+        f"{_suspect(results, name)}: {facts['suspicion']}."
+        for name, facts in document["defenses"].items()
+        if facts["suspicion"]
+    ]
+    found += [
+        f"†: {name} stands in the classifier's place, so its gray-box examples were made "
+        "on another network (transfer)."
+        for name, facts in document["defenses"].items()
+        if facts["replaces"]
+    ]
+    found += _left_out(document["not_applicable"])
+    found += [f"{line}." for line in idle(results)]
+    found += [
+        f"{source['name']} has the code and weights of the attacked classifier: transfer from "
+        "it is gray box under another name."
+        for source in document.get("sources", ())
+        if source["rung"] == "transfer" and source.get("same")
+    ]
+    found += [
+        f"{name} takes no part in worst cases and ranks"
+        + f": {_uncounted(facts, document['threat']['norm'])}."
+        for name, facts in document["attacks"].items()
+        if not facts["counted"]
+    ]
+    found += [
+        f"{name} asks for {facts['access']}: only black box takes it where the defense is "
+        "known, and no rung of this benchmark is."
+        for name, facts in document["attacks"].items()
+        if facts["access"] in ("scores", "labels") and "black_box" not in document["rungs"]
+    ]
+    if document["threat"]["eightbit"] and any(
+        facts["kind"] == "minimal" for facts in document["attacks"].values()
+    ):
+        found.append(
+            "Minimal examples stop at the border of a class: rounding to 8 bits undoes most of "
+            "them, and their columns say little here."
+        )
+    if document["threat"]["target"] != "none":
+        found.append(
+            "Broken means that the target was reached, or the clean image was wrong: accuracies "
+            "are higher than, and not comparable with, those of untargeted attacks."
+        )
+    dependent = {row["attack"] for row in results.accuracy if row.get("batch_dependent")}
+    found += [
+        f"{name} is batch-dependent: an image's example depends on the images beside it."
+        for name in document["attacks"]
+        if name in dependent
+    ]
+    return found
+
+
+def idle(results: Results) -> Iterator[str]:
+    """Say which attacks have no cell under any rung of the benchmark."""
+    document = results.document
+    ran = [*results.accuracy, *document["failures"], *document.get("refused", ())]
+    met = {row["attack"] for row in ran if row["rung"]}
+    for name, facts in document["attacks"].items():
+        if name not in met:
+            yield (
+                f"attack {name} did not run: it asks for {facts['access']}, and no rung that is "
+                f"asked for and applies ({', '.join(facts['rungs']) or 'it names none of them'}) "
+                "takes that"
+            )
+
+
+def _suspect(results: Results, defense: str) -> str:
+    if masking_verdict(results, defense):
+        return f"Exact gradients alone do not rank {defense}"
+    return f"{defense} is suspect"
+
+
+def _left_out(entries: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Say which rungs do not apply, the rows of one reason together."""
+    together: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        together.setdefault((entry["rung"], entry["why"]), []).append(entry["defense"])
+    for (rung, why), names in together.items():
+        yield f"{RUNG_TITLES[rung]} does not apply to {', '.join(names)}: {why}."
+
+
+def _uncounted(facts: Mapping[str, Any], norm: str) -> str:
+    """Return why an attack takes no part in worst cases."""
+    if facts["kind"] == "corruption":
+        return "a corruption, which has no ball"
+    if facts["norm"] != norm:
+        return f"norm {facts['norm']} in a benchmark of {norm}"
+    return f"{facts['limit']} images"

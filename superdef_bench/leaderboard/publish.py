@@ -1,0 +1,190 @@
+"""Publish results: Markdown, CSV and pictures, a pure function of them. No torch."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from superdef_bench.core.errors import ConfigError, DataError
+from superdef_bench.io.files import write_atomically
+from superdef_bench.leaderboard.changes import with_changes
+from superdef_bench.leaderboard.curves import CURVES, draw_curves, has_curves
+from superdef_bench.leaderboard.markdown import leaderboard
+from superdef_bench.leaderboard.pareto import PARETO, draw_pareto, has_pareto
+from superdef_bench.leaderboard.plots import draw_bars, drawn_in, stamp
+from superdef_bench.leaderboard.quality import quality_files
+from superdef_bench.results.ranking import Standing, rank
+from superdef_bench.results.schema import (
+    QualityResults,
+    Results,
+    load_quality,
+    load_results,
+    read_document,
+)
+
+_COLUMNS = (
+    *("dataset", "model", "defense", "rung", "source", "attack", "goal", "topk", "target"),
+    *("norm", "eps", "subset", "settings", "n", "correct", "accuracy", "ci_low", "ci_high"),
+    *("conditional_n", "conditional_accuracy", "draws"),
+    *("forwards", "backwards", "psnr", "ssim", "batch_dependent"),
+)
+_TAKEN = ("readme", "index")  # the index of a folder, and of a site
+_OPTIONAL = ("top5_accuracy", "eot")
+
+Publishable = Results | QualityResults
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of results.
+
+    Attributes:
+        title: What it shows.
+        draw: Returns it as SVG.
+    """
+
+    title: str
+    draw: Callable[[Results, Sequence[Standing]], bytes]
+
+
+def load(path: Path) -> Publishable:
+    """Read what a leaderboard is made of: accuracy, or the quality of restored photographs.
+
+    Raises:
+        DataError: See `load_results`; or its name cannot be that of a file.
+    """
+    _, document = read_document(path)
+    results = load_quality(path) if "quality" in document else load_results(path)
+    _check_name(results.name)
+    return results
+
+
+def _check_name(name: str) -> None:
+    taken = name.lower() in _TAKEN or name[:1] in ("", ".", "-")
+    if taken or not name.isprintable() or set(name) & set("/\\"):
+        raise DataError(
+            f"results are named {name!r}, which their page cannot be",
+            hint="name the config otherwise and run it again",
+        )
+
+
+def load_all(paths: Sequence[Path], out: Path | None) -> dict[Path, Publishable]:
+    """Read leaderboards by where each belongs: its name, in `out` or beside the results.
+
+    Raises:
+        DataError: See `load`.
+        ConfigError: Two belong to the same place.
+    """
+    found: dict[Path, Publishable] = {}
+    first: dict[Path, Path] = {}
+    for path in paths:
+        results = load(path)
+        place = (out or (path if path.is_dir() else path.parent)) / results.name
+        if first.setdefault(place, path) != path:
+            raise ConfigError(
+                f"{first[place]} and {path} are both named {results.name!r}",
+                hint="publish them into folders of their own",
+            )
+        found[place] = results
+    return found
+
+
+def pictures(results: Results, standings: Sequence[Standing]) -> dict[str, Picture]:
+    """Return the pictures that results have, by the end of their file names."""
+    found = {".svg": Picture("Clean, gray-box and adaptive accuracy", draw_bars)}
+    if has_curves(results, standings):
+        found[CURVES] = Picture("Accuracy against what the attacker spends", draw_curves)
+    if has_pareto(results, standings):
+        found[PARETO] = Picture("Accuracy against cost", draw_pareto)
+    return found
+
+
+def files(results: Publishable) -> dict[str, bytes]:
+    """Return the files of a leaderboard by suffix.
+
+    `.md` and `.csv`; of accuracy also the pictures.
+    """
+    if isinstance(results, QualityResults):
+        return quality_files(results)
+    standings = rank(results)
+    drawn = {
+        suffix: picture.draw(results, standings)
+        for suffix, picture in pictures(results, standings).items()
+    }
+    text = {".md": leaderboard(results, standings), ".csv": table(results)}
+    return {**{suffix: content.encode() for suffix, content in text.items()}, **drawn}
+
+
+def last_published(folder: Path, name: str) -> Publishable | None:
+    """Return the results that are published in `folder` under a name.
+
+    Raises:
+        DataError: They cannot be read, or nothing can be published under that name.
+    """
+    _check_name(name)
+    file = folder / f"{name}.json"
+    if not file.exists():
+        return None
+    try:
+        return load(file)
+    except DataError as error:
+        raise DataError(
+            f"{error.message}; they would be replaced by new ones",
+            hint=f"remove {file} to publish without saying what changed",
+        ) from error
+
+
+def since_published(results: Publishable, folder: Path) -> Publishable:
+    """Return results that say what they change in those of their name in `folder`.
+
+    Raises:
+        DataError: See `last_published`.
+    """
+    before = last_published(folder, results.name)
+    if before is None:
+        return results
+    content = (folder / f"{results.name}.json").read_bytes()
+    return with_changes(results, before, hashlib.sha256(content).hexdigest())
+
+
+def publish(results: Publishable, folder: Path) -> list[Path]:
+    """Write a leaderboard and the results behind it into `folder`; return the files."""
+    results.save(folder / f"{results.name}.json")
+    written = [folder / f"{results.name}.json"]
+    for suffix, content in files(results).items():
+        write_atomically(folder / f"{results.name}{suffix}", content)
+        written.append(folder / f"{results.name}{suffix}")
+    return written
+
+
+def stale(results: Publishable, folder: Path) -> list[str]:
+    """Return the files of a leaderboard in `folder` that these results would not write.
+
+    A picture is compared by its stamp, the hash of what it shows: its bytes depend on the
+    version of the plotting library.
+    """
+    found = []
+    with drawn_in(folder):
+        wanted = files(results)
+    for suffix, content in wanted.items():
+        path = folder / f"{results.name}{suffix}"
+        current = path.read_bytes() if path.exists() else b""
+        drawn = suffix.endswith(".svg")
+        same = stamp(current) == stamp(content) if drawn else current == content
+        if not same or not current:
+            found.append(path.name)
+    return found
+
+
+def table(results: Results) -> str:
+    """Return all accuracy rows as CSV, verdicts left out."""
+    stream = io.StringIO()
+    given = [name for name in _OPTIONAL if any(name in row for row in results.accuracy)]
+    writer = csv.DictWriter(
+        stream, [*_COLUMNS, *given], restval="", extrasaction="ignore", lineterminator="\n"
+    )
+    writer.writeheader()
+    writer.writerows(results.accuracy)
+    return stream.getvalue()

@@ -1,0 +1,1 @@
+"""Networks without an attacker: work, time, restored photographs."""

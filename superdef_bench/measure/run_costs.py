@@ -1,0 +1,111 @@
+"""What the rows of a run cost: counted and timed once, and kept in its folder."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from superdef_bench.benchmark.built import Benchmark
+from superdef_bench.core.fingerprint import fingerprint, sources
+from superdef_bench.core.transform import Protected
+from superdef_bench.io.files import write_atomically
+from superdef_bench.io.machine import machine, versions
+from superdef_bench.measure.modes import Mode, Pipeline
+from superdef_bench.measure.timing import Laps, Stopwatch, reference_ms, take_turns, timed_columns
+from superdef_bench.measure.work import Work, cost_rows, work_of
+
+FILE = "cost.json"
+_RUN_ROUNDS, _RUN_SECONDS = 30, 10.0
+
+
+@dataclass(frozen=True)
+class RunCosts:
+    """What was measured together.
+
+    Attributes:
+        rows: Cost rows of a results file.
+        reference_ms: Time of the reference kernel beside them, in milliseconds.
+        forward: Seconds of a pass per image, in batches, by defense.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    reference_ms: float
+    forward: Mapping[str, float]
+
+
+def costs_in(folder: Path, benchmark: Benchmark) -> RunCosts:
+    """Return the costs of a benchmark, those in the folder where nothing changed since.
+
+    Rows are timed side by side: where one defense, the machine or its threads are others, all
+    are measured again.
+    """
+    key = fingerprint(
+        [(defense.name, defense.fingerprint) for defense in benchmark.defenses],
+        [benchmark.task.model_fingerprint, benchmark.task.sha256],
+        [machine(str(benchmark.device)), torch.get_num_threads(), versions()],
+        sources(Path(__file__)),
+    )
+    file = folder / FILE
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        if kept["key"] == key:
+            return RunCosts(kept["rows"], kept["reference_ms"], kept["forward"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # a damaged file is measured again
+    image = benchmark.dataset.load([0])[0].to(benchmark.device)
+    defenses = {defense.name: defense.protected for defense in benchmark.defenses}
+    # Whoever answers as a service is not asked again and again.
+    timed = not benchmark.answers_only
+    rows = list(costs_of_run(defenses, benchmark.task.model, image, timed=timed))
+    forward = {defense.name: defense.seconds for defense in benchmark.defenses}
+    costs = RunCosts(rows, round(reference_ms(benchmark.device), 4), forward)
+    text = json.dumps({"key": key, **asdict(costs)}, indent=1)
+    write_atomically(file, f"{text}\n".encode())
+    return costs
+
+
+def costs_of_run(
+    defenses: Mapping[str, Protected], model: str, image: Tensor, *, timed: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield the cost rows of a run: what each defense takes for one image.
+
+    Args:
+        defenses: By the name of their rows; one that fails has no rows.
+        model: Name of the classifier.
+        image: One image, `(1, C, H, W)`.
+        timed: Whether to measure latency too, in some ten seconds.
+    """
+    works: dict[str, dict[str, Work]] = {}
+    pipelines: dict[str, Pipeline] = {}
+    laps: dict[str, Laps] = {}
+    stopwatch = Stopwatch(image.device)
+    for name, protected in defenses.items():
+        try:
+            works[name] = work_of(protected, tuple(image.shape), device=image.device)
+            if timed:
+                pipelines[name] = Pipeline(protected, Mode())
+                seconds = _RUN_SECONDS / 2 / len(defenses)
+                laps[name] = stopwatch.warm_up(pipelines[name], image, seconds=seconds)
+        except Exception:  # noqa: S112  # a defense that cannot run has failed cells that say so
+            continue
+    if laps:
+        ready = {name: pipelines[name] for name in laps}
+        take_turns(
+            ready,
+            image,
+            laps,
+            stopwatch,
+            rounds=_RUN_ROUNDS,
+            seconds=_RUN_SECONDS / 2,
+            slow=_RUN_SECONDS / 4,
+        )
+    for name, work in works.items():
+        for row in cost_rows(name, model, work, tuple(image.shape[-2:])):
+            if name in laps:
+                row |= timed_columns(laps[name].milliseconds(row["scope"]), 1)
+                row["memory"] = laps[name].memory or row["memory"]
+            yield row

@@ -1,0 +1,107 @@
+"""Weights as safetensors, each with a provenance JSON beside it that names its sha256."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from superdef_bench.core.errors import DataError
+from superdef_bench.core.types import Task
+from superdef_bench.io.files import write_atomically
+
+SHIPPED = Path(__file__).parent / "checkpoints"
+
+
+def save_weights(path: Path, state: Mapping[str, Tensor], provenance: Mapping[str, Any]) -> None:
+    """Write `path` (safetensors) and the JSON beside it; a reader never sees half a file."""
+    content = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in state.items()})
+    record = {**provenance, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    write_atomically(path, content)
+    text = json.dumps(record, indent=2, sort_keys=True) + "\n"
+    write_atomically(path.with_suffix(".json"), text.encode())
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """Return the provenance of the weights at `path`.
+
+    Raises:
+        DataError: It is missing, no JSON, or names no hash.
+    """
+    beside = path.with_suffix(".json")
+    try:
+        record: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(
+            f"weights {path} have no provenance: {beside.name}: {error.strerror}",
+            hint="superdef-bench train writes both files",
+        ) from error
+    except ValueError as error:
+        raise DataError(f"provenance {beside} is no JSON: {error}") from error
+    if not isinstance(record, dict) or not isinstance(record.get("sha256"), str):
+        raise DataError(
+            f"provenance {beside} names no sha256",
+            hint="superdef-bench train writes weights and provenance",
+        )
+    return record
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors at `path` after checking them against their provenance.
+
+    Raises:
+        DataError: The file is missing, truncated, or not the one that its provenance names.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"weights {path} cannot be read: {error.strerror}") from error
+    expected, found = read_provenance(path)["sha256"], hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise DataError(
+            f"weights {path} have sha256 {found[:12]}, their provenance says {expected[:12]}",
+            hint="the file is damaged or was replaced; install or train it again",
+        )
+    try:
+        return safetensors.torch.load(content)
+    except safetensors.SafetensorError as error:
+        raise DataError(f"weights {path} are no safetensors: {error}") from error
+
+
+def find_weights(
+    task: Task, kind: str, path: Path | None = None, directories: Sequence[Path] = (SHIPPED,)
+) -> dict[str, Tensor]:
+    """Return the artefact `kind` that was trained for `task`.
+
+    Looks at `path`, else through `directories` in order. Dataset name, class names and input
+    shape must agree; the model's fingerprint too where the artefact names one.
+
+    Raises:
+        DataError: There is none, or the one at `path` was trained for another task.
+    """
+    candidates = (
+        [path] if path else [f for d in directories for f in sorted(d.glob("*.safetensors"))]
+    )
+    for candidate in candidates:
+        record = read_provenance(candidate)
+        if record.get("kind") == kind and _fits(record.get("task", {}), task):
+            return load_weights(candidate)
+    where = f"{path} was not trained" if path else "none was trained"
+    raise DataError(
+        f"no {kind} for {task.dataset} with {task.model}: {where} for this task",
+        hint=f"superdef-bench train {kind} --data {task.dataset} --model {task.model}",
+    )
+
+
+def _fits(trained: Mapping[str, Any], task: Task) -> bool:
+    used_model = trained.get("model_fingerprint")
+    return (
+        trained.get("dataset") == task.dataset
+        and tuple(trained.get("class_names", ())) == task.class_names
+        and tuple(trained.get("input_shape", ())) == task.input_shape
+        and used_model in (None, task.model_fingerprint)
+    )

@@ -1,0 +1,1 @@
+"""results.json: rows, statistics, ranks and the masking verdict. No torch."""

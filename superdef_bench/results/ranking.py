@@ -1,0 +1,186 @@
+"""Who ranks where, by paired tests on the same images. No torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from superdef_bench.core.threats import GRADIENT_RUNGS
+from superdef_bench.results.rows import Score, score, shares, verdicts
+from superdef_bench.results.schema import Results, Row
+from superdef_bench.results.statistics import (
+    mcnemar,
+    median_with_infinity,
+    unpack_floats,
+)
+
+FULL_IMAGES = 256
+_STEPS, _QUERIES = 10, 1000  # that a full suite takes at least
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One line of the ranking, at the last eps.
+
+    Attributes:
+        rank: None for a row that is not ranked.
+        adaptive: None where nothing that knows the defense attacked it.
+        like_for_like: Largest fall of one attack from gray box to a rung that knows the defense,
+            with its name.
+        median_eps: Smallest eps by which at least half of the images are broken; None for beyond
+            the last.
+        reasons: Why the row is not ranked.
+    """
+
+    defense: str
+    rank: int | None
+    clean: Score | None
+    gray: Score | None
+    adaptive: Score | None
+    like_for_like: tuple[float, str] | None
+    median_eps: float | None
+    gmac: float | None
+    reasons: Sequence[str]
+
+    @property
+    def illusion(self) -> float | None:
+        """Gray-box accuracy minus adaptive accuracy."""
+        if self.gray is None or self.adaptive is None:
+            return None
+        return self.gray.accuracy - self.adaptive.accuracy
+
+
+def conditional(results: Results, row: Row, n: int | None) -> float | None:
+    """Return the accuracy of a row on those of its first `n` images that `none` gets right."""
+    bare = results.row(defense="none", rung="", attack="none")
+    if bare is None:
+        return None
+    right = shares(row)[:n]
+    base = verdicts(bare)[: len(right)]
+    return float(right[: len(base)][base].mean()) if base.any() else None
+
+
+def rank(results: Results) -> list[Standing]:
+    """Return the ranking at the last eps, unranked rows below it.
+
+    Rows are sorted by adaptive accuracy on the images that all ranked rows have. Going down, a
+    row shares the rank of its group's first row unless McNemar's exact test tells the two apart;
+    within a group the median smallest eps, clean accuracy and cost decide the order.
+    """
+    document = results.document
+    last = document["threat"]["eps"][-1]
+    worst = {row["defense"]: row for row in results.rows(rung="adaptive", attack="worst", eps=last)}
+    missing = {name: facts["missing"] for name, facts in document["defenses"].items()}
+    ranked = [name for name in document["defenses"] if name in worst and not missing[name]]
+    n = min((worst[name]["n"] for name in ranked), default=None)
+    bits = {name: verdicts(worst[name])[:n] for name in ranked}
+    order = sorted(ranked, key=lambda name: -int(bits[name].sum()))
+    standings: list[Standing] = []
+    while order:
+        group = [name for name in order if mcnemar(bits[order[0]], bits[name]) > _SIGNIFICANT]
+        # A group is a run from the top: it ends at the first row that differs.
+        size = next((i for i, name in enumerate(order) if name not in group), len(order))
+        place = len(standings) + 1
+        rows = [_standing(results, name, place, n, worst) for name in order[:size]]
+        standings += sorted(rows, key=_within_group)
+        order = order[size:]
+    rest = [name for name in document["defenses"] if name not in ranked]
+    # Gray box may have more images than the rungs that know the defense.
+    own = {name: worst[name]["n"] if name in worst else None for name in rest}
+    return standings + [_standing(results, name, None, own[name], worst) for name in rest]
+
+
+def _within_group(standing: Standing) -> tuple[float, float, float, str]:
+    median = float("inf") if standing.median_eps is None else standing.median_eps
+    clean = standing.clean.accuracy if standing.clean else 0.0
+    return -median, -clean, standing.gmac or 0.0, standing.defense
+
+
+def _standing(
+    results: Results, name: str, place: int | None, n: int | None, worst: dict[str, Row]
+) -> Standing:
+    last = results.document["threat"]["eps"][-1]
+    gray = results.row(defense=name, rung="gray_box", attack="worst", eps=last)
+    cost = [c for c in results.document["cost"] if c["defense"] == name]
+    adaptive = worst.get(name)
+    return Standing(
+        defense=name,
+        rank=place,
+        clean=score(results.row(defense=name, rung="", attack="none"), n),
+        gray=score(gray, n),
+        adaptive=score(adaptive, n),
+        like_for_like=like_for_like(results, name, last, n),
+        median_eps=median_with_infinity(unpack_floats(adaptive["smallest_eps"])[:n])
+        if adaptive
+        else None,
+        gmac=next((c["gmac"] for c in cost if c["scope"] == "pipeline"), None),
+        reasons=results.document["defenses"][name]["missing"],
+    )
+
+
+def like_for_like(
+    results: Results, defense: str, eps: float, n: int | None = None
+) -> tuple[float, str] | None:
+    """Return the largest fall of one counted attack from gray box to a gradient rung.
+
+    Args:
+        results: Results.
+        defense: Name of a row.
+        eps: Radius.
+        n: First images to take; all where None.
+    """
+    falls = []
+    for name, attack in results.document["attacks"].items():
+        gray = results.row(defense=defense, rung="gray_box", attack=name, eps=eps)
+        known = [
+            row
+            for rung in GRADIENT_RUNGS
+            if (row := results.row(defense=defense, rung=rung, attack=name, eps=eps))
+        ]
+        if gray and known and attack["counted"] and attack["kind"] == "budget":
+            against = [shares(row)[:n] for row in known]
+            least = min(map(len, [shares(gray), *against]))
+            right = np.minimum.reduce([values[:least] for values in against])
+            fall = float(shares(gray)[:least].mean() - right.mean())
+            falls.append((fall, name))
+    return max(falls, default=None)
+
+
+def is_full(results: Results, standings: Sequence[Standing]) -> bool:
+    """Return whether the suite supports a claim about robustness.
+
+    It does if every ranked row faced, at the last eps and on all ranked images, gray box, a
+    gradient rung, and black box or the full AutoAttack, and these are at least `FULL_IMAGES`. A
+    gradient attack counts from `_STEPS` steps on, one that asks for scores from `_QUERIES` queries.
+    """
+    ranked = [standing for standing in standings if standing.rank is not None]
+    return bool(ranked) and all(_faced_all(results, standing) for standing in ranked)
+
+
+def _faced_all(results: Results, standing: Standing) -> bool:
+    gray, adaptive = standing.gray, standing.adaptive
+    if gray is None or adaptive is None or min(gray.n, adaptive.n) < FULL_IMAGES:
+        return False
+    attacks, last = results.document["attacks"], results.document["threat"]["eps"][-1]
+    counted = {
+        name for name, facts in attacks.items() if facts["counted"] and facts["kind"] == "budget"
+    }
+    met = [
+        (row["rung"], attacks[row["attack"]])
+        for row in results.rows(defense=standing.defense, eps=last)
+        if row["attack"] in counted and row["n"] >= adaptive.n
+    ]
+    climbed = [facts for rung, facts in met if rung in GRADIENT_RUNGS]
+    reference = any(facts["arguments"]["plugin"] == "autoattack" for facts in climbed)
+    gradient = reference or any(_spends(facts, "steps", _STEPS) for facts in climbed)
+    queried = any(
+        rung == "black_box" and _spends(facts, "queries", _QUERIES) for rung, facts in met
+    )
+    replayed = any(rung == "gray_box" and facts["access"] != "none" for rung, facts in met)
+    return gray.n >= adaptive.n and replayed and gradient and (queried or reference)
+
+
+def _spends(attack: Mapping[str, Any], argument: str, least: int) -> bool:
+    return (attack["arguments"].get(argument) or 0) >= least

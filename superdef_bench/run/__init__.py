@@ -1,0 +1,1 @@
+"""The plan of a benchmark and its execution."""

@@ -1,0 +1,143 @@
+"""Run a plan shard by shard, keep every record, and write the results."""
+
+import json
+import time
+from pathlib import Path
+
+from superdef_bench.benchmark.built import Benchmark
+from superdef_bench.core.errors import CellError, InterruptError
+from superdef_bench.io.files import write_atomically
+from superdef_bench.io.machine import fix_numerics, stoppable
+from superdef_bench.io.progress import progress_bar
+from superdef_bench.measure.run_costs import costs_in
+from superdef_bench.results.aggregate import COLUMNS
+from superdef_bench.results.schema import FILE, Results
+from superdef_bench.run.bank.store import Bank
+from superdef_bench.run.cells import Cell, Group, Plan
+from superdef_bench.run.document import describe
+from superdef_bench.run.executors import run_local
+from superdef_bench.run.records import Outcome, RecordStore, to_table
+from superdef_bench.run.shard import Row, Shard, Worker
+
+
+def run(benchmark: Benchmark, plan: Plan, out: Path, *, command: str) -> tuple[Results, Outcome]:
+    """Run everything that the folder `out` does not hold yet, and write `out/results.json`.
+
+    Raises:
+        InterruptError: Ctrl-C or SIGTERM; the same call goes on where it stopped.
+        DataError: The folder cannot be used.
+    """
+    start = time.perf_counter()
+    _write_manifest(benchmark, out, command)
+    outcome = compute(benchmark, plan, out)
+    seconds = time.perf_counter() - start
+    results = Results(
+        describe(
+            benchmark,
+            plan,
+            outcome,
+            costs_in(out, benchmark),
+            command=command,
+            folder=out.name if out.is_absolute() else out.as_posix(),
+            seconds=seconds,
+        )
+    )
+    results.save(out / FILE)
+    return results, outcome
+
+
+def compute(benchmark: Benchmark, plan: Plan, out: Path) -> Outcome:
+    """Make the records of a plan that the folder `out` does not hold yet.
+
+    Raises:
+        InterruptError: Ctrl-C or SIGTERM; the same call goes on where it stopped.
+        DataError: The folder cannot be used.
+    """
+    fix_numerics()
+    store, worker = RecordStore(out / "records"), Worker(benchmark, Bank(out / "bank"))
+    outcome = Outcome()
+    weights = {id(group): _work(group) for group in plan.groups}
+    with progress_bar(plan.shards * sum(weights.values())) as bar, stoppable():
+        total = sum(cell.n for cell in plan.cells)
+
+        def work(number: int) -> None:
+            shard = Shard.load(benchmark, number)
+            clean: dict[str, list[Row]] = {}
+            for group in plan.groups:
+                done = outcome.reused + outcome.computed
+                bar.show(group.title, f"{done}/{total} images")
+                if group.cells[0].key not in plan.refused:
+                    _run_group(group, shard, worker, store, clean, outcome, benchmark)
+                bar.advance(weights[id(group)])
+
+        try:
+            for _ in run_local(work, range(plan.shards)):
+                pass
+        except KeyboardInterrupt as error:
+            done = outcome.reused + outcome.computed
+            raise InterruptError(
+                f"stopped after {done} of {total} records, all kept in {out}",
+                hint="the same command goes on from there",
+            ) from error
+    store.compact()
+    return outcome
+
+
+def _work(group: Group) -> float:
+    """Return how long a group's share of a shard should be on the bar.
+
+    Attacks with thousands of passes mostly end after their first hundreds.
+    """
+    forwards, backwards = group.passes or (20, 20)
+    passes = min(forwards + 2 * backwards, 1000)
+    return group.n * max(group.defense.seconds, 1e-6) * passes
+
+
+def _run_group(
+    group: Group,
+    shard: Shard,
+    worker: Worker,
+    store: RecordStore,
+    clean: dict[str, list[Row]],
+    outcome: Outcome,
+    benchmark: Benchmark,
+) -> None:
+    """Run the cells of a group on a shard; a failure is noted and the cell not tried again."""
+    count = min(len(shard.images), group.n - shard.start)
+    pending = [cell for cell in group.cells if cell.key not in outcome.failures]
+    if count <= 0 or len(pending) < len(group.cells):
+        return
+    row = group.defense.name
+    if not group.clean and row not in clean:
+        why = f"defense {row!r} failed on the clean images"
+        outcome.failures.update({cell.key: why for cell in pending})
+        return
+
+    def known(cell: Cell) -> list[Row] | None:
+        keys = shard.keys(cell, count, group, benchmark.config.batch_size)
+        table = store.find(keys)
+        return None if table is None else table.to_pylist()
+
+    try:
+        for cell, found, fresh in worker.run(group, shard, clean.get(row, []), known):
+            rows = store.append(found) if fresh else found
+            outcome.tables.setdefault(cell.key, []).append(to_table(rows).select(COLUMNS))
+            outcome.computed += len(rows) * fresh
+            outcome.reused += len(rows) * (not fresh)
+            if group.clean:
+                clean[row] = rows
+            pending.remove(cell)
+    except CellError as error:
+        outcome.failures.update({cell.key: error.message for cell in pending})
+
+
+def _write_manifest(benchmark: Benchmark, out: Path, command: str) -> None:
+    task = benchmark.task
+    manifest = {
+        "command": command,
+        "dataset": {"name": task.dataset, "sha256": task.sha256},
+        "device": str(benchmark.device),
+        "batch_size": benchmark.config.batch_size,
+    }
+    text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    write_atomically(out / "manifest.json", text.encode())

@@ -1,0 +1,335 @@
+"""Everything that happens to the images of one shard."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from superdef_bench.benchmark.built import Benchmark
+from superdef_bench.core.errors import CellError, ContractError
+from superdef_bench.core.fingerprint import fingerprint
+from superdef_bench.core.rng import image_id
+from superdef_bench.core.threats import NORMS, Rung
+from superdef_bench.core.types import distance
+from superdef_bench.run.attack import Examples, make_examples
+from superdef_bench.run.bank.store import Bank
+from superdef_bench.run.cells import SHARD, Cell, Group, example_key
+from superdef_bench.run.images import Images, choose_targets, eight_bits
+from superdef_bench.run.probes import ask
+from superdef_bench.run.score import Scores, score
+
+Row = dict[str, Any]
+
+
+def identity(cell: Cell, key: str) -> Row:
+    """Return what a record says of its cell, with the cost of an example that is only kept."""
+    return {
+        "key": key,
+        "cell": cell.key,
+        "rung": cell.rung,
+        "source": cell.source,
+        "attack": cell.attack,
+        "goal": cell.goal,
+        "norm": cell.threat.norm,
+        "eps": cell.threat.eps,
+        "settings": cell.settings,
+        "draws": cell.draws,
+        # What a kept example cost was counted where it was made.
+        "forwards": 0.0,
+        "backwards": 0.0,
+        "seconds": 0.0,
+    }
+
+
+def verdict(scores: Scores, number: int, bits: str) -> Row:
+    """Return what a record says of the answer to image `number`.
+
+    Args:
+        scores: What the classifier said.
+        number: Place of the image in them.
+        bits: Whether each draw counts as wrong, one character per draw.
+    """
+    return {
+        "bits": bits,
+        "prediction": int(scores.prediction[number]),
+        "label_rank": int(scores.rank[number]),
+        "success": 2 * bits.count("1") > len(bits),
+        "psnr": float(scores.psnr[number]),
+        "ssim": float(scores.ssim[number]),
+        "error": scores.errors[number],
+    }
+
+
+def effort(examples: Examples | None, number: int) -> Row:
+    """Return what a record says of what the example of image `number` took."""
+    if examples is None:
+        return {"first_step": -1, "batch_dependent": False}
+    return {
+        "forwards": float(examples.forwards[number]),
+        "backwards": float(examples.backwards[number]),
+        "seconds": float(examples.seconds[number]),
+        "first_step": int(examples.first_step[number]),
+        "batch_dependent": examples.batch_dependent,
+    }
+
+
+@dataclass
+class Shard:
+    """A run of images in the dataset's order.
+
+    Attributes:
+        images: The images, with their targets.
+        names: Image ids as strings.
+        digests: Hash of each image and its label.
+    """
+
+    start: int
+    images: Images
+    names: Sequence[str]
+    digests: Sequence[str]
+    examples: dict[str, Examples] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, benchmark: Benchmark, number: int) -> "Shard":
+        """Load shard `number` onto the benchmark's device."""
+        dataset, device = benchmark.dataset, benchmark.device
+        start = number * SHARD
+        places = range(start, min(start + SHARD, benchmark.limit))
+        x, y = dataset.load(places)
+        wanted = (len(places), *benchmark.task.input_shape)
+        if tuple(x.shape) != wanted or x.dtype != torch.float32:
+            raise ContractError(
+                f"dataset {dataset.name!r} returned {x.dtype} {tuple(x.shape)}, "
+                f"the contract is float32 {wanted}"
+            )
+        names = [dataset.ids[place] for place in places]
+        digests = [
+            hashlib.sha256(image.numpy().tobytes() + bytes(str(int(label)), "ascii")).hexdigest()
+            for image, label in zip(x, y, strict=True)
+        ]
+        ids = torch.tensor([image_id(name) for name in names], device=device)
+        images = Images(x.to(device), y.to(device), ids)
+        return cls(start, choose_targets(benchmark, images), names, digests)
+
+    def keys(self, cell: Cell, count: int, group: Group, batch_size: int) -> list[str]:
+        """Return the keys of a cell's records for the first `count` images."""
+        attack, batch = group.attack, ""
+        if attack is not None and attack.batch_dependent is not False:
+            # An attack that may look at the whole batch gives numbers that belong to this batch.
+            together = self.attacked(group) if cell.goal == "strength" else count
+            batch = fingerprint(list(self.names[:together]), batch_size)
+        images = zip(self.names[:count], self.digests[:count], strict=True)
+        return [fingerprint(cell.key, name, digest, batch) for name, digest in images]
+
+    def attacked(self, group: Group) -> int:
+        """Return how many images of the shard get examples that are replayed."""
+        return max(0, min(len(self.images), group.made - self.start))
+
+
+class Worker:
+    """Runs the groups of a plan on shards, one after the other."""
+
+    def __init__(self, benchmark: Benchmark, bank: Bank) -> None:
+        self._benchmark, self._bank = benchmark, bank
+        self._size = benchmark.config.batch_size
+        self._works: set[str] = set()
+
+    def run(
+        self,
+        group: Group,
+        shard: Shard,
+        clean: Sequence[Row],
+        known: Callable[[Cell], list[Row] | None],
+    ) -> Iterator[tuple[Cell, list[Row], bool]]:
+        """Yield the rows of each cell of a group, and whether they were computed just now.
+
+        Args:
+            group: Cells of one defense, rung and attack, eps ascending.
+            shard: The images.
+            clean: Rows of the defense's clean cell; empty for that cell itself.
+            known: Finds the stored rows of a cell.
+
+        Raises:
+            CellError: The attack or the defense raised or broke its contract, or the defense
+                failed on every image so far.
+        """
+        count = min(len(shard.images), group.n - shard.start)
+        before = clean[:count]
+        for cell in group.cells:
+            rows = known(cell)
+            fresh = rows is None
+            if rows is None:
+                rows = self._compute(group, cell, shard, count, clean, before)
+            self._check_alive(cell, rows)
+            yield cell, rows, fresh
+            before = rows
+
+    def _compute(
+        self,
+        group: Group,
+        cell: Cell,
+        shard: Shard,
+        count: int,
+        clean: Sequence[Row],
+        before: Sequence[Row],
+    ) -> list[Row]:
+        keys = shard.keys(cell, count, group, self._size)
+        if group.clean:
+            return self._rows(group, cell, shard, torch.arange(count), None, keys, clean)
+        if group.probe:
+            return self._asked(group, cell, shard, keys, clean)
+        if cell.goal == "strength":
+            examples = self.replayed(group, cell, shard)
+            return self._rows(group, cell, shard, torch.arange(count), examples, keys, clean)
+        # Verdict: what is already broken, at every draw, keeps its example.
+        alive = torch.tensor([i for i, row in enumerate(before) if "0" in row["bits"]]).long()
+        rows = [
+            {**row, **identity(cell, key), "target": self._target(group, shard, place)}
+            for place, (row, key) in enumerate(zip(before, keys, strict=True))
+        ]
+        if len(alive):
+            examples = self.attack(group, cell, shard, alive)
+            attacked = self._rows(group, cell, shard, alive, examples, keys, clean)
+            for place, row in zip(alive.tolist(), attacked, strict=True):
+                # A larger ball has the smaller example in it.
+                if row["bits"].count("1") >= rows[place]["bits"].count("1"):
+                    rows[place] = row
+        return rows
+
+    @staticmethod
+    def _asked(
+        group: Group, cell: Cell, shard: Shard, keys: Sequence[str], clean: Sequence[Row]
+    ) -> list[Row]:
+        """Return the records of a question; `success` is a bad answer."""
+        images = shard.images.take(torch.arange(len(keys), device=shard.images.x.device))
+        bad, error = ask(group.probe, group.defense.protected, group.gradient, images)
+        return [
+            {**row, **identity(cell, key), "bits": str(int(b)), "success": b, "error": error}
+            for row, key, b in zip(clean, keys, bad, strict=False)
+        ]
+
+    def attack(self, group: Group, cell: Cell, shard: Shard, places: Tensor) -> Examples:
+        """Return examples of the images at `places`, made as the group's rung and goal say."""
+        assert group.attack is not None
+        config = self._benchmark.config
+        attacked = group.source.protected if group.source else group.defense.protected
+        return make_examples(
+            group.attack,
+            attacked.view(group.gradient),
+            shard.images.take(places.to(shard.images.x.device)),
+            cell.threat,
+            # Rounding undoes what fools by a hair, and so do fresh draws: the whole budget.
+            "strength" if config.eightbit or attacked.stochastic else cell.goal,
+            topk=config.topk,
+            seed=config.seed,
+            batch_size=self._size,
+            eot=cell.eot,
+            scores_only=group.rung is Rung.BLACK_BOX,
+        )
+
+    def replayed(self, group: Group, cell: Cell, shard: Shard) -> Examples:
+        """Return examples on the group's source, made once for all defenses."""
+        assert group.attack is not None and group.source is not None  # noqa: PT018  # one fact
+        count = shard.attacked(group)
+        key = fingerprint(
+            example_key(self._benchmark, group.attack, group.source, cell.threat),
+            list(shard.names[:count]),
+            shard.digests[:count],
+            self._size,
+        )
+        if key not in shard.examples:
+            stored = self._bank.get(key)
+            if stored:
+                shard.examples[key] = Examples.unpack(stored, shard.images.x.device)
+            else:
+                made = self.attack(group, cell, shard, torch.arange(count))
+                shard.examples[key] = made
+                self._bank.put(key, made.pack())
+        return shard.examples[key]
+
+    def _rows(
+        self,
+        group: Group,
+        cell: Cell,
+        shard: Shard,
+        places: Tensor,
+        examples: Examples | None,
+        keys: Sequence[str],
+        clean: Sequence[Row],
+    ) -> list[Row]:
+        """Score the images at `places` and return their records.
+
+        A targeted example counts only where the defense is right on the clean image: what is
+        wrong from the start stays broken.
+        """
+        config, task = self._benchmark.config, self._benchmark.task
+        images = shard.images.take(places.to(shard.images.x.device))
+        attacked = images.x if examples is None else examples.images[: len(places)]
+        if group.attack is None or not group.attack.aims:
+            images = replace(images, target=None)
+        if examples is not None and config.eightbit:
+            attacked = eight_bits(attacked, images.x)
+        scores = score(
+            group.defense,
+            attacked,
+            images,
+            task.num_classes,
+            topk=config.topk,
+            batch_size=self._size,
+            draws=cell.draws,
+        )
+        apart = {norm: distance(images.x, attacked, norm).tolist() for norm in NORMS}
+        # An image between two levels may leave a small ball by rounding.
+        inside = [far <= cell.threat.limit for far in apart[cell.threat.norm]]
+        rows: list[Row] = []
+        for number, place in enumerate(places.tolist()):
+            wrong = bool(clean) and bool(clean[place]["success"])
+            bits = "".join(str(int(bit)) for bit in scores.wrong[:, number])
+            if wrong and images.target is not None:
+                bits = "1" * cell.draws
+            elif not inside[number]:
+                bits = clean[place]["bits"]
+            prediction = int(scores.prediction[number])
+            rows.append(
+                {
+                    **self._constants(cell, shard, place),
+                    "target": self._target(group, shard, place),
+                    **identity(cell, keys[place]),
+                    **verdict(scores, number, bits),
+                    **effort(examples, number),
+                    "clean_prediction": clean[place]["prediction"] if clean else prediction,
+                    "linf": apart["linf"][number],
+                    "l2": apart["l2"][number],
+                }
+            )
+        return rows
+
+    @staticmethod
+    def _target(group: Group, shard: Shard, place: int) -> int | None:
+        """Return the label that an image is to reach, as its record says it."""
+        if shard.images.target is None or group.attack is None or not group.attack.aims:
+            return None
+        return int(shard.images.target[place])
+
+    def _constants(self, cell: Cell, shard: Shard, place: int) -> Row:
+        task = self._benchmark.task
+        return {
+            "position": shard.start + place,
+            "dataset": task.dataset,
+            "image_id": shard.names[place],
+            "label": int(shard.images.y[place]),
+            "model": task.model,
+            "defense": cell.defense,
+            "seed": self._benchmark.config.seed,
+            "topk": self._benchmark.config.topk,
+        }
+
+    def _check_alive(self, cell: Cell, rows: Sequence[Row]) -> None:
+        """Raise CellError if not one image of the cell got through so far."""
+        if any(row["error"] is None for row in rows):
+            self._works.add(cell.key)
+        elif cell.key not in self._works:
+            raise CellError(f"defense {cell.defense!r} failed on every image: {rows[0]['error']}")

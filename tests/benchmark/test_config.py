@@ -1,0 +1,251 @@
+"""Configs: what they mean, and every way to get one wrong, through the real command line."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superdef_bench.benchmark.choices import AttackChoice
+from superdef_bench.benchmark.config import find_config, load_config, parse
+from superdef_bench.core.errors import ConfigError
+from superdef_bench.core.threats import Rung, parse_eps
+from tests.support.commands import CONFIG, Answer
+
+RUN: dict[str, Any] = {"dataset": "signs", "model": "signs_resnet8"}
+
+
+def test_a_config_is_read_with_its_defaults() -> None:
+    config = parse({"run": RUN}, "name")
+    assert (config.name, config.limit, config.batch_size, config.seed) == ("name", 128, 64, 0)
+    assert (config.norm, config.eps) == ("linf", ("2/255", "8/255"))
+    assert config.rungs == tuple(Rung)
+    assert [choice.name for choice in config.defenses] == ["none"]
+
+
+def test_a_rung_may_have_fewer_images() -> None:
+    assert parse({"run": RUN}, "name").limits == {}
+    config = parse({"run": {**RUN, "limits": {"bpda": 5, "gray_box": 7}}}, "name")
+    assert config.limits == {"gray_box": 7, "bpda": 5}
+    for value, message in [
+        (5, "limits is 5"),
+        ({"bpdaa": 5}, "unknown rung 'bpdaa' in [run] limits"),
+        ({"bpda": 0}, "bpda is 0"),
+        ({"bpda": True}, "bpda is True"),
+    ]:
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            parse({"run": {**RUN, "limits": value}}, "name")
+
+
+def test_rows_take_arguments_threats_limits_and_chains() -> None:
+    config = parse(
+        {
+            "run": {**RUN, "model": "mine", "dataset": {"plugin": "imagefolder", "path": "x"}},
+            "models": {"mine": {"plugin": "checkpoint", "path": "y"}},
+            "attacks": {
+                "cw": {"norm": "l2", "eps": "0.5", "limit": 32, "rungs": ["bpda"], "kappa": 1}
+            },
+            "defenses": {
+                "jpeg_50": {"plugin": "jpeg", "quality": 50, "limit": 8},
+                "both": {"chain": ["wavelet", {"plugin": "jpeg", "quality": 10}]},
+            },
+        },
+        "name",
+    )
+    assert (config.model.plugin, config.model.arguments) == ("checkpoint", {"path": "y"})
+    assert config.dataset.arguments == {"path": "x"}
+    expected = AttackChoice(
+        "cw", "cw", {"kappa": 1}, norm="l2", eps=("0.5",), limit=32, rungs=(Rung.BPDA,)
+    )
+    assert config.attacks == (expected,)
+    none, jpeg, both = config.defenses
+    assert (none.name, jpeg.plugin, jpeg.arguments, jpeg.limit) == (
+        "none",
+        "jpeg",
+        {"quality": 50},
+        8,
+    )
+    assert [(stage.plugin, stage.arguments) for stage in both.chain] == [
+        ("wavelet", {}),
+        ("jpeg", {"quality": 10}),
+    ]
+
+
+def test_select_keeps_what_is_named_and_adds_what_is_missing() -> None:
+    config = parse(
+        {"run": RUN, "attacks": {"pgd": {"steps": 7}}, "defenses": {"jpeg": {"quality": 9}}}, "name"
+    )
+    chosen = config.select(
+        defenses=["median", "jpeg"], attacks=["pgd", "fgsm"], rungs=["bpda"], limit=5, seed=None
+    )
+    assert [(c.name, dict(c.arguments)) for c in chosen.defenses] == [
+        ("none", {}),
+        ("median", {}),
+        ("jpeg", {"quality": 9}),
+    ]
+    assert [(c.name, dict(c.arguments)) for c in chosen.attacks] == [
+        ("pgd", {"steps": 7}),
+        ("fgsm", {}),
+    ]
+    assert (chosen.rungs, chosen.limit, chosen.seed) == ((Rung.BPDA,), 5, 0)
+    assert config.select() == config
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("8/255", 8 / 255), (" 2 / 255", 2 / 255), ("0.5", 0.5), (1, 1.0)]
+)
+def test_eps_is_a_fraction_or_a_number(text: object, value: float) -> None:
+    assert parse_eps(text) == pytest.approx(value)
+
+
+def change(**sections: dict[str, Any]) -> dict[str, Any]:
+    return {"run": RUN, **sections}
+
+
+@pytest.mark.parametrize(
+    ("document", "message", "hint"),
+    [
+        ({}, "[run] has no 'model'", "model"),
+        (change(atacks={}), "unknown key 'atacks' in the config", "did you mean 'attacks'"),
+        (change(run={**RUN, "limt": 1}), "unknown key 'limt' in [run]", "did you mean 'limit'"),
+        (change(run={**RUN, "limit": 0}), "limit is 0", "whole number"),
+        (change(run={**RUN, "limit": "many"}), "limit is 'many'", "whole number"),
+        (change(run={**RUN, "rungs": ["gray"]}), "unknown rung 'gray'", "did you mean 'gray_box'"),
+        (change(run={**RUN, "rungs": []}), "rungs is []", "take from"),
+        (change(threat={"norm": "linff"}), "unknown norm 'linff'", "did you mean 'linf'"),
+        (change(threat={"eps": "8/0"}), "eps '8/0' is no number", "8/255"),
+        (change(threat={"eps": "-2/255"}), "eps '-2/255' is not above 0", "8/255"),
+        (change(threat={"eps": []}), "empty list", "eps ="),
+        (change(threat={"eps": ["8/255", "2/255"]}), "do not rise", "last"),
+        (change(threat={"eps": "1e999"}), "eps '1e999' is no number", "8/255"),
+        (change(threat={"eps": 8}, attacks={"pgd": {}}), "eps '8' is above 1", '"8/255"?'),
+        (change(run={**RUN, "seed": -1}), "seed is -1", "whole number"),
+        (change(defenses={"jpeg": 75}), "defense 'jpeg' is 75", "jpeg = { argument = 75 }"),
+        (
+            change(defenses={"both": {"chain": ["jpeg"], "plugin": "jpeg"}}),
+            "defense 'both' has 'plugin' beside its chain",
+            "links",
+        ),
+        (
+            change(defenses={"none": {"plugin": "jpeg"}}),
+            "the row 'none' is the undefended classifier",
+            "another name",
+        ),
+        (change(attacks={"pgd": {"norm": "l3"}}), "unknown norm 'l3' in attack 'pgd'", "l2"),
+        (change(attacks={"pgd": {"norm": "l2"}}), "norm l2 but no eps", "eps"),
+        (change(attacks={"pgd": {"limit": -1}}), "limit is -1", "whole number"),
+        (change(defenses={"both": {"chain": []}}), "the chain of defense 'both' is []", "chain"),
+        (
+            change(defenses={"a": {"plugin": "jpeg", "name": "b"}, "b": {"plugin": "jpeg"}}),
+            "two defenses are named 'b'",
+            "name",
+        ),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_built(
+    document: dict[str, Any], message: str, hint: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(document, "name")
+    assert message in error.value.message
+    assert hint in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"signs"\n', '"sign"\n', "unknown dataset 'sign'\nhint: did you mean 'signs'?"),
+        ("signs_resnet8", "resnet8", "unknown model 'resnet8'\nhint: did you mean 'signs_resnet8'"),
+        ("fgsm = {}", "fgms = {}", "unknown attack 'fgms'\nhint: did you mean 'fgsm'?"),
+        ("fgsm = {}", "pgd = { step = 3 }", "no argument 'step'\nhint: did you mean 'steps'?"),
+        ("fgsm = {}", "pgd = { steps = 0 }", "attack 'pgd': steps is 0, take 1 or more"),
+        ("bicubic_x2", "bicubic_x3", "unknown defense 'bicubic_x3'\nhint: did you mean 'bicubic"),
+        ("bicubic_x2 = {}", "jpeg = { quality = 300 }", "quality is 300, take 1 to 95"),
+        ("bicubic_x2 = {}", 'jpeg = { quality = "high" }', "'high'\nhint: it takes a whole number"),
+        ("fgsm = {}", "pgd = { steps = 2.5 }", "'steps' of attack 'pgd' is 2.5"),
+        ("fgsm = {}", "pgd = { relative_step = nan }", "'relative_step' of attack 'pgd' is nan"),
+        ("fgsm = {}", "pgd = { relative_step = -1.0 }", "take a number above 0"),
+        (
+            "bicubic_x2 = {}",
+            'wavelet = { wavelet = "bogus" }',
+            "take an orthogonal one such as db1",
+        ),
+        ('"signs"\n', '{ plugin = "signs", name = 10 }\n', "'name' of dataset 'signs' is 10"),
+        ("bicubic_x2 = {}", 'a = { chain = ["none", "jpeg"] }', "NoDefense, which is no transform"),
+        ("[run]", "[run", "is no TOML: "),
+        ("limit = 8", "limit = 8\nunknown = 1", "unknown key 'unknown' in [run]"),
+    ],
+)
+def test_the_command_line_answers_in_two_lines_and_with_2(
+    run_cli: Callable[..., Answer],
+    config: Callable[..., Path],
+    tmp_path: Path,
+    old: str,
+    new: str,
+    message: str,
+) -> None:
+    assert old in CONFIG
+    answer = run_cli("run", config(CONFIG.replace(old, new)), "-o", tmp_path / "out")
+    assert answer.code == 2
+    assert answer.out == ""
+    assert message in answer.err
+    assert answer.err.startswith("error: ")
+    assert len(answer.err.splitlines()) <= 2
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-d", "jpg"], "unknown defense 'jpg'\nhint: did you mean 'jpeg'?"),
+        (["-a", "pdg"], "unknown attack 'pdg'\nhint: did you mean 'pgd'?"),
+        (["--rung", "whitebox"], "unknown rung 'whitebox'"),
+        (["--limit", "0"], "limit is 0"),
+        (["--seed", "-1"], "seed is -1"),
+        (["--device", "tpu9"], "device 'tpu9' cannot be used"),
+        (["--plugins-dir", "nowhere"], "does not exist"),
+    ],
+)
+def test_options_are_checked_like_the_config(
+    run_cli: Callable[..., Answer], config: Callable[..., Path], words: list[str], message: str
+) -> None:
+    answer = run_cli("run", config(), *words)
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+
+
+def test_a_missing_config_and_a_shipped_one(
+    run_cli: Callable[..., Answer], repository: Path
+) -> None:
+    answer = run_cli("run", "nothing.toml")
+    assert answer.code == 2
+    assert "config nothing.toml cannot be read: No such file" in answer.err
+    known = (
+        "known: ablations, cifar10-jpeg-ladder, cifar10-jpeg-linf, cifar10-jpeg-resize-back, "
+        "cifar10-jpeg-resnet18-linf, gate, imagenet-linf, ladder, mustafa-attacks, quickstart, "
+        "robust"
+    )
+    assert known in answer.err
+    assert "did you mean 'quickstart'?" in run_cli("run", "quikstart").err
+    assert find_config("quickstart") == repository / "configs" / "quickstart.toml"
+
+
+def test_classes_and_sizes_that_do_not_fit_are_config_errors(
+    run_cli: Callable[..., Answer], config: Callable[..., Path]
+) -> None:
+    other = CONFIG.replace("signs_resnet8", "autoattack_example")
+    answer = run_cli("run", config(other))
+    assert answer.code == 2
+    assert "has 10 classes, dataset 'signs' has 20" in answer.err
+    small = other.replace('"signs"', '{ plugin = "signs", size = 16 }')
+    answer = run_cli("run", config(small))
+    assert answer.code == 2
+    assert "cannot take the images (3, 16, 16)" in answer.err
+
+
+def test_shipped_configs_are_valid(repository: Path) -> None:
+    files = sorted((repository / "configs").glob("*.toml"))
+    assert len(files) >= 3
+    for file in files:
+        assert load_config(file).attacks

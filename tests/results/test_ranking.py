@@ -1,0 +1,276 @@
+"""Ranks by paired tests, and what keeps a row out of them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from superdef_bench.results.aggregate import accuracy_row
+from superdef_bench.results.ranking import is_full, like_for_like, rank
+from superdef_bench.results.rows import score, shares
+from superdef_bench.results.schema import Results
+from superdef_bench.results.statistics import Bits, pack_counts, pack_floats
+
+EPS = [2 / 255, 8 / 255]
+NAMES = [f"image {number}" for number in range(400)]
+
+
+def bits(correct: int, n: int = 400) -> Bits:
+    """Return `n` verdicts of which the first `correct` are right."""
+    return np.arange(n) < correct
+
+
+class Document:
+    """A results document, built row by row."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.defenses: dict[str, dict[str, Any]] = {}
+        self.costs: list[dict[str, Any]] = []
+        self.attacks = {"pgd": attack("pgd", steps=10)}
+
+    def row(self, defense: str, rung: str, attack: str, right: Bits, **columns: Any) -> None:
+        shared = {"defense": defense, "rung": rung, "attack": attack, "eps": EPS[-1]}
+        self.rows.append({**accuracy_row(right, NAMES), **shared, **columns})
+
+    def defense(
+        self,
+        name: str,
+        adaptive: int,
+        *,
+        clean: int = 390,
+        gray: int = 300,
+        n: int = 400,
+        gmac: float = 1.0,
+        median_eps: float | None = None,
+        missing: tuple[str, ...] = (),
+    ) -> "Document":
+        self.defenses[name] = {"missing": list(missing), "suspicion": ""}
+        self.row(name, "", "none", bits(clean, n), eps=None)
+        self.row(name, "gray_box", "worst", bits(gray, n))
+        smallest = np.full(n, np.inf if median_eps is None else median_eps)
+        packed = pack_floats(smallest)
+        self.row(name, "adaptive", "worst", bits(adaptive, n), smallest_eps=packed)
+        self.costs.append({"defense": name, "scope": "pipeline", "gmac": gmac})
+        return self
+
+    def results(self) -> Results:
+        return Results(
+            {
+                "name": "test",
+                "threat": {"norm": "linf", "eps": EPS},
+                "accuracy": self.rows,
+                "defenses": self.defenses,
+                "cost": self.costs,
+                "attacks": self.attacks,
+            }
+        )
+
+
+def attack(plugin: str, access: str = "gradient", **arguments: Any) -> dict[str, Any]:
+    facts = {"arguments": {"plugin": plugin, **arguments}, "counted": True, "kind": "budget"}
+    return {**facts, "access": access}
+
+
+def drawn(counts: Any, draws: int) -> dict[str, Any]:
+    """Return the columns of a row whose images were right in so many of their draws."""
+    return {"draws": draws, "shares": pack_counts(np.asarray(counts, dtype=np.uint8))}
+
+
+def ranks(document: Document) -> list[tuple[int | None, str]]:
+    return [(standing.rank, standing.defense) for standing in rank(document.results())]
+
+
+def test_rows_share_a_rank_until_a_paired_test_tells_them_apart() -> None:
+    document = Document()
+    # From 200 down, 5 paired differences give p = 0.0625 and 6 give p = 0.03125.
+    for name, adaptive in [("a", 200), ("b", 195), ("c", 194), ("d", 188), ("e", 100)]:
+        document.defense(name, adaptive)
+    assert ranks(document) == [(1, "a"), (1, "b"), (3, "c"), (4, "d"), (5, "e")]
+
+
+def test_within_a_group_median_eps_clean_accuracy_and_cost_decide() -> None:
+    document = Document()
+    document.defense("cheap", 200, gmac=0.5, median_eps=0.02)
+    document.defense("dear", 200, gmac=5.0, median_eps=0.02)
+    document.defense("clean", 199, clean=399, median_eps=0.02)
+    document.defense("far", 198, clean=100, median_eps=0.03)
+    document.defense("beyond", 197, clean=100, median_eps=None)
+    expected = ["beyond", "far", "clean", "cheap", "dear"]
+    assert ranks(document) == [(1, name) for name in expected]
+
+
+def test_incomplete_rows_stand_below_and_never_gain() -> None:
+    document = Document().defense("slow", 399, missing=("bpda pgd: too slow",))
+    document.defense("weak", 10)
+    assert ranks(document) == [(1, "weak"), (None, "slow")]
+    assert list(rank(document.results())[1].reasons) == ["bpda pgd: too slow"]
+
+
+def test_ranks_use_the_images_that_all_ranked_rows_have() -> None:
+    document = Document().defense("few", 40, n=64, clean=64, gray=64)
+    document.defense("many", 63)
+    first, second = rank(document.results())
+    assert (first.defense, second.defense) == ("many", "few")
+    assert first.adaptive is not None
+    assert (first.adaptive.n, first.adaptive.accuracy) == (64, 63 / 64)
+
+
+def test_the_median_eps_is_that_of_the_shared_images() -> None:
+    document = Document().defense("short", 3, n=4, median_eps=0.02).defense("long", 3, n=8)
+    half = pack_floats(np.array([0.01, 0.01, 0.01, np.inf, np.inf, np.inf, np.inf, np.inf]))
+    document.rows[-1]["smallest_eps"] = half
+    shown = {standing.defense: standing for standing in rank(document.results())}
+    assert shown["long"].adaptive is not None
+    assert shown["long"].adaptive.n == 4
+    assert shown["long"].median_eps == 0.01
+    assert [standing.defense for standing in rank(document.results())] == ["short", "long"]
+
+
+def test_gaps_are_gray_minus_adaptive_and_like_for_like_per_attack() -> None:
+    document = Document().defense("a", 100, gray=300)
+    document.row("a", "gray_box", "pgd", bits(320))
+    document.row("a", "white_box", "pgd", bits(140))
+    document.row("a", "bpda", "pgd", bits(120))
+    (standing,) = rank(document.results())
+    assert standing.illusion == pytest.approx(0.5)
+    fall = like_for_like(document.results(), "a", EPS[-1])
+    assert fall is not None
+    assert fall[0] == pytest.approx(0.5)
+    assert fall[1] == "pgd"
+
+
+def test_rows_of_other_sources_and_probes_are_no_worst_cases() -> None:
+    document = Document().defense("a", 100).defense("b", 90)
+    before = rank(document.results())
+    for source in ("rcan", "edsr"):
+        document.row("a", "surrogate", "pgd", bits(5), source=source)
+        document.row("a", "transfer", "pgd", bits(5), source=source)
+    document.row("a", "masking", "pgd", bits(0), source="a")
+    assert rank(document.results()) == before
+    assert like_for_like(document.results(), "a", EPS[-1]) is None
+
+
+def test_the_accuracy_of_several_draws_is_their_mean() -> None:
+    counts = np.array([4, 3, 2, 1, 0, 4, 4, 4] * 50)
+    row = {**accuracy_row(counts >= 2, NAMES), **drawn(counts, 4)}
+    np.testing.assert_array_equal(shares(row), counts / 4)
+    whole, half = score(row), score(row, 200)
+    assert whole is not None
+    assert half is not None
+    assert whole.accuracy == half.accuracy == counts.sum() / 1600
+    # The interval of a mean of so many images is close to the normal one.
+    error = 1.96 * (counts / 4).std() / 20
+    assert whole.low == pytest.approx(whole.accuracy - error, abs=0.003)
+    assert whole.high == pytest.approx(whole.accuracy + error, abs=0.003)
+    assert half.high - half.low == pytest.approx(2 * error * 2**0.5, abs=0.006)
+    assert score(row) == whole
+
+
+def test_an_image_that_every_draw_gets_right_leaves_no_doubt() -> None:
+    found = score({**accuracy_row(bits(400), NAMES), **drawn([7] * 400, 7)})
+    assert found is not None
+    assert (found.accuracy, found.low, found.high) == (1.0, 1.0, 1.0)
+
+
+def test_ranks_go_by_the_majority_and_columns_by_the_mean() -> None:
+    document = Document().defense("fixed", 190).defense("random", 200)
+    document.rows[-1].update(drawn(np.where(bits(200), 3, 0), 5))
+    first, second = rank(document.results())
+    assert [first.defense, second.defense] == ["random", "fixed"]
+    assert (first.rank, second.rank) == (1, 2)
+    assert first.adaptive is not None
+    assert first.adaptive.accuracy == pytest.approx(0.5 * 3 / 5)
+
+
+def test_like_for_like_is_a_fall_of_means_where_there_are_draws() -> None:
+    document = Document().defense("a", 100)
+    document.row("a", "gray_box", "pgd", bits(300), **drawn(np.where(bits(300), 4, 2), 4))
+    document.row("a", "white_box", "pgd", bits(200), **drawn(np.where(bits(200), 3, 0), 4))
+    found = like_for_like(document.results(), "a", EPS[-1])
+    assert found is not None
+    assert found[0] == pytest.approx((0.75 + 0.25 / 2) - 0.5 * 3 / 4)
+
+
+SQUARE = attack("square", "scores", queries=1000)
+STRONG = attack("autoattack")
+BOTH = {"bpda pgd": 400, "black_box square": 400}
+
+
+@pytest.mark.parametrize(
+    ("attacks", "rows", "full"),
+    [
+        ({"strong": STRONG}, {"bpda strong": 400}, True),
+        ({"strong": STRONG}, {"bpda strong": 399}, False),
+        ({"strong": {**STRONG, "counted": False}}, {"bpda strong": 400}, False),
+        ({"strong": attack("pgd", steps=10)}, {"bpda strong": 400}, False),
+        ({"square": SQUARE}, BOTH, True),
+        ({"square": SQUARE}, {"white_box pgd": 400, "black_box square": 400}, True),
+        ({"square": SQUARE}, {"black_box square": 400}, False),
+        ({"square": SQUARE}, {"bpda pgd": 399, "black_box square": 400}, False),
+        ({"square": SQUARE}, {"bpda pgd": 400, "black_box square": 399}, False),
+        ({"square": {**SQUARE, "counted": False}}, BOTH, False),
+        ({"square": {**SQUARE, "kind": "minimal"}}, BOTH, False),
+        # A few steps or queries make no attack, nor does one that says nothing of them.
+        ({"square": attack("square", "scores", queries=999)}, BOTH, False),
+        ({"square": attack("boundary", "labels", queries=1000)}, BOTH, True),
+        ({"square": attack("square", "scores")}, BOTH, False),
+        ({"square": SQUARE, "pgd": attack("pgd", steps=9)}, BOTH, False),
+        ({"square": SQUARE, "pgd": attack("fgsm")}, BOTH, False),
+        ({"strong": STRONG, "pgd": attack("pgd", steps=9)}, {"bpda strong": 400}, True),
+        ({"square": SQUARE}, {"bpda pgd": 400, "surrogate square": 400}, False),
+        ({"square": SQUARE}, {"masking pgd": 400, "black_box square": 400}, False),
+    ],
+)
+def test_a_suite_is_full_with_gradients_and_queries_on_every_ranked_image(
+    attacks: dict[str, Any], rows: dict[str, int], full: bool
+) -> None:
+    document = Document().defense("a", 100)
+    document.attacks.update(attacks)
+    document.row("a", "gray_box", "pgd", bits(300))
+    for words, n in rows.items():
+        rung, name = words.split()
+        document.row("a", rung, name, bits(100, n))
+    results = document.results()
+    assert is_full(results, rank(results)) is full
+
+
+def test_every_ranked_row_has_to_face_all_of_it_and_gray_box() -> None:
+    def full(document: Document, without: tuple[str, str] | None = None) -> bool:
+        document.attacks["square"] = SQUARE
+        for name in document.defenses:
+            document.row(name, "gray_box", "pgd", bits(300))
+            document.row(name, "bpda", "pgd", bits(100))
+            document.row(name, "black_box", "square", bits(100))
+        document.rows = [row for row in document.rows if (row["defense"], row["rung"]) != without]
+        return is_full(document.results(), rank(document.results()))
+
+    assert full(Document().defense("a", 100).defense("b", 90))
+    for rung in ("gray_box", "bpda", "black_box"):
+        assert not full(Document().defense("a", 100).defense("b", 90), without=("b", rung))
+    assert full(Document().defense("a", 100).defense("b", 90, missing=("failed",)))
+
+
+@pytest.mark.parametrize(
+    ("replayed", "full"),
+    [(attack("pgd", steps=1), True), (SQUARE, True), (attack("noise", "none"), False)],
+)
+def test_gray_box_needs_an_attack_that_looks_at_the_classifier(
+    replayed: dict[str, Any], full: bool
+) -> None:
+    document = Document().defense("a", 100)
+    document.attacks |= {"replayed": replayed, "strong": STRONG}
+    document.row("a", "gray_box", "replayed", bits(300))
+    assert not is_full(document.results(), rank(document.results()))
+    document.row("a", "white_box", "strong", bits(100))
+    assert is_full(document.results(), rank(document.results())) is full
+
+
+@pytest.mark.parametrize(("n", "full"), [(256, True), (255, False), (1, False)])
+def test_a_few_images_make_no_full_suite(n: int, full: bool) -> None:
+    document = Document().defense("a", 1, clean=n, gray=n, n=n)
+    document.attacks["strong"] = STRONG
+    for rung in ("gray_box", "bpda"):
+        document.row("a", rung, "strong", bits(1, n))
+    results = document.results()
+    assert is_full(results, rank(results)) is full

@@ -1,0 +1,28 @@
+"""The golden results as a document that a test may change."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+GOLDEN = Path(__file__).parents[1] / "golden/example.json"
+
+
+def example() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(GOLDEN.read_text())
+    return document
+
+
+def untimed(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows without what they took, which no two runs share."""
+    return [{key: row[key] for key in row if key != "seconds"} for row in rows]
+
+
+def find(document: dict[str, Any], *where: object) -> dict[str, Any]:
+    """Return the row of a defense, rung, attack and, at the end, eps."""
+    (found,) = (
+        row
+        for row in document["accuracy"]
+        if (row["defense"], row["rung"], row["attack"], row["eps"]) == where
+    )
+    return found
