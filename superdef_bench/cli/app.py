@@ -22,8 +22,22 @@ _ORDER = (
 )
 
 
+_HELP = ["-h", "--help"]
+WORDS = "superdef_bench.words"  # of the context: what stands behind the command
+
+
 class _Commands(TyperGroup):
     """All commands, listed from the one that most begin with."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Show help where it is asked for, before typer loads what it checks values with."""
+        command = self.commands.get(args[0]) if args else None
+        ctx.meta[WORDS] = args[1:]
+        if command is not None and not set(_HELP).isdisjoint(args[1:]):
+            own = command.context_class(command, info_name=command.name, parent=ctx)
+            print(command.get_help(own))
+            ctx.exit()
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=_ORDER.index)
@@ -36,7 +50,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": _HELP},
 )
 
 Directories = Annotated[

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typer.core import TyperCommand
 
+from superdef_bench.cli.app import WORDS, registry_of
+
 if TYPE_CHECKING:
     from superdef_bench.core.arguments import Flag
     from superdef_bench.core.plugins import Kind, Plugin
@@ -62,7 +64,6 @@ def _arguments(lines: list[str]) -> dict[str, str]:
     return {name: " ".join(filter(None, texts)) for name, texts in found.items()}
 
 
-_WORDS = "superdef_bench.words"
 _TAKES_WIDTH = 18
 
 
@@ -71,19 +72,13 @@ class _CommandOfPlugin(TyperCommand):
 
     kind: ClassVar["Kind"]
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        ctx.meta[_WORDS] = list(args)
-        return super().parse_args(ctx, args)
-
     def format_help(self, ctx: Any, formatter: Any) -> None:
         # The help flag acts before any argument is looked at.
-        given, _, _ = self.make_parser(ctx).parse_args(args=list(ctx.meta[_WORDS]))
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(ctx.meta[WORDS]))
         name = given.get(self.kind)
         if not name:
             super().format_help(ctx, formatter)
             return
-        from superdef_bench.cli.app import registry_of
-
         folders = [Path(folder) for folder in given.get("plugins_dir", [])]
         plugin = registry_of(folders).get(self.kind, name)
         super().format_help(ctx, formatter)

@@ -3,7 +3,6 @@
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -18,8 +17,8 @@ RENAMED = {
 }
 
 
-class _Renamed(MetaPathFinder, Loader):
-    """Answers an import of an old name with the module itself, not with a copy."""
+class _Renamed:
+    """Finder and loader in one: an old name gives the module itself, not a copy."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
