@@ -20,7 +20,7 @@ from superdef_bench.core.errors import ContractError, DataError, SuperdefError
 from superdef_bench.core.fingerprint import tensors
 from superdef_bench.core.plugins import Plugin
 from superdef_bench.core.rng import Random
-from superdef_bench.core.threats import Goal, Threat
+from superdef_bench.core.threats import AttackKind, Goal, Threat
 from superdef_bench.core.transform import Protected
 from superdef_bench.core.types import Attack, AttackContext, Dataset, Defense, Task
 from superdef_bench.engine.finite_difference import gradient_suspicion
@@ -207,7 +207,7 @@ def check_attack(attack: Attack) -> Iterator[Check]:
     for norm in sorted(attack.norms):
         # Far enough to fool the toy classifier by a gradient, too near for noise.
         eps = {"linf": 0.1, "l2": 3.0}[norm]
-        threat = Threat(norm, eps if attack.kind == "budget" else None)
+        threat = Threat(norm, eps if attack.kind == AttackKind.BUDGET else None)
         for goal in ("verdict", "strength"):
             yield from _Trial(attack, threat, goal).checks()
 

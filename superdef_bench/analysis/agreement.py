@@ -13,12 +13,13 @@ from superdef_bench.benchmark.built import BuiltDefense
 from superdef_bench.benchmark.config import restore
 from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.core.plugins import Registry
-from superdef_bench.core.threats import Rung
+from superdef_bench.core.threats import CLEAN, Rung
 from superdef_bench.io.machine import fix_numerics
 from superdef_bench.io.progress import progress_bar
 from superdef_bench.nn.quality import psnr
+from superdef_bench.results.load import FILE, load_results
 from superdef_bench.results.rows import find_row
-from superdef_bench.results.schema import FILE, Results, load_results
+from superdef_bench.results.schema import Results
 from superdef_bench.results.text import eps_text
 from superdef_bench.run.cells import Group, Plan
 from superdef_bench.run.plan import make_plan
@@ -59,7 +60,7 @@ def agreement(
 
     Args:
         folder: Run folder.
-        first: Row of its table, with or without what stands in brackets.
+        first: AccuracyRow of its table, with or without what stands in brackets.
         second: The other row.
         limit: Images to compare; 0 for none.
         registry: Plugins.
@@ -88,14 +89,14 @@ def _alike(
     device: torch.device,
 ) -> Iterator[Alike]:
     fix_numerics()
-    benchmark = build(restore(results.document["config"]), registry, device)
+    benchmark = build(restore(results.config), registry, device)
     plan, store = make_plan(benchmark), RecordStore(folder / "records")
     shards = [Shard.load(benchmark, number) for number in range(plan.shards)]
     pairs = _groups(plan, *names)
     defenses = [next(d for d in benchmark.defenses if d.name == name) for name in names]
     size = benchmark.config.batch_size
     images = _compare_images(defenses, shards, limit, size)
-    failed = {(f["defense"], f["attack"], f["eps"]) for f in results.document["failures"]}
+    failed = {(f.defense, f.attack, f.eps) for f in results.failures}
     for one, other in pairs:
         for number, cell in enumerate(one.cells):
             if any((name, cell.attack, cell.threat.eps) in failed for name in names):
@@ -103,7 +104,7 @@ def _alike(
             said = [_predictions(group, number, shards, store, size) for group in (one, other)]
             n = min(map(len, said))
             clean = one.attack is None
-            words = "clean" if clean else f"gray box, {cell.attack}, {eps_text(cell.threat.eps)}"
+            words = CLEAN if clean else f"gray box, {cell.attack}, {eps_text(cell.threat.eps)}"
             same = (said[0][:n] == said[1][:n]) & (said[0][:n] >= 0)
             yield Alike(words, n, float(same.mean()), *(images if clean else (0, 0, None)))
 

@@ -11,9 +11,9 @@ from superdef_bench.benchmark.config import restore
 from superdef_bench.core.errors import ConfigError, DataError, did_you_mean
 from superdef_bench.core.fingerprint import tensors
 from superdef_bench.core.plugins import Registry
-from superdef_bench.core.threats import Rung, parse_eps
+from superdef_bench.core.threats import UNDEFENDED, AttackKind, Rung, parse_eps
 from superdef_bench.core.types import distance
-from superdef_bench.results.schema import FILE, load_results
+from superdef_bench.results.load import FILE, load_results
 from superdef_bench.run.bank.example_file import ExampleFile
 from superdef_bench.run.bank.store import Bank
 from superdef_bench.run.cells import Cell, Group
@@ -89,8 +89,8 @@ def _group(benchmark: Benchmark, groups: tuple[Group, ...], attack: str) -> Grou
     found = {
         group.attack.name: group
         for group in groups
-        if group.attack is not None and group.attack.attack.kind == "budget"
-        if group.defense.name == "none" and group.rung is Rung.GRAY_BOX
+        if group.attack is not None and group.attack.attack.kind == AttackKind.BUDGET
+        if group.defense.name == UNDEFENDED and group.rung is Rung.GRAY_BOX
     }
     if attack not in found:
         raise ConfigError(

@@ -16,7 +16,7 @@ from superdef_bench.core.plugins import Registry
 from superdef_bench.core.threats import MASKING
 from superdef_bench.io.files import write_atomically
 from superdef_bench.io.strips import Panels, draw_strip
-from superdef_bench.results.schema import FILE, load_results
+from superdef_bench.results.load import FILE, load_results
 from superdef_bench.results.text import eps_text
 from superdef_bench.run.bank.store import Bank
 from superdef_bench.run.cells import SHARD, Cell, Group

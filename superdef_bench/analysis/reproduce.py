@@ -17,11 +17,10 @@ from superdef_bench.analysis.rerun import Again, words
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.core.errors import CellError, ConfigError, InterruptError
 from superdef_bench.core.plugins import Registry
-from superdef_bench.core.threats import WORST, Rung
 from superdef_bench.io.progress import progress_bar
 from superdef_bench.results.contradictions import contradictions
-from superdef_bench.results.rows import verdicts
-from superdef_bench.results.schema import Results, Row
+from superdef_bench.results.rows import is_drawn, verdicts
+from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.results.statistics import unpack_counts
 
 AGREEING = 0.995  # of the verdicts
@@ -104,7 +103,7 @@ def choose_rows(
         for number in named:
             _check_number(results, number)
         return Choice(list(dict.fromkeys(named)))
-    fitting = [n for n, row in enumerate(results.accuracy, 1) if row["attack"] != WORST]
+    fitting = [n for n, row in enumerate(results.accuracy, 1) if not row.worst]
     if max_seconds is not None:
         fitting = _quick(results, fitting, max_seconds)
     seed = secrets.randbelow(_SEEDS) if seed is None else seed
@@ -115,15 +114,15 @@ def choose_rows(
 def _quick(results: Results, numbers: Sequence[int], most: float) -> list[int]:
     """Return the rows that took `most` seconds or less."""
     rows = results.accuracy
-    timed = [n for n in numbers if "seconds" in rows[n - 1]]
+    timed = {n: took for n in numbers if (took := rows[n - 1].seconds) is not None}
     if not timed:
         raise ConfigError(
             f"{results.name} does not say how long its rows took",
             hint="leave --max-seconds out, or name cheap rows by --row",
         )
-    quick = [n for n in timed if rows[n - 1]["seconds"] <= most]
+    quick = [n for n, took in timed.items() if took <= most]
     if not quick:
-        least = min(rows[n - 1]["seconds"] for n in timed)
+        least = min(timed.values())
         raise ConfigError(
             f"no row of {results.name} took {most:g} s or less",
             hint=f"the quickest took {least:.1f} s",
@@ -137,7 +136,7 @@ def _check_number(results: Results, number: int) -> None:
         raise ConfigError(
             f"{results.name} has no row {number}", hint=f"its rows count from 1 to {len(rows)}"
         )
-    if rows[number - 1]["attack"] == WORST:
+    if rows[number - 1].worst:
         raise ConfigError(
             f"row {number} of {results.name} is a worst case: nothing is run for it",
             hint="it follows from the other rows, which is checked in any case: name one of them",
@@ -178,45 +177,51 @@ def reproduce(
             bar.advance(1)
 
 
-def _result(number: int, row: Row, found: Row | None, why: str, seconds: float) -> Reproduction:
-    same = found is not None and found["n"] == row["n"]
+def _result(
+    number: int, row: AccuracyRow, found: AccuracyRow | None, why: str, seconds: float
+) -> Reproduction:
+    same = found is not None and found.n == row.n
     return Reproduction(
         number=number,
         what=words(row),
-        eps=row["eps"],
-        n=row["n"],
-        stored=row["accuracy"],
-        again=found["accuracy"] if found is not None else None,
+        eps=row.eps,
+        n=row.n,
+        stored=row.accuracy,
+        again=found.accuracy if found is not None else None,
         agreeing=int((verdicts(row) == verdicts(found)).sum()) if found and same else None,
         problem=why,
         seconds=round(seconds, 1),
     )
 
 
-def _difference(results: Results, row: Row, found: Row, benchmark: Benchmark) -> str:
+def _difference(
+    results: Results, row: AccuracyRow, found: AccuracyRow, benchmark: Benchmark
+) -> str:
     """Return in what a row that was run again differs from the stored one, or nothing."""
-    if found["n"] != row["n"]:
-        return f"n is {row['n']}, the stored config gives {found['n']}"
-    if found["ids_sha256"] != row["ids_sha256"]:
+    if found.n != row.n:
+        return f"n is {row.n}, the stored config gives {found.n}"
+    if found.ids_sha256 != row.ids_sha256:
         return "its images are others"
     changed = next(_changed(results, row, found, benchmark), "")
     return changed or _apart(row, found)
 
 
-def _changed(results: Results, row: Row, found: Row, benchmark: Benchmark) -> Iterator[str]:
+def _changed(
+    results: Results, row: AccuracyRow, found: AccuracyRow, benchmark: Benchmark
+) -> Iterator[str]:
     """Yield the settings that are no longer those of the row."""
     for column in _SETTINGS:
-        if column in row and row[column] != found[column]:
-            yield f"{column} is {row[column]}, the stored config gives {found[column]}"
-    document = results.document
+        stored, now = getattr(row, column), getattr(found, column)
+        if column in row.model_fields_set and stored != now:
+            yield f"{column} is {stored}, the stored config gives {now}"
     told: list[tuple[str, Any, Any]] = [
-        (defense.name, defense.arguments, document["defenses"][defense.name]["arguments"])
+        (defense.name, defense.arguments, results.defenses[defense.name].arguments)
         for defense in benchmark.defenses
-        if defense.name == row["defense"]
+        if defense.name == row.defense
     ]
-    if row["rung"] in list(Rung):
+    if row.attacked:
         told += [
-            (attack.name, attack.arguments, document["attacks"][attack.name]["arguments"])
+            (attack.name, attack.arguments, results.attacks[attack.name].arguments)
             for attack in benchmark.attacks
         ]
     for name, now, then in told:
@@ -224,21 +229,21 @@ def _changed(results: Results, row: Row, found: Row, benchmark: Benchmark) -> It
         if {key: known.get(key) for key in then} != dict(then):
             yield f"the arguments of {name} are other ones"
     # Files without eot hashed settings otherwise; what is hashed was compared above.
-    if "eot" in row and row["settings"] != found["settings"]:
+    if row.eot is not None and row.settings != found.settings:
         yield "the hash of its settings is another one"
 
 
-def _apart(row: Row, found: Row) -> str:
-    n = row["n"]
-    if found["batch_dependent"]:
-        gap = abs(row["accuracy"] - found["accuracy"])
+def _apart(row: AccuracyRow, found: AccuracyRow) -> str:
+    n = row.n
+    if found.batch_dependent:
+        gap = abs(row.accuracy - found.accuracy)
         allowed = max(POINTS, 1 / n)
         far = gap > allowed + 1e-6
         return f"{100 * gap:.1f} points apart, {100 * allowed:.1f} are allowed" if far else ""
     wrong = int((verdicts(row) != verdicts(found)).sum())
-    if "shares" in row:
-        draws = row["draws"]
-        counts = (unpack_counts(each["shares"]).astype(np.int64) for each in (row, found))
+    if is_drawn(row):
+        draws = row.draws
+        counts = (unpack_counts(each.shares or "").astype(np.int64) for each in (row, found))
         differ = int(np.abs(next(counts) - next(counts)).sum())
         if differ > _allowed(n) * draws:
             return f"{differ} of {n * draws:,} draws differ, {_allowed(n) * draws} may"

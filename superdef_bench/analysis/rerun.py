@@ -13,8 +13,8 @@ from superdef_bench.benchmark.choices import Choice
 from superdef_bench.benchmark.config import Config, restore
 from superdef_bench.core.errors import CellError, DataError
 from superdef_bench.core.plugins import Registry
-from superdef_bench.core.threats import MASKING, Rung
-from superdef_bench.results.schema import Results, Row
+from superdef_bench.core.threats import CLEAN, MASKING, UNDEFENDED, Rung
+from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.run.cells import SHARD, Cell, Plan
 from superdef_bench.run.document import cells_of
 from superdef_bench.run.plan import make_plan
@@ -43,7 +43,7 @@ class Again:
         self._config = _config(results)
         self._built: tuple[Config, Benchmark] | None = None
 
-    def run(self, row: Row) -> tuple[Row, Benchmark]:
+    def run(self, row: AccuracyRow) -> tuple[AccuracyRow, Benchmark]:
         """Run the cell of a row, and nothing else; return the row that it gives now.
 
         Raises:
@@ -58,8 +58,8 @@ class Again:
             raise CellError(why)
         for cell in cells_of(benchmark, plan, outcome, plan.groups[-1].defense):
             for found in cell.rows():
-                if all(found[column] == row[column] for column in _PLACE):
-                    return found, benchmark
+                if all(found[column] == getattr(row, column) for column in _PLACE):
+                    return AccuracyRow.model_validate(found), benchmark
         raise _gone(row)
 
     def _benchmark(self, config: Config) -> Benchmark:
@@ -70,7 +70,7 @@ class Again:
         return self._built[1]
 
     def _check_same(self, benchmark: Benchmark) -> None:
-        now, then = benchmark.task.sha256, self._results.document["dataset"]["sha256"]
+        now, then = benchmark.task.sha256, self._results.dataset.sha256
         if now != then:
             raise DataError(
                 f"dataset {benchmark.task.dataset!r} is {now[:12]} here, {self._results.name} was "
@@ -79,16 +79,15 @@ class Again:
             )
 
 
-def words(row: Row) -> str:
+def words(row: AccuracyRow) -> str:
     """Return what a row is: defense, rung and attack."""
-    clean = row["attack"] == "none" and not row["rung"]
-    rung, attack = row["rung"] or "clean", "" if clean else row["attack"]
-    return " ".join(filter(None, (row["defense"], rung, attack)))
+    attack = "" if row.clean else row.attack
+    return " ".join(filter(None, (row.defense, row.rung or CLEAN, attack)))
 
 
 def _config(results: Results) -> Config:
     try:
-        config = restore(results.document["config"])
+        config = restore(results.config)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"{results.name} carries a config that cannot be read: {type(error).__name__}: {error}",
@@ -97,16 +96,14 @@ def _config(results: Results) -> Config:
     return replace(config, cell_seconds=None)  # a slower machine is no reason to refuse
 
 
-def _narrowed(config: Config, row: Row) -> Config:
+def _narrowed(config: Config, row: AccuracyRow) -> Config:
     """Return the config of one row: what it needs is built, the rest is left out."""
-    none = next(choice for choice in config.defenses if choice.name == "none")
-    defense = _meant(config.defenses, row["defense"])
-    attacked = row["rung"] in list(Rung)
-    attack = _meant(config.attacks, row["attack"]) if attacked else None
-    if defense is None or (attacked and attack is None):
+    none = next(choice for choice in config.defenses if choice.name == UNDEFENDED)
+    defense = _meant(config.defenses, row.defense)
+    attack = _meant(config.attacks, row.attack) if row.attacked else None
+    if defense is None or (row.attacked and attack is None):
         raise _gone(row)
-    replayed = row["rung"] in (Rung.TRANSFER, Rung.SURROGATE)
-    sources = [s for s in config.sources if replayed and s.choice.name == row["source"]]
+    sources = [s for s in config.sources if s.choice.name == row.made_on]
     return replace(
         config,
         defenses=(none,) if defense is none else (none, defense),
@@ -121,33 +118,33 @@ def _meant(choices: Sequence[Chosen], name: str) -> Chosen | None:
     return max(fitting, key=lambda choice: len(choice.name), default=None)
 
 
-def _only(benchmark: Benchmark, plan: Plan, row: Row) -> Plan:
+def _only(benchmark: Benchmark, plan: Plan, row: AccuracyRow) -> Plan:
     """Return the plan of one row's cell: clean images first, and the smaller eps it builds on."""
-    rung = row["rung"]
-    if row["defense"] == "none" and rung in list(Rung) and not benchmark.answers_only:
-        # Attacked once; that stands for the rungs that know the defense.
-        rung = rung if Rung(rung).replays else str(Rung.GRAY_BOX)
-    wanted = (row["defense"], rung, row["source"], row["attack"])
-    clean = [g for g in plan.groups if g.clean and g.defense.name == row["defense"]]
+    rung = row.rung
+    known = row.attacked is not None and not row.attacked.replays
+    if row.defense == UNDEFENDED and known and not benchmark.answers_only:
+        rung = Rung.GRAY_BOX  # attacked once; that stands for the rungs that know the defense
+    wanted = (row.defense, rung, row.source, row.attack)
+    clean = [g for g in plan.groups if g.clean and g.defense.name == row.defense]
     for group in plan.groups:
         cells = [c for c in group.cells if _needed(c, row)]
         first = group.cells[0]
         if cells and (first.defense, first.rung, first.source, first.attack) == wanted:
             groups = clean if group.clean else [*clean, replace(group, cells=tuple(cells))]
             # As many images as the config asks for: a row that was cut short is to be seen.
-            n = min(group.n, benchmark.config.limits.get(row["rung"], group.n))
+            n = min(group.n, benchmark.config.limits.get(row.rung, group.n))
             return Plan(tuple(groups), (), -(-n // SHARD), {})
     raise _gone(row)
 
 
-def _needed(cell: Cell, row: Row) -> bool:
+def _needed(cell: Cell, row: AccuracyRow) -> bool:
     eps = cell.threat.eps
-    if eps is None or row["eps"] is None or eps == row["eps"]:
+    if eps is None or row.eps is None or eps == row.eps:
         return True
-    return cell.goal == "verdict" and cell.rung != MASKING and eps < row["eps"]
+    return cell.goal == "verdict" and cell.rung != MASKING and eps < row.eps
 
 
-def _gone(row: Row) -> DataError:
+def _gone(row: AccuracyRow) -> DataError:
     return DataError(
         f"{words(row)}: the stored config gives no such row here",
         hint="the name of a row says what it is, and this version may call it otherwise",

@@ -1,18 +1,18 @@
 """Two rows of one leaderboard on the same images. No torch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from superdef_bench.core.threats import PROBES
+from superdef_bench.core.threats import ADAPTIVE
 from superdef_bench.results.rows import (
     is_drawn,
-    place_of,
     verdicts,
     words_of,
 )
 from superdef_bench.results.schema import Results
 from superdef_bench.results.statistics import mcnemar, ratio_interval
-from superdef_bench.results.text import escape, grid, percent
+from superdef_bench.results.table import Table, plain_lines, to_markdown
+from superdef_bench.results.text import escape, percent
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ def compare_rows(
         second: Name of the other.
         attacks: Yield each attack under each rung too.
     """
-    theirs = {place_of(row): row for row in results.rows(defense=second)}
+    theirs = {row.place: row for row in results.rows(defense=second)}
     incomplete = bool(why_not(results, first, second))
     for row in results.rows(defense=first):
-        other = theirs.get(place_of(row))
-        wanted = row["attack"] in ("none", "worst") or (attacks and row["rung"] != PROBES)
-        if other is None or not wanted or (incomplete and row["rung"] == "adaptive"):
+        other = theirs.get(row.place)
+        wanted = row.clean or row.worst or (attacks and not row.probe)
+        if other is None or not wanted or (incomplete and row.rung == ADAPTIVE):
             continue
-        n = min(row["n"], other["n"])
+        n = min(row.n, other.n)
         a, b = verdicts(row)[:n], verdicts(other)[:n]
         yield Comparison(
             what=words_of(row)
@@ -78,13 +78,18 @@ def why_not(results: Results, *names: str) -> list[str]:
     """Return why the adaptive accuracies of rows are not to be compared."""
     found = []
     for name in names:
-        facts = results.document["defenses"][name]
-        found += [f"{name} is not ranked: {reason}" for reason in facts["missing"][:1]]
+        facts = results.defenses[name]
+        found += [f"{name} is not ranked: {reason}" for reason in facts.missing[:1]]
     return found
 
 
-def cells(row: Comparison) -> list[str]:
-    """Return a comparison as text: images, n, both accuracies in percent, ratio, interval, p."""
+def comparison_table(title: str, rows: Iterable[Comparison]) -> Table:
+    """Return comparisons as a table: n, accuracies in percent, ratio, its interval, p."""
+    head = ["images", "n", "first", "second", "ratio", "95 %", "p"]
+    return Table("versus", title, head, plain_lines([_words(row) for row in rows]))
+
+
+def _words(row: Comparison) -> list[str]:
     return [
         row.what,
         str(row.n),
@@ -96,9 +101,9 @@ def cells(row: Comparison) -> list[str]:
     ]
 
 
-def to_markdown(first: str, found: Mapping[str, Sequence[Comparison]], notes: Sequence[str]) -> str:
+def in_markdown(first: str, found: Mapping[str, Sequence[Comparison]], notes: Sequence[str]) -> str:
     """Return one row against others as a Markdown table, notes beneath it."""
-    head = ["against", "images", "n", escape(first), "the other", "ratio", "95 %", "p"]
-    lines = [[name, *cells(row)] for name, rows in found.items() for row in rows]
-    table = grid(head, [list(map(escape, line)) for line in lines])
+    head = ["against", "images", "n", first, "the other", "ratio", "95 %", "p"]
+    rows = [[name, *_words(row)] for name, each in found.items() for row in each]
+    table = to_markdown(Table("versus", "", head, plain_lines(rows)))
     return "\n".join([*table, *(f"- {escape(note)}" for note in notes)])

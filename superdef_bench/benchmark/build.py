@@ -20,7 +20,7 @@ from superdef_bench.core.checks import check_attack_facts, check_defense_facts
 from superdef_bench.core.errors import ConfigError, ContractError, PluginError, SuperdefError
 from superdef_bench.core.fingerprint import fingerprint, sources, tensors
 from superdef_bench.core.plugins import Kind, Plugin, Registry
-from superdef_bench.core.threats import Rung
+from superdef_bench.core.threats import NO_TARGET, AttackKind, Rung
 from superdef_bench.core.transform import InputTransform, Protected
 from superdef_bench.core.types import Attack, Dataset, Defense, Task
 from superdef_bench.io.progress import progress_bar
@@ -150,7 +150,7 @@ def _attack(
         eps=choice.eps or config.eps,
         rungs=rungs,
         limit=choice.limit,
-        counted=not own and not short and attack.kind != "corruption",
+        counted=not own and not short and attack.kind != AttackKind.CORRUPTION,
     )
 
 
@@ -162,11 +162,11 @@ def _check_goal(config: Config, name: str, attack: Attack, num_classes: int) -> 
             hint="take another loss, or pgd",
         )
     wanted = (
-        ("target", config.target != "none", "targeted"),
+        ("target", config.target != NO_TARGET, "targeted"),
         ("topk", config.topk > 1, "top_k"),
     )
     for key, asked, attribute in wanted:
-        if asked and attack.kind != "corruption" and not getattr(attack, attribute, False):
+        if asked and attack.kind != AttackKind.CORRUPTION and not getattr(attack, attribute, False):
             raise ConfigError(
                 f"attack {name!r} has no form for [threat] {key} = {getattr(config, key)!r}",
                 hint=f"take it out; an attack that has one says {attribute} = True",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from superdef_bench.core.threats import Norm, Rung, Threat, parse_eps
+from superdef_bench.core.threats import AttackKind, Norm, Rung, Threat, parse_eps
 from superdef_bench.core.transform import Gradient, Protected
 from superdef_bench.core.types import Attack, Dataset, Task
 
@@ -40,12 +40,12 @@ class BuiltAttack:
     @property
     def aims(self) -> bool:
         """Whether it is scored by its target in a targeted benchmark; plain noise has none."""
-        return self.attack.kind != "corruption" or getattr(self.attack, "targeted", False)
+        return self.attack.kind != AttackKind.CORRUPTION or getattr(self.attack, "targeted", False)
 
     @property
     def threats(self) -> tuple[tuple[str, Threat], ...]:
         """Each eps as written, with its threat; one without a ball where the attack has none."""
-        if self.attack.kind != "budget":
+        if self.attack.kind != AttackKind.BUDGET:
             return (("", Threat(self.norm, None)),)
         return tuple((text, Threat(self.norm, parse_eps(text))) for text in self.eps)
 

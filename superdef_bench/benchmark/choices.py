@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from superdef_bench.core.errors import ConfigError, did_you_mean
-from superdef_bench.core.threats import NORMS, TARGETS, Norm, Rung, Target, parse_eps
+from superdef_bench.core.threats import (
+    NORMS,
+    TARGETS,
+    UNDEFENDED,
+    WORST,
+    Norm,
+    Rung,
+    Target,
+    parse_eps,
+)
 
 
 def check_keys(table: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
@@ -154,7 +163,7 @@ def _keywords(name: str, value: object, kind: str) -> dict[str, Any]:
 def attack_of(name: str, value: object) -> AttackChoice:
     """Return the attack that a row of `[attacks]` means."""
     table, where = _keywords(name, value, "attack"), f"attack {name!r}"
-    if name == "worst":
+    if name == WORST:
         raise ConfigError(
             "attack 'worst' has the name of a worst case", hint='write mine = { plugin = "worst" }'
         )
@@ -223,7 +232,7 @@ def sources_of(
             raise ConfigError(f"surrogate {value!r} is no model: or defense:", hint=hint)
         if (kind, name) in found:
             raise ConfigError(f"surrogate {value!r} is named twice", hint="name each once")
-        if (kind, name) == ("defense", "none"):
+        if (kind, name) == ("defense", UNDEFENDED):
             raise ConfigError(
                 "surrogate 'defense:none' is the undefended classifier",
                 hint="the rung gray_box attacks that",
@@ -246,8 +255,8 @@ def with_none(defenses: Iterable[DefenseChoice]) -> tuple[DefenseChoice, ...]:
                 f"two defenses are named {choice.name!r}", hint="the name of a row is its own"
             )
         named[choice.name] = choice
-    bare = DefenseChoice("none", "none")
-    none = named.pop("none", bare)
+    bare = DefenseChoice(UNDEFENDED, UNDEFENDED)
+    none = named.pop(UNDEFENDED, bare)
     if (none.plugin, none.arguments, none.chain) != (bare.plugin, bare.arguments, bare.chain):
         raise ConfigError(
             "the row 'none' is the undefended classifier", hint="give this defense another name"

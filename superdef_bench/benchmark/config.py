@@ -30,7 +30,7 @@ from superdef_bench.benchmark.choices import (
 )
 from superdef_bench.core.errors import ConfigError, did_you_mean
 from superdef_bench.core.shipped import shipped
-from superdef_bench.core.threats import Norm, Rung, Target, parse_eps
+from superdef_bench.core.threats import NO_TARGET, UNDEFENDED, Norm, Rung, Target, parse_eps
 
 _RUN_KEYS = (
     *("dataset", "model", "limit", "batch_size", "seed", "rungs"),
@@ -97,7 +97,7 @@ class Config:
         changed: dict[str, Any] = {k: v for k, v in numbers.items() if v is not None}
         if defenses:
             ours = {choice.name: choice for choice in self.defenses}
-            named = dict.fromkeys(["none", *defenses])
+            named = dict.fromkeys([UNDEFENDED, *defenses])
             changed["defenses"] = tuple(ours.get(n) or DefenseChoice(n, n) for n in named)
         if attacks:
             own = {choice.name: choice for choice in self.attacks}
@@ -225,7 +225,7 @@ def parse(document: Mapping[str, Any], name: str) -> Config:
             norm=norm_of(threat.get("norm", "linf"), "[threat]"),
             eps=radii_of(eps),
             topk=whole_number(threat, "topk", 1),
-            target=target_of(threat.get("target", "none")),
+            target=target_of(threat.get("target", NO_TARGET)),
             eightbit=truth_of(run, "eightbit"),
             attacks=tuple(attacks.values()),
             defenses=defenses,

@@ -82,7 +82,7 @@ def reproduce_command(
     from superdef_bench.analysis.reproduce import choose_rows, reproduce
     from superdef_bench.cli.reproduction_table import print_json, print_reproductions
     from superdef_bench.io.machine import choose_device
-    from superdef_bench.results.schema import load_results
+    from superdef_bench.results.load import load_results
 
     loaded = load_results(results)
     chosen = choose_rows(loaded, row or [], sample, seed=seed, max_seconds=max_seconds)
@@ -129,10 +129,10 @@ def versus_command(
 
     Ratio: first over second, with the 95 % interval of a bootstrap over images.
     """
-    from superdef_bench.analysis.versus import compare_rows, to_markdown, why_not
+    from superdef_bench.analysis.versus import compare_rows, in_markdown, why_not
     from superdef_bench.cli.tables import print_comparisons
+    from superdef_bench.results.load import load_results
     from superdef_bench.results.rows import find_row
-    from superdef_bench.results.schema import load_results
 
     loaded = load_results(results)
     row, others = find_row(loaded, first), [find_row(loaded, word) for word in second]
@@ -141,7 +141,7 @@ def versus_command(
         listed = [{"against": name, **asdict(r)} for name, rows in found.items() for r in rows]
         print(json.dumps(listed, indent=1))
     elif markdown:
-        print(to_markdown(row, found, why_not(loaded, row, *others)), end="")
+        print(in_markdown(row, found, why_not(loaded, row, *others)), end="")
     else:
         for name, rows in found.items():
             print_comparisons((row, name), rows, why_not(loaded, row, name))

@@ -1,12 +1,16 @@
 """What pipelines cost, as tables that fit 80 columns. No torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from superdef_bench.cli.tables import print_table
+from superdef_bench.core.threats import UNDEFENDED
+from superdef_bench.results.schema import DEFENSE, PIPELINE
+from superdef_bench.results.table import Table, plain_lines
 from superdef_bench.results.text import three_digits
 
 Row = Mapping[str, Any]
+Noted = tuple[Table, str]  # and the note beneath it
 
 _BEHIND = "  + classifier"
 _UNSEEN = (
@@ -26,19 +30,25 @@ _THROUGHPUT = (
 )
 
 
-def print_costs(rows: Sequence[Row], facts: Mapping[str, Any]) -> None:
-    """Print a table per question, for each size and mode; see docs/cost.md."""
+def cost_tables(rows: Sequence[Row], ceilings: Mapping[str, Any]) -> Iterator[Noted]:
+    """Yield a table per question, for each size and mode; see docs/cost.md."""
     modes = list(dict.fromkeys(row["mode"] for row in rows))
     for side in dict.fromkeys(row["size"][0] for row in rows):
         here = [row for row in rows if row["size"][0] == side]
-        _print_work([r for r in here if r["batch_size"] == 1 and r["mode"] == modes[0]], side)
+        yield from _work([r for r in here if r["batch_size"] == 1 and r["mode"] == modes[0]], side)
         for mode in modes:
             own = [row for row in here if row["mode"] == mode]
-            _print_latency([row for row in own if row["batch_size"] == 1], side, mode)
-            _print_throughput(own, side, mode)
-            _print_roofline(own, side, mode, facts["ceilings"])
+            yield from _latency([row for row in own if row["batch_size"] == 1], side, mode)
+            yield from _throughput(own, side, mode)
+            yield from _roofline(own, side, mode, ceilings)
         if len(modes) > 1:
-            _print_modes([row for row in here if row["batch_size"] == 1], side, modes)
+            yield from _modes([row for row in here if row["batch_size"] == 1], side, modes)
+
+
+def print_costs(rows: Sequence[Row], facts: Mapping[str, Any]) -> None:
+    """Print all of them, and what was measured where."""
+    for table, note in cost_tables(rows, facts["ceilings"]):
+        print_table(table, note)
     for note in facts["notes"]:
         print(note)
     machine = facts["machine"]
@@ -49,16 +59,16 @@ def print_costs(rows: Sequence[Row], facts: Mapping[str, Any]) -> None:
 
 
 def _name(row: Row) -> str:
-    if row["defense"] == "none":
+    if row["defense"] == UNDEFENDED:
         return "classifier alone"
-    return str(row["defense"]) if row["scope"] == "defense" else _BEHIND
+    return str(row["defense"]) if row["scope"] == DEFENSE else _BEHIND
 
 
 def _megabytes(value: float | None) -> str:
     return "–" if value is None else three_digits(value / 1e6)
 
 
-def _print_work(rows: Sequence[Row], side: int) -> None:
+def _work(rows: Sequence[Row], side: int) -> Iterator[Noted]:
     head = ["network", "parameters", "GMAC", "ops", "MB", "fused", "alive"]
     cells = [
         [
@@ -71,10 +81,10 @@ def _print_work(rows: Sequence[Row], side: int) -> None:
         ]
         for row in rows
     ]
-    print_table(f"Work, {side}x{side}", head, cells, _UNSEEN)
+    yield Table("cost", f"Work, {side}x{side}", head, plain_lines(cells)), _UNSEEN
 
 
-def _print_latency(rows: Sequence[Row], side: int, mode: str) -> None:
+def _latency(rows: Sequence[Row], side: int, mode: str) -> Iterator[Noted]:
     head = ["network", "p10", "p50", "p90", "p99", "n", "ratio", "first"]
     cells = []
     for row in rows:
@@ -92,10 +102,15 @@ def _print_latency(rows: Sequence[Row], side: int, mode: str) -> None:
                 three_digits(row["first_ms"]),
             ]
         )
-    print_table(f"Latency of one image in ms, {side}x{side}, {mode}", head, cells, _TURNS)
+    yield (
+        Table(
+            "cost", f"Latency of one image in ms, {side}x{side}, {mode}", head, plain_lines(cells)
+        ),
+        _TURNS,
+    )
 
 
-def _print_throughput(rows: Sequence[Row], side: int, mode: str) -> None:
+def _throughput(rows: Sequence[Row], side: int, mode: str) -> Iterator[Noted]:
     batches = sorted({row["batch_size"] for row in rows} - {1})
     if not batches:
         return
@@ -111,7 +126,12 @@ def _print_throughput(rows: Sequence[Row], side: int, mode: str) -> None:
                 _megabytes(max((m for m in memory if m), default=None)),
             ]
         )
-    print_table(f"Images per second in batches, {side}x{side}, {mode}", head, cells, _THROUGHPUT)
+    yield (
+        Table(
+            "cost", f"Images per second in batches, {side}x{side}, {mode}", head, plain_lines(cells)
+        ),
+        _THROUGHPUT,
+    )
 
 
 def _rate(row: Row | None) -> str:
@@ -128,12 +148,14 @@ def _names(rows: Sequence[Row]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(map(_key, rows)))
 
 
-def _print_roofline(rows: Sequence[Row], side: int, mode: str, ceilings: Mapping[str, Any]) -> None:
+def _roofline(
+    rows: Sequence[Row], side: int, mode: str, ceilings: Mapping[str, Any]
+) -> Iterator[Noted]:
     head = ["network", "batch", "GFLOP/s", "FLOP/byte", "share", "bound by"]
     cells = []
     for name in _names(rows):
         found = [row for row in rows if _key(row) == name and "roofline" in row]
-        if name[1] == "pipeline" and name[0] != "none":
+        if name[1] == PIPELINE and name[0] != UNDEFENDED:
             continue
         for row in found[:1] + found[1:][-1:]:
             judged = row["roofline"]
@@ -153,17 +175,16 @@ def _print_roofline(rows: Sequence[Row], side: int, mode: str, ceilings: Mapping
         f"{value:.0f} GB/s for {int(size) // 2**20} MiB"
         for size, value in ceilings["gigabytes"].items()
     )
-    print_table(
-        f"Roofline, {side}x{side}, {mode}",
-        head,
-        cells,
+    title = f"Roofline, {side}x{side}, {mode}"
+    yield (
+        Table("cost", title, head, plain_lines(cells)),
         f"Ceilings measured here: {peaks}; copies {copies}; {ceilings['overhead']:.1f} us to "
         "start an operation. Share: least time under them over the time taken. Launch: starting "
         "operations takes more than half of it.",
     )
 
 
-def _print_modes(rows: Sequence[Row], side: int, modes: Sequence[str]) -> None:
+def _modes(rows: Sequence[Row], side: int, modes: Sequence[str]) -> Iterator[Noted]:
     def shown(name: tuple[str, str], mode: str) -> str:
         found = [row for row in rows if _key(row) == name and row["mode"] == mode]
         times = found[0].get("latency_ms") if found else None
@@ -174,4 +195,7 @@ def _print_modes(rows: Sequence[Row], side: int, modes: Sequence[str]) -> None:
         for key in _names(rows)
     ]
     head = ["network", *(mode.replace("+", " + ") for mode in modes)]
-    print_table(f"p50 of one image in ms by mode, {side}x{side}", head, cells, "")
+    yield (
+        Table("cost", f"p50 of one image in ms by mode, {side}x{side}", head, plain_lines(cells)),
+        "",
+    )

@@ -38,7 +38,7 @@ def compare_command(
     from superdef_bench.gate.compare import compare
     from superdef_bench.gate.findings import parse_limits
     from superdef_bench.gate.reports import FORMATS
-    from superdef_bench.results.schema import load_results
+    from superdef_bench.results.load import load_results
 
     limits = parse_limits(fail_on or [])
     if form not in FORMATS:

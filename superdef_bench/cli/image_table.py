@@ -10,7 +10,7 @@ from rich.table import Table
 from superdef_bench.analysis.image import OneImage, _check_rows, is_called
 from superdef_bench.cli.tables import console
 from superdef_bench.core.errors import DataError
-from superdef_bench.core.threats import MASKING
+from superdef_bench.core.threats import CLEAN, MASKING
 from superdef_bench.results.text import eps_text
 from superdef_bench.run.records import RecordStore
 
@@ -40,7 +40,7 @@ def print_image(image: OneImage, defenses: Sequence[str]) -> None:
         far = f"{row['norm']} {row[row['norm']]:.4f}" if row["rung"] else ""
         table.add_row(
             markup(row["defense"]),
-            row["rung"] or "clean",
+            row["rung"] or CLEAN,
             markup(row["attack"]) if row["rung"] else "",
             ("x " if row["success"] else "") + markup(says),
             eps_text(row["eps"]) if row["eps"] is not None else "",

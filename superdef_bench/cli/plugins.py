@@ -17,7 +17,7 @@ def list_command(
     plugins_dir: Directories = None,
 ) -> None:
     """List the plugins and where each comes from."""
-    from superdef_bench.cli.tables import print_plugins
+    from superdef_bench.cli.plugins_table import print_plugins
 
     print_plugins(registry_of(plugins_dir), kind, as_json=json)
 

@@ -46,7 +46,8 @@ def run_command(
     """Run a benchmark; what the run folder already holds is not run again."""
     from superdef_bench.benchmark.build import build
     from superdef_bench.benchmark.config import find_config, load_config
-    from superdef_bench.cli.tables import print_failures, print_plan, print_ranking
+    from superdef_bench.cli.plan_table import print_plan
+    from superdef_bench.cli.tables import print_failures, print_ranking
     from superdef_bench.io.machine import choose_device
     from superdef_bench.leaderboard.publish import publish
     from superdef_bench.run.plan import make_plan

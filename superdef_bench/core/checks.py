@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from superdef_bench.core.errors import ContractError
-from superdef_bench.core.threats import ATTACK_ACCESS, ATTACK_KINDS, NORMS, Threat
+from superdef_bench.core.threats import NORMS, Access, AttackKind, Threat
 from superdef_bench.core.transform import InputTransform
 from superdef_bench.core.types import Attack, Defense, distance
 
@@ -18,9 +18,9 @@ def check_attack_facts(owner: str, attack: Attack) -> None:
         raise ContractError(
             f"{owner} has norms {norms!r}", hint=f"a frozenset of {', '.join(NORMS)}"
         )
-    for name, known in (("kind", ATTACK_KINDS), ("access", ATTACK_ACCESS)):
+    for name, known in (("kind", AttackKind), ("access", Access)):
         value = getattr(attack, name, None)
-        if value not in known:
+        if value not in tuple(known):
             raise ContractError(f"{owner} has {name} {value!r}", hint=f"one of {', '.join(known)}")
 
 

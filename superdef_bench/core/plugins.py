@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from superdef_bench.core.arguments import check_keywords
 from superdef_bench.core.errors import ConfigError, PluginError, SuperdefError, did_you_mean
+from superdef_bench.core.shipped import shipped
 
 Kind = Literal["attack", "defense", "model", "dataset", "recipe"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -28,6 +29,16 @@ class Plugin:
     factory: Callable[..., Any]
     source: str
     file: Path
+
+    @property
+    def place(self) -> str:
+        """Where its source stands: below the built-in plugins, in its folder, or installed."""
+        inside = shipped("plugins")
+        if self.file.is_relative_to(inside):
+            return f"plugins/{self.file.relative_to(inside).as_posix()}"
+        if self.file.is_relative_to(self.source):
+            return str(self.file)
+        return self.source
 
     @property
     def summary(self) -> str:

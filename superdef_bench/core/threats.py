@@ -10,15 +10,37 @@ from superdef_bench.core.errors import ConfigError
 Norm = Literal["linf", "l2"]
 Goal = Literal["verdict", "strength"]
 Target = Literal["none", "random", "next", "least_likely"]
-AttackKind = Literal["budget", "minimal", "corruption"]
-Access = Literal["gradient", "scores", "labels", "none"]
 
 NORMS: tuple[Norm, ...] = get_args(Norm)
-MASKING = "masking"  # stands in place of a rung where a gradient is probed
-
+GOALS: tuple[Goal, ...] = get_args(Goal)
 TARGETS: tuple[Target, ...] = get_args(Target)
-ATTACK_KINDS: tuple[AttackKind, ...] = get_args(AttackKind)
-ATTACK_ACCESS: tuple[Access, ...] = get_args(Access)
+
+# Words of a row that stand in place of a name.
+UNDEFENDED = "none"  # of a defense: the bare classifier
+NO_ATTACK = "none"  # of an attack: the image as it is
+NO_TARGET: Target = "none"  # of a target: any wrong label
+WORST = "worst"  # of an attack: the worst case over all
+CLEAN = "clean"  # what a row without a rung is called
+ADAPTIVE = "adaptive"  # of a rung: the worst case over all
+MASKING = "masking"  # of a rung: a gradient is probed
+STANDING = "standing"  # of a rung that broke an image: none did
+
+
+class AttackKind(StrEnum):
+    """What an attack looks for: the highest loss in a ball, the smallest perturbation, nothing."""
+
+    BUDGET = "budget"
+    MINIMAL = "minimal"
+    CORRUPTION = "corruption"
+
+
+class Access(StrEnum):
+    """What an attack asks a classifier for."""
+
+    GRADIENT = "gradient"
+    SCORES = "scores"
+    LABELS = "labels"
+    NONE = "none"
 
 
 class Rung(StrEnum):
@@ -32,25 +54,39 @@ class Rung(StrEnum):
     BPDA = "bpda"
 
     @property
+    def title(self) -> str:  # type: ignore[override]  # a title of the field, not a method of text
+        """What tables call it."""
+        return "BPDA" if self is Rung.BPDA else self.value.replace("_", " ").capitalize()
+
+    @property
     def replays(self) -> bool:
         """Whether examples are made without the defense and replayed on it."""
         return self in (Rung.TRANSFER, Rung.GRAY_BOX, Rung.SURROGATE)
+
+    @property
+    def sourced(self) -> bool:
+        """Whether examples may be made on several sources, a row for each."""
+        return self in (Rung.TRANSFER, Rung.SURROGATE)
 
     @property
     def climbs(self) -> bool:
         """Whether the attacker has gradients through the defense."""
         return self in (Rung.WHITE_BOX, Rung.BPDA)
 
-    def takes(self, access: Access) -> bool:
+    def takes(self, access: str) -> bool:
         """Return whether attacks of this access run here; examples to replay may be any."""
         if self.climbs:
-            return access == "gradient"
-        return self.replays or access in ("scores", "labels")
+            return access == Access.GRADIENT
+        return self.replays or access in (Access.SCORES, Access.LABELS)
 
     @property
     def goal(self) -> Goal:
         """Strength where the defense is unknown, verdict where it is known."""
         return "strength" if self.replays else "verdict"
+
+
+RUNGS = tuple(Rung)
+GRADIENT_RUNGS = tuple(rung for rung in Rung if rung.climbs)
 
 
 @dataclass(frozen=True)
@@ -84,22 +120,3 @@ def parse_eps(text: object) -> float:
     if not 0 < value < 1e6:
         raise ConfigError(f"eps {text!r} is not above 0", hint='write "8/255" or "0.5"')
     return value
-
-
-GRADIENT_RUNGS = ("white_box", "bpda")
-SOURCED = ("transfer", "surrogate")  # rungs whose rows there are once per source
-
-PROBES = "masking"
-
-WORST = "worst"
-ADAPTIVE = "adaptive"
-STANDING = "standing"
-
-RUNG_TITLES = {
-    "transfer": "Transfer",
-    "gray_box": "Gray box",
-    "surrogate": "Surrogate",
-    "black_box": "Black box",
-    "white_box": "White box",
-    "bpda": "BPDA",
-}

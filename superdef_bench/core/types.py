@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from superdef_bench.core.errors import DataError
 from superdef_bench.core.rng import Random
 from superdef_bench.core.threats import (
-    Access,
-    AttackKind,
     Goal,
     Norm,
     Threat,
@@ -156,8 +154,8 @@ class Attack(Protocol):
     """
 
     norms: frozenset[Norm]
-    kind: AttackKind
-    access: Access
+    kind: str
+    access: str
 
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, context: AttackContext

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from superdef_bench.core.rng import Random
-from superdef_bench.core.threats import Norm, Threat
+from superdef_bench.core.threats import Access, AttackKind, Norm, Threat
 from superdef_bench.core.types import AttackContext
 from superdef_bench.engine.gradient import Diversify, Look, Loss, look
 from superdef_bench.engine.losses import cross_entropy
@@ -136,8 +136,8 @@ class AscentAttack:
     """Projected gradient ascent; a subclass sets what `ascend` takes, and its step length."""
 
     norms: frozenset[Norm] = frozenset({"linf", "l2"})
-    kind = "budget"
-    access = "gradient"
+    kind = AttackKind.BUDGET
+    access = Access.GRADIENT
     batch_dependent = False
     targeted = True
     top_k = True

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from superdef_bench.core.errors import DataError
+from superdef_bench.core.threats import ADAPTIVE, CLEAN, Rung
 from superdef_bench.gate.cost import cost_checks
 from superdef_bench.gate.findings import Check, Limits, Report, Status, one_line
-from superdef_bench.results.rows import is_drawn, place_of, shares, verdicts, words_of
-from superdef_bench.results.schema import Results, Row
+from superdef_bench.results.rows import is_drawn, shares, verdicts, words_of
+from superdef_bench.results.schema import AccuracyRow, Columns, Results
 from superdef_bench.results.statistics import holm, mcnemar
 
 _SHOWN = 3
@@ -17,7 +17,7 @@ _DATASET = ("name", "split", "sha256", "images")
 _THREAT = ("norm", "eps", "topk", "target", "eightbit")
 _ROW = ("settings", "goal", "topk", "target", "norm", "draws", "eot", "n", "ids_sha256")
 
-Rows = Mapping[tuple[object, ...], Row]
+Rows = Mapping[tuple[object, ...], AccuracyRow]
 
 
 def check_comparable(baseline: Results, results: Results) -> None:
@@ -25,7 +25,7 @@ def check_comparable(baseline: Results, results: Results) -> None:
 
     A benchmark that was changed is not compared: it gets a new baseline.
     """
-    reasons = [*_differences(baseline.document, results.document)]
+    reasons = [*_differences(baseline, results)]
     if not reasons:
         reasons = [*_row_differences(baseline, results)]
     if reasons:
@@ -39,19 +39,19 @@ def check_comparable(baseline: Results, results: Results) -> None:
 
 def rows_of(results: Results, defense: str) -> Rows:
     """Return the accuracy rows of a defense by what tells them apart, probes left out."""
-    rows = results.rows(defense=defense)
-    return {place_of(row): row for row in rows if row["rung"] != "masking"}
+    return {row.place: row for row in results.rows(defense=defense) if not row.probe}
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+def _differences(before: Results, after: Results) -> Iterator[str]:
     for part, keys in (("dataset", _DATASET), ("threat", _THREAT)):
+        old, new = getattr(before, part), getattr(after, part)
         for key in keys:
-            yield from _difference(f"{part} {key}", before[part].get(key), after[part].get(key))
-    yield from _difference("classifier", before["model"]["name"], after["model"]["name"])
-    weights = before["model"].get("weights"), after["model"].get("weights")
+            yield from _difference(f"{part} {key}", getattr(old, key), getattr(new, key))
+    yield from _difference("classifier", before.model.name, after.model.name)
+    weights = before.model.weights, after.model.weights
     if all(weights) and weights[0] != weights[1]:
         yield "the attacked classifier has other weights"
-    yield from _difference("seed", before["seed"], after["seed"])
+    yield from _difference("seed", before.seed, after.seed)
 
 
 def _difference(what: str, before: object, after: object) -> Iterator[str]:
@@ -65,29 +65,29 @@ def _short(value: object) -> str:
 
 
 def _row_differences(baseline: Results, results: Results) -> Iterator[str]:
-    for defense in baseline.document["defenses"]:
+    for defense in baseline.defenses:
         before, after = rows_of(baseline, defense), rows_of(results, defense)
         for place, row in before.items():
             other = after.get(place)
             if other is None or is_partial(row, before, after):
                 continue
-            changed = [key for key in _ROW if row.get(key) != other.get(key)]
+            changed = [key for key in _ROW if getattr(row, key) != getattr(other, key)]
             if changed:
                 yield f"{defense}, {words_of(row)}: other {_told(changed, row, other)}"
 
 
-def is_partial(row: Row, before: Rows, after: Rows) -> bool:
+def is_partial(row: AccuracyRow, before: Rows, after: Rows) -> bool:
     """Return whether a row is a worst case of which cells of the baseline are missing."""
-    if row["attack"] != "worst":
+    if not row.worst:
         return False
-    gone = [before[place]["rung"] for place in before.keys() - after.keys()]
-    return bool(gone) if row["rung"] == "adaptive" else row["rung"] in gone
+    gone = [before[place].rung for place in before.keys() - after.keys()]
+    return bool(gone) if row.rung == ADAPTIVE else row.rung in gone
 
 
-def _told(changed: list[str], row: Row, other: Row) -> str:
+def _told(changed: list[str], row: AccuracyRow, other: AccuracyRow) -> str:
     if "n" in changed:
-        return f"n, {row['n']} and {other['n']}"
-    if row["attack"] == "worst" and changed == ["settings"]:
+        return f"n, {row.n} and {other.n}"
+    if row.worst and changed == ["settings"]:
         return "attacks or settings of attacks"
     return {"ids_sha256": "images"}.get(changed[0], changed[0])
 
@@ -95,7 +95,6 @@ def _told(changed: list[str], row: Row, other: Row) -> str:
 ALPHA = 0.01
 _UNKNOWN = "one of the two does not say which weights were attacked"
 _DRAWN = "of random defenses means over draws are compared, by the exact sign test over images"
-_DAMAGED = (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError)
 
 
 def compare(
@@ -120,34 +119,22 @@ def compare(
             latencies compare.
 
     Raises:
-        DataError: The two do not measure the same thing, or one of them is damaged.
+        DataError: The two do not measure the same thing.
     """
-    try:
-        return _compare(baseline, results, limits, names, one_job=one_job)
-    except _DAMAGED as error:
-        raise DataError(
-            f"cannot be compared, one of the two is damaged: {type(error).__name__}: {error}",
-            hint="docs/results.schema.json says what a results file holds; run its config again",
-        ) from error
-
-
-def _compare(
-    baseline: Results, results: Results, limits: Limits, names: tuple[str, str], *, one_job: bool
-) -> Report:
     if not baseline.accuracy:
         raise DataError("the baseline has no rows", hint="make one: superdef-bench run CONFIG")
     check_comparable(baseline, results)
     pairs, others = [], []
-    for defense in baseline.document["defenses"]:
+    for defense in baseline.defenses:
         found = _rows(baseline, results, defense, limits)
         pairs += [one for one in found if isinstance(one, _Pair)]
         others += [one for one in found if isinstance(one, Check)]
     tested = _judged(pairs)
     checks = [*tested, *others, *_new(baseline, results)]
     checks += cost_checks(baseline, results, limits, one_job=one_job)
-    order = {name: place for place, name in enumerate(baseline.document["defenses"])}
+    order = {name: place for place, name in enumerate(baseline.defenses)}
     notes = [_DRAWN] if any(pair.drawn for pair in pairs) else []
-    if not all("weights" in r.document["model"] for r in (baseline, results)):
+    if not all(r.model.weights is not None for r in (baseline, results)):
         notes.append(_UNKNOWN)
     return Report(
         names=names,
@@ -187,7 +174,7 @@ class _Pair:
 
 def _rows(baseline: Results, results: Results, defense: str, limits: Limits) -> list[_Pair | Check]:
     before, after = rows_of(baseline, defense), rows_of(results, defense)
-    if defense not in results.document["defenses"]:
+    if defense not in results.defenses:
         why = f"the results have no such defense; the baseline has {len(before)} rows of it"
         return [Check("accuracy", defense, "all rows", "missing", why=why)]
     found: list[_Pair | Check] = []
@@ -208,21 +195,21 @@ def _rows(baseline: Results, results: Results, defense: str, limits: Limits) -> 
     return found
 
 
-def _metrics(row: Row) -> tuple[str, ...]:
+def _metrics(row: AccuracyRow) -> tuple[str, ...]:
     """Return the names by which a row's limit goes, the most specific first."""
-    if not row["rung"]:
-        return "clean", "accuracy"
-    if row["rung"] in ("gray_box", "adaptive"):
-        return row["rung"], "accuracy"
+    if not row.rung:
+        return CLEAN, "accuracy"
+    if row.rung in (Rung.GRAY_BOX, ADAPTIVE):
+        return row.rung, "accuracy"
     return ("accuracy",)
 
 
-def _pair(row: Row, other: Row, limit: float) -> _Pair:
+def _pair(row: AccuracyRow, other: AccuracyRow, limit: float) -> _Pair:
     drawn = is_drawn(row) and is_drawn(other)
     first, second = (shares(r) if drawn else verdicts(r).astype(float) for r in (row, other))
     check = Check(
         metric=_metrics(row)[0],
-        defense=row["defense"],
+        defense=row.defense,
         what=words_of(row) + (", mean over draws" if drawn else ""),
         status="unchanged",
         before=100 * float(first.mean()),
@@ -266,20 +253,19 @@ def _why(check: Check, status: Status, p: float, right: int) -> str:
     return f"{by}; {limit}p = {p:.1g}"
 
 
-def _why_missing(results: Results, row: Row) -> str:
+def _why_missing(results: Results, row: AccuracyRow) -> str:
     """Return why the results lack a row: its cell failed, was refused, or was not asked for."""
-    document, worst = results.document, row["attack"] == "worst"
-    stopped = [(cell, cell["error"]) for cell in document["failures"]]
-    stopped += [(cell, cell["why"]) for cell in document.get("refused", ())]
+    stopped: list[tuple[Columns, str]] = [(cell, cell.error) for cell in results.failures]
+    stopped += [(cell, cell.why) for cell in results.refused]
     for cell, why in stopped:
-        same = (cell["rung"], cell["attack"]) in ((row["rung"], row["attack"]), ("", "none"))
-        if cell["defense"] == row["defense"] and (worst or same):
+        same = cell.clean or (cell.rung, cell.attack) == (row.rung, row.attack)
+        if cell.defense == row.defense and (row.worst or same):
             return f"failed: {one_line(why)}"
     return "the results have no such row"
 
 
 def _new(baseline: Results, results: Results) -> Iterator[Check]:
-    for defense in results.document["defenses"]:
+    for defense in results.defenses:
         known: Rows = rows_of(baseline, defense)
         fresh = [row for place, row in rows_of(results, defense).items() if place not in known]
         if fresh:

@@ -1,11 +1,10 @@
 """What a defense costs now against what it cost. No torch."""
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from superdef_bench.gate.findings import Check, Limits, Status
-from superdef_bench.results.schema import Results, Row
+from superdef_bench.results.schema import CostRow, Provenance, Results
 
 _VERSIONS = ("python", "torch")
 _LEAST = 0.05  # ms, below which a clock measures itself
@@ -21,47 +20,44 @@ def cost_checks(
     measured and also over the time of a fixed product of matrices in the same run: what else the
     machine does rarely slows the fastest passes, and not all but the reference.
     """
-    now = {_place(row): row for row in results.document["cost"]}
+    now = {_place(row): row for row in results.cost}
     other = "" if one_job else _other_machine(baseline, results)
-    for row in baseline.document["cost"]:
-        if row["defense"] not in results.document["defenses"]:
+    for row in baseline.cost:
+        if row.defense not in results.defenses:
             continue
         after = now.get(_place(row))
         for metric in ("params", "gmac"):
             limit = limits.of(metric)
-            if limit is None or row.get(metric) is None:
+            if limit is None:
                 continue
-            if after is None or after.get(metric) is None:
+            if after is None:
                 why = "the results have no such number"
-                yield Check(metric, row["defense"], _words(row), "missing", why=why)
+                yield Check(metric, row.defense, _words(row), "missing", why=why)
             else:
-                yield _check(metric, row, row[metric], after[metric], limit)
+                yield _check(metric, row, getattr(row, metric), getattr(after, metric), limit)
         limit = limits.of("latency")
         if limit is not None and _timed(row):
             yield _latency(row, after, limit, other, _speeds(baseline, results))
 
 
-def _timed(row: Row) -> bool:
+def _timed(row: CostRow) -> bool:
     """Return whether a row has times, and of more than the clock itself."""
-    times: Mapping[str, float] = row.get("latency_ms") or {}
-    return times.get("p10", 0.0) >= _LEAST
+    return row.latency_ms is not None and row.latency_ms.p10 >= _LEAST
 
 
-def _place(row: Row) -> tuple[object, ...]:
-    size = tuple(row["size"])
-    return row["defense"], row["scope"], row["batch_size"], size, row["dtype"], row["mode"]
+def _place(row: CostRow) -> tuple[object, ...]:
+    size = tuple(row.size)
+    return row.defense, row.scope, row.batch_size, size, row.dtype, row.mode
 
 
-def _words(row: Row) -> str:
-    height, width = row["size"]
-    told = [f"{row['scope']}, {row['batch_size']} x {height}x{width}"]
-    told += [
-        row[key] for key, usual in (("dtype", "float32"), ("mode", "eager")) if row[key] != usual
-    ]
+def _words(row: CostRow) -> str:
+    height, width = row.size
+    told = [f"{row.scope}, {row.batch_size} x {height}x{width}"]
+    told += [word for word, usual in ((row.dtype, "float32"), (row.mode, "eager")) if word != usual]
     return ", ".join(told)
 
 
-def _check(metric: str, row: Row, before: float, after: float, limit: float) -> Check:
+def _check(metric: str, row: CostRow, before: float, after: float, limit: float) -> Check:
     change = after / before - 1 if before else (math.inf if after else 0.0)
     status: Status = "unchanged"
     if change > limit:
@@ -74,20 +70,20 @@ def _check(metric: str, row: Row, before: float, after: float, limit: float) -> 
         why = f"{'rose' if change > 0 else 'fell'} {share}{before:,.6g} to {after:,.6g}"
         why += f"; limit {100 * limit:g} %"
     told = change if math.isfinite(change) else None
-    return Check(metric, row["defense"], _words(row), status, before, after, told, limit, why=why)
+    return Check(metric, row.defense, _words(row), status, before, after, told, limit, why=why)
 
 
 def _latency(
-    row: Row, after: Row | None, limit: float, other: str, speeds: tuple[float, float]
+    row: CostRow, after: CostRow | None, limit: float, other: str, speeds: tuple[float, float]
 ) -> Check:
-    defense, what = row["defense"], _words(row)
-    times: Mapping[str, float] = (after or {}).get("latency_ms") or {}
+    defense, what = row.defense, _words(row)
     if other:
         return Check("latency", defense, what, "not comparable", why=other)
-    if not times:
+    earlier, now = row.latency_ms, after.latency_ms if after else None
+    if earlier is None or now is None:
         why = "the results have no such number"
         return Check("latency", defense, what, "missing", why=why)
-    measured = [times[key] / row["latency_ms"][key] for key in ("p10", "p50")]
+    measured = [now.p10 / earlier.p10, now.p50 / earlier.p50]
     # The reference kernel is a short measurement itself: alone it is no reason to fail.
     beside = [ratio * speeds[0] / speeds[1] for ratio in measured]
     change = measured[1] - 1
@@ -96,31 +92,29 @@ def _latency(
         status = "regressed"
     elif max(*measured, *beside) < 1 - limit:
         status = "improved"
-    before, now = row["latency_ms"]["p50"], times["p50"]
-    why = f"median {before:.3g} ms to {now:.3g} ms, {100 * change:+.0f} %"
+    why = f"median {earlier.p50:.3g} ms to {now.p50:.3g} ms, {100 * change:+.0f} %"
     if speeds != (1.0, 1.0):
         why += f", {100 * (beside[1] - 1):+.0f} % beside the reference kernel"
     why += f"; limit {100 * limit:g} %"
-    return Check("latency", defense, what, status, before, now, change, limit, why=why)
+    return Check("latency", defense, what, status, earlier.p50, now.p50, change, limit, why=why)
 
 
 def _speeds(baseline: Results, results: Results) -> tuple[float, float]:
     """Return the times of the reference kernel, 1 where one of the two has none."""
-    first, second = (r.document["provenance"].get("reference_ms") for r in (baseline, results))
-    return (float(first), float(second)) if first and second else (1.0, 1.0)
+    first, second = (r.provenance.reference_ms for r in (baseline, results))
+    return (first, second) if first and second else (1.0, 1.0)
 
 
 def _other_machine(baseline: Results, results: Results) -> str:
     """Return what differs of the machines that two results were measured on, or nothing."""
-    before, after = (_machine(r.document["provenance"]) for r in (baseline, results))
+    before, after = (_machine(r.provenance) for r in (baseline, results))
     changed = [key for key in before if before[key] != after[key]]
     return f"measured with another {changed[0]}" if changed else ""
 
 
-def _machine(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    versions = provenance["versions"]
+def _machine(provenance: Provenance) -> dict[str, object]:
     return {
-        "machine": provenance["machine"],
-        "number of threads": provenance.get("threads"),
-        **{f"version of {name}": versions.get(name) for name in _VERSIONS},
+        "machine": provenance.machine,
+        "number of threads": provenance.threads,
+        **{f"version of {name}": provenance.versions.get(name) for name in _VERSIONS},
     }

@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from superdef_bench.core.errors import ConfigError, DataError, did_you_mean
+from superdef_bench.core.threats import ADAPTIVE, CLEAN, Rung
 from superdef_bench.gate.findings import one_line
 from superdef_bench.leaderboard.plots import draw, plain
+from superdef_bench.results.load import FILE, load_results
 from superdef_bench.results.rows import score
-from superdef_bench.results.schema import FILE, Results, load_results
+from superdef_bench.results.schema import PIPELINE, Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # What each metric is in: percent, GMAC, parameters, milliseconds.
 METRICS: Mapping[str, str] = {
-    "adaptive": "%",
-    "gray_box": "%",
-    "clean": "%",
+    ADAPTIVE: "%",
+    Rung.GRAY_BOX: "%",
+    CLEAN: "%",
     "gmac": "GMAC",
     "params": "parameters",
     "latency": "ms",
@@ -115,22 +117,20 @@ def history(versions: Sequence[Version], metric: str) -> History:
     """
     if metric not in METRICS:
         raise ConfigError(f"unknown metric {metric!r}", hint=did_you_mean(metric, METRICS))
-    names = dict.fromkeys(name for v in versions for name in v.results.document["defenses"])
+    names = dict.fromkeys(name for v in versions for name in v.results.defenses)
     series = {name: [_value(v.results, name, metric) for v in versions] for name in names}
     return History(metric, [version.label for version in versions], series)
 
 
 def _value(results: Results, defense: str, metric: str) -> float | None:
     if METRICS[metric] == "%":
-        wanted = {"rung": metric, "attack": "worst", "eps": results.document["threat"]["eps"][-1]}
-        wanted = {"rung": "", "attack": "none"} if metric == "clean" else wanted
-        found = score(results.row(defense=defense, **wanted))
+        found = score(results.clean(defense) if metric == CLEAN else results.worst(defense, metric))
         return None if found is None else 100 * found.accuracy
-    for row in results.document["cost"]:
-        if (row["defense"], row["scope"], row["batch_size"]) == (defense, "pipeline", 1):
-            times: Mapping[str, float] = row.get("latency_ms") or {}
-            value = times.get("p50") if metric == "latency" else row.get(metric)
-            return None if value is None else float(value)
+    for row in results.cost:
+        if (row.defense, row.scope, row.batch_size) == (defense, PIPELINE, 1):
+            if metric == "latency":
+                return row.latency_ms.p50 if row.latency_ms else None
+            return float(getattr(row, metric))
     return None
 
 

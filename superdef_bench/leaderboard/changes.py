@@ -1,17 +1,22 @@
 """What published results changed since the version before them. No torch."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
-from superdef_bench.core.errors import DataError
 from superdef_bench.leaderboard.notes import given, masking_verdict
 from superdef_bench.results.ranking import Standing, rank
 from superdef_bench.results.rows import Score
-from superdef_bench.results.schema import Document, Results
-from superdef_bench.results.text import eps_text, escape, grid, percent
+from superdef_bench.results.schema import (
+    Attack,
+    Changes,
+    Document,
+    Published,
+    QualityResults,
+    Results,
+)
+from superdef_bench.results.table import Table, plain_lines, to_markdown
+from superdef_bench.results.text import eps_text, escape, percent
 
-KEY = "changes"
 _MISSING = "–"
 _SHOWN: dict[str, Callable[[Any], str]] = {
     "clean": percent,
@@ -29,10 +34,8 @@ _SIGNED: dict[str, Callable[[float], str]] = {
     "ssim": "{:+.4f}".format,
 }
 
-_Document = TypeVar("_Document", bound=Document)
 
-
-def with_changes(after: _Document, before: Document, version: str) -> _Document:
+def with_changes(after: Published, before: Published, version: str) -> Published:
     """Return results that say what they change in those published before.
 
     Where nothing differs that a table shows, what changed last stays what changed last.
@@ -43,13 +46,14 @@ def with_changes(after: _Document, before: Document, version: str) -> _Document:
         version: sha256 of the file that holds `before`.
     """
     found = changes(before, after)
-    kept = before.document.get(KEY, after.document.get(KEY))
+    old, new = before.document, after.document
+    kept = old.get("changes", new.get("changes"))
     said = {"since": version, **found} if any(found.values()) else kept
-    document = {key: value for key, value in after.document.items() if key != KEY}
-    return replace(after, document=document if said is None else {**document, KEY: said})
+    document = {key: value for key, value in new.items() if key != "changes"}
+    return after.of(document if said is None else {**document, "changes": said})
 
 
-def changes(before: Document, after: Document) -> dict[str, list[Any]]:
+def changes(before: Published, after: Published) -> dict[str, list[Any]]:
     """Return what differs between two versions of results.
 
     Accuracies are compared only where dataset, classifier and threat are the same.
@@ -72,23 +76,22 @@ def changes(before: Document, after: Document) -> dict[str, list[Any]]:
     }
 
 
-def _settings(results: Document) -> dict[str, str]:
-    document = results.document
-    if not isinstance(results, Results):
-        sets = {f"set {name}": sha256[:16] for name, sha256 in document["sets"].items()}
-        return {"results": "quality", "scale": str(document["scale"]), **sets}
-    data, model, threat = document["dataset"], document["model"], document["threat"]
-    ball = f"{threat['norm']}, eps {', '.join(map(eps_text, threat['eps']))}"
+def _settings(results: Published) -> dict[str, str]:
+    if isinstance(results, QualityResults):
+        sets = {f"set {name}": sha256[:16] for name, sha256 in results.sets.items()}
+        return {"results": "quality", "scale": str(results.scale), **sets}
+    data, model, threat = results.dataset, results.model, results.threat
+    ball = f"{threat.norm}, eps {', '.join(map(eps_text, threat.eps))}"
     return {
         "results": "accuracy",
-        "dataset": f"{data['name']} {data['split']}, sha256 {data['sha256'][:16]}",
-        "images": str(data["images"]),
-        "classifier": str(model["name"]),
-        "fingerprint of the classifier": model["fingerprint"][:16],
-        "threat": f"{ball}, top-{threat['topk']}, target {threat['target']}"
-        + (", 8 bits" if threat["eightbit"] else ""),
-        "rungs": ", ".join(document["rungs"]),
-        "seed": str(document["seed"]),
+        "dataset": f"{data.name} {data.split}, sha256 {data.sha256[:16]}",
+        "images": str(data.images),
+        "classifier": str(model.name),
+        "fingerprint of the classifier": model.fingerprint[:16],
+        "threat": f"{ball}, top-{threat.topk}, target {threat.target}"
+        + (", 8 bits" if threat.eightbit else ""),
+        "rungs": ", ".join(results.rungs),
+        "seed": str(results.seed),
     }
 
 
@@ -100,33 +103,34 @@ def _differing(
             yield {"what": what, "before": before.get(what), "after": after.get(what)}
 
 
-def _attacks(before: Document, after: Document) -> Iterator[dict[str, str | None]]:
+def _attacks(before: Published, after: Published) -> Iterator[dict[str, str | None]]:
     """Yield attacks that are new or gone, and what differs in the others."""
-    old, new = (results.document.get("attacks", {}) for results in (before, after))
+    old, new = (one.attacks if isinstance(one, Results) else {} for one in (before, after))
     both = [name for name in new if name in old]
-    yield from _differing(
-        *({f"attack {n}": given(a[n]["arguments"]) for n in a if n not in both} for a in (old, new))
+    gone, fresh = (
+        {f"attack {n}": given(a[n].arguments) for n in a if n not in both} for a in (old, new)
     )
+    yield from _differing(gone, fresh)
     for name in both:
         yield from _differing(_attack(name, old[name]), _attack(name, new[name]))
 
 
-def _attack(name: str, facts: Mapping[str, Any]) -> dict[str, str]:
-    ball = f"{facts['norm']} {', '.join(map(eps_text, facts['eps']))}"
+def _attack(name: str, facts: Attack) -> dict[str, str]:
+    ball = f"{facts.norm} {', '.join(map(eps_text, facts.eps))}"
     return {
-        f"attack {name}": given(facts["arguments"]),
+        f"attack {name}": given(facts.arguments),
         f"attack {name}, ball": ball,
-        f"attack {name}, rungs": ", ".join(facts["rungs"]),
-        f"attack {name}, images": str(facts["limit"] or "all"),
+        f"attack {name}, rungs": ", ".join(facts.rungs),
+        f"attack {name}, images": str(facts.limit or "all"),
     }
 
 
-def _rows(results: Document) -> dict[str, dict[str, Any]]:
+def _rows(results: Published) -> dict[str, dict[str, Any]]:
     """Return the numbers of each row by its name."""
-    if not isinstance(results, Results):
+    if isinstance(results, QualityResults):
         return {
-            f"{row['network']}, {row['dataset']}": {key: row[key] for key in ("psnr", "ssim", "n")}
-            for row in results.document["quality"]
+            f"{row.network}, {row.dataset}": {"psnr": row.psnr, "ssim": row.ssim, "n": row.n}
+            for row in results.quality
         }
     return {standing.defense: _numbers(results, standing) for standing in rank(results)}
 
@@ -159,46 +163,37 @@ def _text(what: str, value: Any) -> str:
 
 def changes_section(results: Document) -> Iterator[str]:
     """Say what changed since the version before, where there was one."""
-    said = results.document.get(KEY)
-    if said is None:
+    if results.changes is None:
         return
-    lines, head, rows = told(results)
+    lines, moves = settings_lines(results.changes), moves_table(results.changes)
     yield "## Since the version before"
     yield ""
-    yield f"That version has the sha256 `{escape(said['since'])}`."
+    yield f"That version has the sha256 `{escape(results.changes.since)}`."
     yield ""
     if lines:
         yield from (f"- {escape(line)}" for line in lines)
         yield ""
-    if rows:
-        yield from grid(head, [[escape(cell) for cell in row] for row in rows])
+    if moves:
+        yield from to_markdown(moves)
 
 
-def told(results: Document) -> tuple[list[str], list[str], list[list[str]]]:
-    """Return what changed, as plain text: lines, and the head and rows of a table of moves.
+def settings_lines(said: Changes) -> list[str]:
+    """Return which settings and rows are others, a line each."""
+    lines = [f"{s.what}: {s.before or 'none'} → {s.after or 'none'}" for s in said.settings]
+    for what, names in (("new rows", said.added), ("gone", said.removed)):
+        lines += [f"{what}: {'; '.join(names)}"] if names else []
+    return lines
 
-    Raises:
-        DataError: What the results say of it is damaged.
-    """
-    said = results.document[KEY]
-    try:
-        lines = [
-            f"{entry['what']}: {entry['before'] or 'none'} → {entry['after'] or 'none'}"
-            for entry in said["settings"]
-        ]
-        for what, names in (("new rows", said["added"]), ("gone", said["removed"])):
-            lines += [f"{what}: {'; '.join(names)}"] if names else []
-        shown = [what for what in _SHOWN if any(what in move for move in said["moved"])]
-        rows = [
-            [move["row"], *(_moved(what, move.get(what)) for what in shown)]
-            for move in said["moved"]
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"results {results.name!r} do not say well what changed: {error!r}",
-            hint=f"remove {KEY!r} from the file",
-        ) from error
-    return lines, ["row", *(what.replace("_", " ") for what in shown)], rows
+
+def moves_table(said: Changes) -> Table | None:
+    """Return the rows whose numbers moved; None where none did."""
+    shown = [what for what in _SHOWN if any(getattr(move, what) for move in said.moved)]
+    rows = [
+        [move.row, *(_moved(what, getattr(move, what)) for what in shown)] for move in said.moved
+    ]
+    head = ["row", *(what.replace("_", " ") for what in shown)]
+    caption = "Numbers that moved, before → after."
+    return Table("moved", caption, head, plain_lines(rows)) if rows else None
 
 
 def _moved(what: str, pair: Sequence[Any] | None) -> str:

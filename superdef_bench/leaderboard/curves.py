@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from superdef_bench.core.threats import GRADIENT_RUNGS, PROBES
+from superdef_bench.core.threats import ADAPTIVE, GRADIENT_RUNGS, MASKING, Access, AttackKind, Rung
 from superdef_bench.leaderboard.plots import draw, heading, plain
 from superdef_bench.results.ranking import Standing
-from superdef_bench.results.rows import score, verdicts
-from superdef_bench.results.schema import Results, Row
-from superdef_bench.results.statistics import unpack_floats, unpack_integers
+from superdef_bench.results.rows import score, smallest_eps, verdicts
+from superdef_bench.results.schema import AccuracyRow, Results
+from superdef_bench.results.statistics import unpack_integers
 from superdef_bench.results.text import eps_text
 
 if TYPE_CHECKING:
@@ -67,24 +67,24 @@ class Panel:
 
 def has_curves(results: Results, standings: Sequence[Standing]) -> bool:
     """Return whether there is a panel to draw, and a row that tells when its images fell."""
-    return any("first_steps" in row for row in results.accuracy) and bool(
+    return any(row.first_steps is not None for row in results.accuracy) and bool(
         panels(results, standings)
     )
 
 
 def over_eps(results: Results, standings: Sequence[Standing]) -> list[Curve]:
     """Return the share of images whose smallest eps, over all attacks, is larger."""
-    threat, attacks = results.document["threat"], results.document["attacks"].values()
-    last = threat["eps"][-1]
-    radii = {0.0, *map(float, threat["eps"])}
-    if any(facts["counted"] and facts["kind"] == "minimal" for facts in attacks):
+    threat, attacks = results.threat, results.attacks.values()
+    last = threat.eps[-1]
+    radii = {0.0, *map(float, threat.eps)}
+    if any(facts.counted and facts.kind == AttackKind.MINIMAL for facts in attacks):
         radii |= set(np.linspace(0, last, _GRID + 1).tolist())
     x, curves = sorted(radii), []
     for standing in standings:
         name = standing.defense
-        row = results.row(defense=name, rung="adaptive", attack="worst", eps=last)
+        row = results.worst(name, ADAPTIVE)
         if row is not None and standing.adaptive is not None:
-            smallest = unpack_floats(row["smallest_eps"])[: standing.adaptive.n]
+            smallest = smallest_eps(row)[: standing.adaptive.n]
             curves.append(Curve(name, "", x, [float((smallest > eps).mean()) for eps in x]))
     return curves
 
@@ -95,14 +95,15 @@ def over_steps(results: Results, standings: Sequence[Standing]) -> list[Curve]:
     Of several attacks the one with the most steps is followed, at its smallest eps: what is broken
     there is not attacked again in a larger ball.
     """
-    found = (_fall(results, standing, GRADIENT_RUNGS, ("gradient",)) for standing in standings)
+    found = (_fall(results, standing, GRADIENT_RUNGS, (Access.GRADIENT,)) for standing in standings)
     return [curve for curve in found if curve]
 
 
 def over_queries(results: Results, standings: Sequence[Standing]) -> list[Curve]:
     """Return the accuracy after each query in black box; as `over_steps`."""
     found = (
-        _fall(results, standing, ("black_box",), ("scores", "labels")) for standing in standings
+        _fall(results, standing, (Rung.BLACK_BOX,), (Access.SCORES, Access.LABELS))
+        for standing in standings
     )
     return [curve for curve in found if curve]
 
@@ -113,10 +114,10 @@ def over_draws(results: Results, standings: Sequence[Standing]) -> list[Curve]:
     for standing in standings:
         rows = [
             row
-            for row in results.rows(defense=standing.defense, rung=PROBES)
-            if row["attack"].startswith("eot_") and row.get("eot")
+            for row in results.rows(defense=standing.defense, rung=MASKING)
+            if row.attack.startswith("eot_")
         ]
-        points = {row["eot"]: value for row in rows if (value := score(row))}
+        points = {row.eot: value for row in rows if row.eot and (value := score(row))}
         x = sorted(points)
         if x:
             curves.append(Curve(standing.defense, "eot", x, [points[k].accuracy for k in x]))
@@ -127,16 +128,16 @@ def _fall(
     results: Results, standing: Standing, rungs: Sequence[str], access: Sequence[str]
 ) -> Curve | None:
     """Follow the longest counted attack of the first rung that has one."""
-    clean = results.row(defense=standing.defense, rung="", attack="none")
+    clean = results.clean(standing.defense)
     for rung in rungs:
         rows = [
             (length, name, row)
-            for name, facts in results.document["attacks"].items()
-            if facts["counted"] and facts["kind"] == "budget" and facts["access"] in access
+            for name, facts in results.attacks.items()
+            if facts.counted and facts.kind == AttackKind.BUDGET and facts.access in access
             for row in results.rows(
-                defense=standing.defense, rung=rung, attack=name, eps=facts["eps"][0]
+                defense=standing.defense, rung=rung, attack=name, eps=facts.eps[0]
             )
-            if "first_steps" in row and (length := _length(facts["arguments"], row, clean)) > 0
+            if row.first_steps is not None and (length := _length(facts.arguments, row, clean)) > 0
         ]
         if rows:
             length, name, row = max(rows, key=lambda found: found[0])
@@ -145,22 +146,22 @@ def _fall(
     return None
 
 
-def _length(arguments: Mapping[str, Any], row: Row, clean: Row | None) -> int:
+def _length(arguments: Mapping[str, Any], row: AccuracyRow, clean: AccuracyRow | None) -> int:
     """Return how many steps or queries an attack may take, at least what one image took.
 
     It is 0 for an attack that does not tell when it fooled.
     """
     said = int(arguments.get("queries") or arguments.get("steps") or 0)
-    seen = int(unpack_integers(row["first_steps"]).max())
+    seen = int(unpack_integers(row.first_steps or "").max())
     fell = ~verdicts(row)
     if clean is not None:
-        fell = fell[: clean["n"]] & verdicts(clean)[: len(fell)]
+        fell = fell[: clean.n] & verdicts(clean)[: len(fell)]
     if seen < 0 and fell.any():
         return 0
     return max(said * int(arguments.get("restarts") or 1), seen)
 
 
-def fall(defense: str, attack: str, row: Row, length: int, n: int | None = None) -> Curve:
+def fall(defense: str, attack: str, row: AccuracyRow, length: int, n: int | None = None) -> Curve:
     """Return the share of images still right after each step at which one fell.
 
     An image that is wrong in the end, though the attack never saw it, fell at the start.
@@ -172,7 +173,7 @@ def fall(defense: str, attack: str, row: Row, length: int, n: int | None = None)
         length: Steps that the attack may take: where the curve ends.
         n: First images to take; all where None.
     """
-    broken, first = ~verdicts(row)[:n], unpack_integers(row["first_steps"])[:n]
+    broken, first = ~verdicts(row)[:n], unpack_integers(row.first_steps or "")[:n]
     at = np.where(broken, np.maximum(first, 0), np.inf)
     fallen = at[np.isfinite(at)]
     x = np.unique(np.concatenate([[0.0, float(length)], fallen]))
@@ -181,7 +182,7 @@ def fall(defense: str, attack: str, row: Row, length: int, n: int | None = None)
 
 def panels(results: Results, standings: Sequence[Standing]) -> list[Panel]:
     """Return the panels that have curves."""
-    eps = results.document["threat"]["eps"]
+    eps = results.threat.eps
     ticks = {0.0: "0", **{float(value): eps_text(value) for value in eps}}
     steps, queries = over_steps(results, standings), over_queries(results, standings)
     draws = over_draws(results, standings)
@@ -204,9 +205,9 @@ def panels(results: Results, standings: Sequence[Standing]) -> list[Panel]:
 
 def _names(results: Results, curves: Sequence[Curve]) -> str:
     """Return the attacks that curves follow, each with its eps."""
-    attacks = results.document["attacks"]
+    attacks = results.attacks
     names = dict.fromkeys(curve.attack for curve in curves)
-    return ", ".join(f"{name} {eps_text(attacks[name]['eps'][0])}" for name in names)
+    return ", ".join(f"{name} {eps_text(attacks[name].eps[0])}" for name in names)
 
 
 def draw_curves(results: Results, standings: Sequence[Standing]) -> bytes:

@@ -4,27 +4,30 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from superdef_bench.core.threats import UNDEFENDED
 from superdef_bench.io.files import write_atomically
-from superdef_bench.leaderboard.notes import row_name, transfer_mark
+from superdef_bench.leaderboard.notes import row_name
 from superdef_bench.leaderboard.publish import (
-    Publishable,
     load,
     pictures,
     publish,
     since_published,
     stale,
 )
+from superdef_bench.leaderboard.tables import ranking_table
+from superdef_bench.results.load import FILE
 from superdef_bench.results.ranking import Standing, is_full, rank
 from superdef_bench.results.rows import with_interval
-from superdef_bench.results.schema import FILE, QualityResults, Results, Row
-from superdef_bench.results.text import eps_text, escape, fenced, grid, link, percent
+from superdef_bench.results.schema import Published, QualityResults, QualityRow, Results
+from superdef_bench.results.table import to_markdown
+from superdef_bench.results.text import eps_text, escape, fenced, grid, link
 
 INDEX = "README.md"
 BEST = 3  # rows of a benchmark that an index shows
 _MARK = "<!-- generated, do not edit; superdef-bench leaderboard writes it -->"
 
 
-def published(folder: Path) -> list[Publishable]:
+def published(folder: Path) -> list[Published]:
     """Read the leaderboards of a folder, by name: results in files that are called as they are.
 
     Raises:
@@ -45,7 +48,7 @@ def _is_published(path: Path) -> bool:
     return "schema" in document and document.get("name") == path.stem
 
 
-def publish_all(boards: Mapping[Path, Publishable]) -> list[Path]:
+def publish_all(boards: Mapping[Path, Published]) -> list[Path]:
     """Publish leaderboards, say what they change, and index their folders; return the files.
 
     Args:
@@ -60,7 +63,7 @@ def publish_all(boards: Mapping[Path, Publishable]) -> list[Path]:
     return written + [index for folder in folders if (index := _write_index(folder))]
 
 
-def stale_files(boards: Mapping[Path, Publishable]) -> list[Path]:
+def stale_files(boards: Mapping[Path, Published]) -> list[Path]:
     """Return the files of leaderboards, and the indexes of their folders, that are stale.
 
     Raises:
@@ -98,7 +101,7 @@ def _has_index(folder: Path) -> bool:
     return not own and not (folder / FILE).exists()
 
 
-def index(boards: list[Publishable]) -> str:
+def index(boards: list[Published]) -> str:
     """Return the index as Markdown."""
     lines = ["# Leaderboards", "", _MARK, ""]
     lines += [
@@ -115,7 +118,7 @@ def index(boards: list[Publishable]) -> str:
     for results in boards:
         lines += [f"## {escape(results.name)}", ""]
         lines += _benchmark(results) if isinstance(results, Results) else _quality(results)
-        lines += fenced([results.document["provenance"]["command"]])
+        lines += fenced([results.provenance.command])
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -126,20 +129,19 @@ def suite(results: Results, standings: Sequence[Standing]) -> str:
 
 def best_rows(standings: Sequence[Standing]) -> list[Standing]:
     """Return the best ranked defenses, and the undefended classifier."""
-    ranked = [s for s in standings if s.rank is not None and s.defense != "none"]
-    return ranked[:BEST] + [s for s in standings if s.defense == "none"]
+    ranked = [s for s in standings if s.rank is not None and s.defense != UNDEFENDED]
+    return ranked[:BEST] + [s for s in standings if s.defense == UNDEFENDED]
 
 
 def _line(results: Results) -> list[str]:
-    document, standings = results.document, rank(results)
-    data, threat = document["dataset"], document["threat"]
+    data, threat, standings = results.dataset, results.threat, rank(results)
     best = best_rows(standings)[:1]
     name = row_name(results, best[0].defense) if best else "–"
     return [
         link(escape(results.name), f"{results.name}.md"),
-        f"{escape(data['name'])}, {data['images']} images",
-        escape(document["model"]["name"]),
-        f"{escape(threat['norm'])} {eps_text(threat['eps'][-1])}",
+        f"{escape(data.name)}, {data.images} images",
+        escape(results.model.name),
+        f"{escape(threat.norm)} {eps_text(threat.eps[-1])}",
         suite(results, standings).split(":")[0],
         name,
         with_interval(best[0].adaptive, "≤ ") if best else "–",
@@ -147,29 +149,20 @@ def _line(results: Results) -> list[str]:
 
 
 def _benchmark(results: Results) -> Iterator[str]:
-    document, standings = results.document, rank(results)
-    data, threat, last = document["dataset"], document["threat"], document["threat"]["eps"][-1]
+    standings = rank(results)
+    data, threat = results.dataset, results.threat
     yield (
-        f"{escape(data['name'])} {escape(data['split'])}, {data['images']} images of "
-        f"{data['classes']} classes; classifier {escape(document['model']['name'])}; "
-        f"{escape(threat['norm'])}, eps {', '.join(map(eps_text, threat['eps']))}; "
+        f"{escape(data.name)} {escape(data.split)}, {data.images} images of "
+        f"{data.classes} classes; classifier {escape(results.model.name)}; "
+        f"{escape(threat.norm)}, eps {', '.join(map(eps_text, threat.eps))}; "
         f"suite {suite(results, standings)}."
     )
     yield ""
-    eps = eps_text(last)
-    head = ["#", "defense", "clean", f"gray box {eps}", f"adaptive {eps}", "n"]
-    rows = [
-        [
-            "–" if s.rank is None else str(s.rank),
-            row_name(results, s.defense),
-            percent(s.clean.accuracy if s.clean else None),
-            with_interval(s.gray) + transfer_mark(results, s.defense),
-            with_interval(s.adaptive, "≤ "),
-            str(s.adaptive.n) if s.adaptive else "–",
-        ]
-        for s in best_rows(standings)
-    ]
-    yield from grid(head, rows)
+    eps = eps_text(results.last_eps)
+    shown = ["rank", "defense", "clean", "gray box", "adaptive", "n"]
+    titles = {"rank": "#", "gray_box": f"gray box {eps}", "adaptive": f"adaptive {eps}"}
+    best = ranking_table(results, best_rows(standings)).pick(*shown, short=["clean"], **titles)
+    yield from to_markdown(best)
     ranked = sum(s.rank is not None for s in standings)
     yield f"{ranked} of {len(standings)} rows are ranked."
     yield ""
@@ -178,23 +171,22 @@ def _benchmark(results: Results) -> Iterator[str]:
 
 
 def _quality(results: QualityResults) -> Iterator[str]:
-    document = results.document
-    sets = ", ".join(map(escape, dict.fromkeys(row["dataset"] for row in results.rows)))
-    yield f"Photographs of {sets}, restored to {document['scale']} times their size."
+    sets = ", ".join(map(escape, dict.fromkeys(row.dataset for row in results.quality)))
+    yield f"Photographs of {sets}, restored to {results.scale} times their size."
     yield ""
-    best: dict[str, Row] = {}
-    for row in results.rows:
-        name = row["dataset"]
-        best[name] = max(best.get(name, row), row, key=lambda found: float(found["psnr"]))
+    best: dict[str, QualityRow] = {}
+    for row in results.quality:
+        name = row.dataset
+        best[name] = max(best.get(name, row), row, key=lambda found: found.psnr)
     rows = [
-        [escape(name), escape(row["network"]), f"{row['psnr']:.2f}", f"{row['ssim']:.4f}"]
+        [escape(name), escape(row.network), f"{row.psnr:.2f}", f"{row.ssim:.4f}"]
         for name, row in best.items()
     ]
     yield from grid(["set", "best network", "PSNR", "SSIM"], rows)
     yield from _links(results, {})
 
 
-def _links(results: Publishable, drawn: dict[str, str]) -> Iterator[str]:
+def _links(results: Published, drawn: dict[str, str]) -> Iterator[str]:
     kinds = {"page": ".md", "JSON": ".json", "CSV": ".csv", **drawn}
     yield " · ".join(link(kind, f"{results.name}{suffix}") for kind, suffix in kinds.items())
     yield ""

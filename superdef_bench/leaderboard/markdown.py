@@ -1,14 +1,13 @@
 """A leaderboard as Markdown. No torch."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from superdef_bench.core.threats import ADAPTIVE, NO_TARGET, Rung
 from superdef_bench.leaderboard.changes import changes_section
 from superdef_bench.leaderboard.curves import CURVES, has_curves
 from superdef_bench.leaderboard.notes import (
     failures_section,
-    judged_verdict,
     masking_section,
     masking_verdict,
     notes_section,
@@ -23,9 +22,11 @@ from superdef_bench.leaderboard.sections import (
     stochastic,
     top_five,
 )
+from superdef_bench.leaderboard.tables import BELOW, ranking_table
 from superdef_bench.results.ranking import Standing, conditional, is_full
-from superdef_bench.results.rows import score, with_interval
-from superdef_bench.results.schema import Results
+from superdef_bench.results.rows import is_drawn, score, with_interval
+from superdef_bench.results.schema import Results, ThreatFacts
+from superdef_bench.results.table import to_markdown
 from superdef_bench.results.text import eps_text, escape, fenced, grid, link, percent
 
 
@@ -52,12 +53,11 @@ def leaderboard(results: Results, standings: Sequence[Standing]) -> str:
 
 
 def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
-    document = results.document
-    provenance, data, threat = document["provenance"], document["dataset"], document["threat"]
-    machine = provenance["machine"]
-    eps = ", ".join(eps_text(value) for value in threat["eps"])
-    versions = ", ".join(f"{name} {value}" for name, value in provenance["versions"].items())
-    folder = shlex.quote(provenance["folder"])
+    provenance, data, threat = results.provenance, results.dataset, results.threat
+    machine = provenance.machine
+    eps = ", ".join(eps_text(value) for value in threat.eps)
+    versions = ", ".join(f"{name} {value}" for name, value in provenance.versions.items())
+    folder = shlex.quote(provenance.folder)
     ranked = [s.adaptive.n for s in standings if s.rank is not None and s.adaptive]
     yield f"# {escape(results.name)}"
     yield ""
@@ -69,82 +69,45 @@ def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         yield "Suite: **quick: not a robustness claim**."
     yield "Every robust accuracy is an upper bound that a fixed suite found (≤)."
     yield ""
-    shape, gpu = "x".join(map(str, data["shape"])), machine.get("gpu", "no GPU")
+    shape = "x".join(map(str, data.shape))
     yield (
-        f"- dataset {escape(data['name'])} {escape(data['split'])}, {data['images']} images, "
-        f"{data['classes']} classes, {shape}, sha256 `{escape(data['sha256'][:16])}`"
+        f"- dataset {escape(data.name)} {escape(data.split)}, {data.images} images, "
+        f"{data.classes} classes, {shape}, sha256 `{escape(data.sha256[:16])}`"
     )
-    yield f"- classifier {escape(document['model']['name'])}"
+    yield f"- classifier {escape(results.model.name)}"
     yield (
-        f"- threat {escape(threat['norm'])}, eps {eps}{_goal(threat)}; seed {document['seed']}; "
+        f"- threat {escape(threat.norm)}, eps {eps}{_goal(threat)}; seed {results.seed}; "
         f"ranked on n = {min(ranked, default=0)} images{_limited(results, min(ranked, default=0))}"
     )
     yield f"- {escape(versions)}"
     yield (
-        f"- {escape(machine['processor'])}, {machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB, {escape(gpu)}"
+        f"- {escape(machine.processor)}, {machine.cores} cores, "
+        f"{machine.memory_gib} GiB, {escape(machine.gpu)}"
     )
     yield ""
-    yield from fenced(
-        [provenance["command"], f"superdef-bench leaderboard {folder} -o leaderboards"]
-    )
+    yield from fenced([provenance.command, f"superdef-bench leaderboard {folder} -o leaderboards"])
     yield f"!{link('Clean, gray-box and adaptive accuracy', f'{results.name}.svg')}"
     yield ""
 
 
-def _goal(threat: Mapping[str, Any]) -> str:
+def _goal(threat: ThreatFacts) -> str:
     """Return what differs from an untargeted top-1 benchmark scored as the attack left it."""
     parts = [
-        f"top-{threat['topk']}" if threat["topk"] > 1 else "",
-        f"target: {escape(threat['target'].replace('_', ' '))}"
-        if threat["target"] != "none"
-        else "",
-        "scored after rounding to 8 bits" if threat["eightbit"] else "",
+        f"top-{threat.topk}" if threat.topk > 1 else "",
+        f"target: {escape(threat.target.replace('_', ' '))}" if threat.target != NO_TARGET else "",
+        "scored after rounding to 8 bits" if threat.eightbit else "",
     ]
     return "".join(f"; {part}" for part in parts if part)
 
 
 def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
-    last = eps_text(results.document["threat"]["eps"][-1])
-    yield f"## Ranking at eps {last}"
+    yield f"## Ranking at eps {eps_text(results.last_eps)}"
     yield ""
-    head = [
-        "#",
-        "defense",
-        "clean",
-        "gray box",
-        "adaptive",
-        "illusion gap",
-        "like for like",
-        "median eps",
-    ]
     judged = any(masking_verdict(results, s.defense) for s in standings)
-    head += ["masking", "n"] if judged else ["n"]
-    rows = []
-    for s in standings:
-        fall = (
-            f"{percent(s.like_for_like[0])} ({escape(s.like_for_like[1])})"
-            if s.like_for_like
-            else "–"
-        )
-        beyond = f"> {last}" if s.adaptive else "–"
-        median = beyond if s.median_eps is None else eps_text(s.median_eps)
-        rows.append(
-            [
-                "–" if s.rank is None else str(s.rank),
-                row_name(results, s.defense),
-                with_interval(s.clean),
-                with_interval(s.gray) + transfer_mark(results, s.defense),
-                with_interval(s.adaptive, "≤ "),
-                percent(s.illusion),
-                fall,
-                median,
-                *([judged_verdict(results, s.defense) or "–"] if judged else []),
-                str(s.adaptive.n if s.adaptive else s.clean.n if s.clean else 0),
-            ]
-        )
-    yield from grid(head, rows)
-    drawn = any("shares" in row for row in results.accuracy)
+    shown = ["rank", "defense", "clean", "gray box", "adaptive", "illusion gap", "like for like"]
+    shown += ["median eps", *(["masking"] if judged else []), "n"]
+    yield from to_markdown(ranking_table(results, standings).pick(*shown, rank="#"))
+    drawn = any(is_drawn(row) for row in results.accuracy)
     yield (
         "Accuracy in percent with its 95 % Wilson interval"
         + (
@@ -164,7 +127,7 @@ def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
 
 
 def _by_eps(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
-    radii = results.document["threat"]["eps"]
+    radii = results.threat.eps
     yield "## By eps"
     yield ""
     head = ["defense"]
@@ -174,11 +137,11 @@ def _by_eps(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     for s in standings:
         row, counts = [row_name(results, s.defense)], []
         for eps in radii:
-            for rung, sign in (("gray_box", ""), ("adaptive", "≤ ")):
-                found = results.row(defense=s.defense, rung=rung, attack="worst", eps=eps)
-                mark = transfer_mark(results, s.defense) if rung == "gray_box" else ""
+            for rung, sign in ((Rung.GRAY_BOX, ""), (ADAPTIVE, BELOW)):
+                found = results.worst(s.defense, rung, eps)
+                mark = transfer_mark(results, s.defense) if rung == Rung.GRAY_BOX else ""
                 row.append(with_interval(score(found), sign) + mark)
-                counts.append(str(found["n"]) if found else "–")
+                counts.append(str(found.n) if found else "–")
         pairs = (f"{gray} / {known}" for gray, known in zip(counts[::2], counts[1::2], strict=True))
         rows.append([*row, ", ".join(dict.fromkeys(pairs))])
     yield from grid([*head, "n: gray box / adaptive"], rows)
@@ -187,7 +150,7 @@ def _by_eps(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
 
 
 def _conditional(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
-    radii = results.document["threat"]["eps"]
+    radii = results.threat.eps
     yield "## Of the images that the undefended classifier gets right"
     yield ""
     head = ["defense", "clean"]
@@ -195,15 +158,12 @@ def _conditional(results: Results, standings: Sequence[Standing]) -> Iterator[st
         head += [f"gray box {eps_text(eps)}", f"adaptive {eps_text(eps)}"]
     rows = []
     for s in standings:
-        wanted: list[dict[str, Any]] = [{"rung": "", "attack": "none"}]
+        found = [results.clean(s.defense)]
         for eps in radii:
-            wanted += [
-                {"rung": rung, "attack": "worst", "eps": eps} for rung in ("gray_box", "adaptive")
-            ]
-        found = [results.row(defense=s.defense, **columns) for columns in wanted]
+            found += [results.worst(s.defense, rung, eps) for rung in (Rung.GRAY_BOX, ADAPTIVE)]
         n = s.adaptive.n if s.adaptive else None
         numbers = [percent(conditional(results, row, n)) if row else "–" for row in found]
-        signs = ["", *(["", "≤ "] * len(radii))]
+        signs = ["", *(["", BELOW] * len(radii))]
         marks = ["", *([transfer_mark(results, s.defense), ""] * len(radii))]
         cells = [
             n if n == "–" else sign + n + mark
@@ -222,11 +182,10 @@ def _conditional(results: Results, standings: Sequence[Standing]) -> Iterator[st
 
 def _limited(results: Results, n: int) -> str:
     """Return which limits leave the ranking `n` images, fewer than the benchmark has."""
-    document = results.document
-    if not n or n >= document["dataset"]["images"]:
+    if not n or n >= results.dataset.images:
         return ""
-    rows = [name for name, facts in document["defenses"].items() if facts["limit"] == n]
-    rungs = [rung for rung, limit in document["config"].get("limits", {}).items() if limit == n]
+    rows = [name for name, facts in results.defenses.items() if facts.limit == n]
+    rungs = [rung for rung, limit in results.config.get("limits", {}).items() if limit == n]
     named = [*(f"row {escape(name)}" for name in rows), *(f"rung {rung}" for rung in rungs)]
     return f", the limit of {', '.join(named)}" if named else ""
 

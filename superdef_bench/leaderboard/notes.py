@@ -3,27 +3,26 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from superdef_bench.core.threats import RUNG_TITLES
+from superdef_bench.core.threats import CLEAN, NO_TARGET, Access, AttackKind, Rung
 from superdef_bench.results.masking import FAIL, FEW, POINTS, SUSPECT
 from superdef_bench.results.ranking import Standing
-from superdef_bench.results.schema import Results
+from superdef_bench.results.schema import Attack, Columns, NotApplicable, Results
 from superdef_bench.results.text import eps_text, escape, grid
 
 
 def transfer_mark(results: Results, defense: str) -> str:
     """Return what marks the gray-box cells of a row with a classifier of its own."""
-    return " †" if results.document["defenses"][defense]["replaces"] else ""
+    return " †" if results.defenses[defense].replaces else ""
 
 
 def masking_verdict(results: Results, defense: str) -> str:
     """Return how the gradient of a row was judged: pass, suspect, fail, or empty if it was not."""
-    return str(results.document["defenses"][defense].get("masking", {}).get("verdict", ""))
+    return results.defenses[defense].masking.verdict
 
 
 def judged_verdict(results: Results, defense: str) -> str:
     """Return the same with the number of images where it rests on few."""
-    masking = results.document["defenses"][defense].get("masking", {})
-    most = max((check["n"] for check in masking.get("checks", ())), default=FEW)
+    most = max((check.n for check in results.defenses[defense].masking.checks), default=FEW)
     return masking_verdict(results, defense) + (f" (n = {most})" if most < FEW else "")
 
 
@@ -35,7 +34,7 @@ def row_name(results: Results, defense: str) -> str:
 
 def doubts(results: Results, defense: str) -> str:
     """Return `suspect` or `fail` where the gradient of a row is not to be trusted, or nothing."""
-    suspicion = results.document["defenses"][defense]["suspicion"]
+    suspicion = results.defenses[defense].suspicion
     verdict = masking_verdict(results, defense) or ("suspect" if suspicion else "")
     return verdict if verdict in ("suspect", "fail") else ""
 
@@ -49,14 +48,14 @@ def masking_section(results: Results, standings: Sequence[Standing]) -> Iterator
     yield ""
     rows, weak = [], False
     for name in judged:
-        masking = results.document["defenses"][name]["masking"]
-        checks = masking["checks"]
-        passed = sum(check["outcome"] == "pass" for check in checks)
-        images = sorted({check["n"] for check in checks})
+        masking = results.defenses[name].masking
+        passed = sum(check.outcome == "pass" for check in masking.checks)
+        images = sorted({check.n for check in masking.checks})
         shown = "–".join(map(str, dict.fromkeys([images[0], images[-1]]))) if images else "–"
         judged_so = judged_verdict(results, name)
-        rows.append([escape(name), escape(judged_so), f"{passed} of {len(checks)}", shown])
-        weak |= judged_so != masking["verdict"]
+        checks = f"{passed} of {len(masking.checks)}"
+        rows.append([escape(name), escape(judged_so), checks, shown])
+        weak |= judged_so != masking.verdict
     yield from grid(["defense", "verdict", "checks passed", "images"], rows)
     if weak:
         yield (
@@ -69,9 +68,7 @@ def masking_section(results: Results, standings: Sequence[Standing]) -> Iterator
         yield from told
         yield ""
     names = dict.fromkeys(
-        check["check"]
-        for name in judged
-        for check in results.document["defenses"][name]["masking"]["checks"]
+        check.check for name in judged for check in results.defenses[name].masking.checks
     )
     yield f"Checks, where they apply: {escape(', '.join(names))}."
     yield ""
@@ -84,12 +81,10 @@ def masking_section(results: Results, standings: Sequence[Standing]) -> Iterator
 
 
 def _judgement(results: Results, name: str) -> Iterator[str]:
-    for check in results.document["defenses"][name]["masking"]["checks"]:
-        if check["outcome"] != "pass":
-            evidence = f"{escape(check['evidence'])} (p = {check['adjusted']:.2g})"
-            yield (
-                f"- {escape(name)}, **{check['outcome']}**, {escape(check['check'])}: {evidence}"
-            )
+    for check in results.defenses[name].masking.checks:
+        if check.outcome != "pass":
+            evidence = f"{escape(check.evidence)} (p = {check.adjusted:.2g})"
+            yield (f"- {escape(name)}, **{check.outcome}**, {escape(check.check)}: {evidence}")
 
 
 def rows_section(results: Results) -> Iterator[str]:
@@ -103,7 +98,7 @@ def rows_section(results: Results) -> Iterator[str]:
 
 def stages(results: Results) -> dict[str, str]:
     """Return what each row is: its plugin, or the chain of them, and every argument."""
-    every = {name: facts["arguments"] for name, facts in results.document["defenses"].items()}
+    every = {name: facts.arguments for name, facts in results.defenses.items()}
     return {
         name: ", then ".join(map(given, arguments.get("chain", [arguments])))
         for name, arguments in every.items()
@@ -133,12 +128,12 @@ def failures_section(results: Results) -> Iterator[str]:
 def failures(results: Results) -> Iterator[str]:
     """Yield the cells that failed or were refused, those of one reason together."""
     together: dict[str, list[str]] = {}
-    document = results.document
-    for entry in [*document["failures"], *document.get("refused", [])]:
-        rung = RUNG_TITLES.get(entry["rung"], entry["rung"] or "clean")
-        eps = "" if entry["eps"] is None else f" {eps_text(entry['eps'])}"
-        cell = f"{entry['defense']}, {rung} {entry['attack']}{eps}"
-        together.setdefault(entry.get("error") or entry["why"], []).append(cell)
+    stopped: list[tuple[Columns, str]] = [(cell, cell.error) for cell in results.failures]
+    stopped += [(cell, cell.why) for cell in results.refused]
+    for cell, why in stopped:
+        rung = cell.rung_title if cell.rung else CLEAN
+        eps = "" if cell.eps is None else f" {eps_text(cell.eps)}"
+        together.setdefault(why, []).append(f"{cell.defense}, {rung} {cell.attack}{eps}")
     for why, cells in together.items():
         more = f", and {len(cells) - 1} more" if len(cells) > 1 else ""
         yield f"{cells[0]}{more}: {why}"
@@ -154,7 +149,6 @@ def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[s
 
 def notes(results: Results, standings: Sequence[Standing]) -> list[str]:
     """Return what has to be said beside the tables."""
-    document = results.document
     found = [
         f"{s.defense} is not ranked: {s.reasons[0]}"
         + (f", and {len(s.reasons) - 1} more." if len(s.reasons) > 1 else ".")
@@ -162,52 +156,52 @@ def notes(results: Results, standings: Sequence[Standing]) -> list[str]:
         if s.rank is None and s.reasons
     ]
     found += [
-        f"{_suspect(results, name)}: {facts['suspicion']}."
-        for name, facts in document["defenses"].items()
-        if facts["suspicion"]
+        f"{_suspect(results, name)}: {facts.suspicion}."
+        for name, facts in results.defenses.items()
+        if facts.suspicion
     ]
     found += [
         f"†: {name} stands in the classifier's place, so its gray-box examples were made "
         "on another network (transfer)."
-        for name, facts in document["defenses"].items()
-        if facts["replaces"]
+        for name, facts in results.defenses.items()
+        if facts.replaces
     ]
-    found += _left_out(document["not_applicable"])
+    found += _left_out(results.not_applicable)
     found += [f"{line}." for line in idle(results)]
     found += [
-        f"{source['name']} has the code and weights of the attacked classifier: transfer from "
+        f"{source.name} has the code and weights of the attacked classifier: transfer from "
         "it is gray box under another name."
-        for source in document.get("sources", ())
-        if source["rung"] == "transfer" and source.get("same")
+        for source in results.sources
+        if source.rung == Rung.TRANSFER and source.same
     ]
     found += [
         f"{name} takes no part in worst cases and ranks"
-        + f": {_uncounted(facts, document['threat']['norm'])}."
-        for name, facts in document["attacks"].items()
-        if not facts["counted"]
+        + f": {_uncounted(facts, results.threat.norm)}."
+        for name, facts in results.attacks.items()
+        if not facts.counted
     ]
     found += [
-        f"{name} asks for {facts['access']}: only black box takes it where the defense is "
+        f"{name} asks for {facts.access}: only black box takes it where the defense is "
         "known, and no rung of this benchmark is."
-        for name, facts in document["attacks"].items()
-        if facts["access"] in ("scores", "labels") and "black_box" not in document["rungs"]
+        for name, facts in results.attacks.items()
+        if facts.access in (Access.SCORES, Access.LABELS) and Rung.BLACK_BOX not in results.rungs
     ]
-    if document["threat"]["eightbit"] and any(
-        facts["kind"] == "minimal" for facts in document["attacks"].values()
+    if results.threat.eightbit and any(
+        facts.kind == AttackKind.MINIMAL for facts in results.attacks.values()
     ):
         found.append(
             "Minimal examples stop at the border of a class: rounding to 8 bits undoes most of "
             "them, and their columns say little here."
         )
-    if document["threat"]["target"] != "none":
+    if results.threat.target != NO_TARGET:
         found.append(
             "Broken means that the target was reached, or the clean image was wrong: accuracies "
             "are higher than, and not comparable with, those of untargeted attacks."
         )
-    dependent = {row["attack"] for row in results.accuracy if row.get("batch_dependent")}
+    dependent = {row.attack for row in results.accuracy if row.batch_dependent}
     found += [
         f"{name} is batch-dependent: an image's example depends on the images beside it."
-        for name in document["attacks"]
+        for name in results.attacks
         if name in dependent
     ]
     return found
@@ -215,14 +209,13 @@ def notes(results: Results, standings: Sequence[Standing]) -> list[str]:
 
 def idle(results: Results) -> Iterator[str]:
     """Say which attacks have no cell under any rung of the benchmark."""
-    document = results.document
-    ran = [*results.accuracy, *document["failures"], *document.get("refused", ())]
-    met = {row["attack"] for row in ran if row["rung"]}
-    for name, facts in document["attacks"].items():
+    ran: list[Columns] = [*results.accuracy, *results.failures, *results.refused]
+    met = {row.attack for row in ran if row.rung}
+    for name, facts in results.attacks.items():
         if name not in met:
             yield (
-                f"attack {name} did not run: it asks for {facts['access']}, and no rung that is "
-                f"asked for and applies ({', '.join(facts['rungs']) or 'it names none of them'}) "
+                f"attack {name} did not run: it asks for {facts.access}, and no rung that is "
+                f"asked for and applies ({', '.join(facts.rungs) or 'it names none of them'}) "
                 "takes that"
             )
 
@@ -233,19 +226,19 @@ def _suspect(results: Results, defense: str) -> str:
     return f"{defense} is suspect"
 
 
-def _left_out(entries: Sequence[Mapping[str, str]]) -> Iterator[str]:
+def _left_out(entries: Sequence[NotApplicable]) -> Iterator[str]:
     """Say which rungs do not apply, the rows of one reason together."""
     together: dict[tuple[str, str], list[str]] = {}
     for entry in entries:
-        together.setdefault((entry["rung"], entry["why"]), []).append(entry["defense"])
+        together.setdefault((entry.rung, entry.why), []).append(entry.defense)
     for (rung, why), names in together.items():
-        yield f"{RUNG_TITLES[rung]} does not apply to {', '.join(names)}: {why}."
+        yield f"{Rung(rung).title} does not apply to {', '.join(names)}: {why}."
 
 
-def _uncounted(facts: Mapping[str, Any], norm: str) -> str:
+def _uncounted(facts: Attack, norm: str) -> str:
     """Return why an attack takes no part in worst cases."""
-    if facts["kind"] == "corruption":
+    if facts.kind == AttackKind.CORRUPTION:
         return "a corruption, which has no ball"
-    if facts["norm"] != norm:
-        return f"norm {facts['norm']} in a benchmark of {norm}"
-    return f"{facts['limit']} images"
+    if facts.norm != norm:
+        return f"norm {facts.norm} in a benchmark of {norm}"
+    return f"{facts.limit} images"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from superdef_bench.leaderboard.plots import draw, heading, plain
 from superdef_bench.results.ranking import Standing
-from superdef_bench.results.schema import Results
+from superdef_bench.results.schema import PIPELINE, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ def has_pareto(results: Results, standings: Sequence[Standing]) -> bool:
 
 def panels(results: Results, standings: Sequence[Standing]) -> list[Panel]:
     """Return the panels that have points: latency where results have it, and GMAC."""
-    rows = {row["defense"]: row for row in results.document["cost"] if row["scope"] == "pipeline"}
+    rows = {row.defense: row for row in results.cost if row.scope == PIPELINE}
     attacked = [s for s in standings if s.defense in rows and (s.gray or s.adaptive)]
 
     def points(costs: dict[str, float]) -> list[Point]:
@@ -71,12 +71,12 @@ def panels(results: Results, standings: Sequence[Standing]) -> list[Panel]:
             if s.defense in costs
         ]
 
-    times = {name: row["latency_ms"]["p50"] for name, row in rows.items() if "latency_ms" in row}
+    times = {name: row.latency_ms.p50 for name, row in rows.items() if row.latency_ms}
     found = [
         Panel("latency of the pipeline (ms, p50, one image)", points(times)),
         Panel(
             "GMAC of the pipeline (one image)",
-            points({name: row["gmac"] for name, row in rows.items()}),
+            points({name: row.gmac for name, row in rows.items()}),
         ),
     ]
     return [panel for panel in found if panel.points]

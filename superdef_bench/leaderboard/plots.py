@@ -72,8 +72,8 @@ def plain(name: str) -> str:
 
 
 def heading(results: Results) -> str:
-    threat = results.document["threat"]
-    return f"{results.name}, {threat['norm']} {eps_text(threat['eps'][-1])}"
+    threat = results.threat
+    return f"{results.name}, {threat.norm} {eps_text(threat.eps[-1])}"
 
 
 def draw_bars(results: Results, standings: Sequence[Standing]) -> bytes:

@@ -15,14 +15,9 @@ from superdef_bench.leaderboard.markdown import leaderboard
 from superdef_bench.leaderboard.pareto import PARETO, draw_pareto, has_pareto
 from superdef_bench.leaderboard.plots import draw_bars, drawn_in, stamp
 from superdef_bench.leaderboard.quality import quality_files
+from superdef_bench.results.load import load_published
 from superdef_bench.results.ranking import Standing, rank
-from superdef_bench.results.schema import (
-    QualityResults,
-    Results,
-    load_quality,
-    load_results,
-    read_document,
-)
+from superdef_bench.results.schema import Published, QualityResults, Results
 
 _COLUMNS = (
     *("dataset", "model", "defense", "rung", "source", "attack", "goal", "topk", "target"),
@@ -32,8 +27,6 @@ _COLUMNS = (
 )
 _TAKEN = ("readme", "index")  # the index of a folder, and of a site
 _OPTIONAL = ("top5_accuracy", "eot")
-
-Publishable = Results | QualityResults
 
 
 @dataclass(frozen=True)
@@ -49,14 +42,13 @@ class Picture:
     draw: Callable[[Results, Sequence[Standing]], bytes]
 
 
-def load(path: Path) -> Publishable:
+def load(path: Path) -> Published:
     """Read what a leaderboard is made of: accuracy, or the quality of restored photographs.
 
     Raises:
         DataError: See `load_results`; or its name cannot be that of a file.
     """
-    _, document = read_document(path)
-    results = load_quality(path) if "quality" in document else load_results(path)
+    results = load_published(path)
     _check_name(results.name)
     return results
 
@@ -70,14 +62,14 @@ def _check_name(name: str) -> None:
         )
 
 
-def load_all(paths: Sequence[Path], out: Path | None) -> dict[Path, Publishable]:
+def load_all(paths: Sequence[Path], out: Path | None) -> dict[Path, Published]:
     """Read leaderboards by where each belongs: its name, in `out` or beside the results.
 
     Raises:
         DataError: See `load`.
         ConfigError: Two belong to the same place.
     """
-    found: dict[Path, Publishable] = {}
+    found: dict[Path, Published] = {}
     first: dict[Path, Path] = {}
     for path in paths:
         results = load(path)
@@ -101,7 +93,7 @@ def pictures(results: Results, standings: Sequence[Standing]) -> dict[str, Pictu
     return found
 
 
-def files(results: Publishable) -> dict[str, bytes]:
+def files(results: Published) -> dict[str, bytes]:
     """Return the files of a leaderboard by suffix.
 
     `.md` and `.csv`; of accuracy also the pictures.
@@ -117,7 +109,7 @@ def files(results: Publishable) -> dict[str, bytes]:
     return {**{suffix: content.encode() for suffix, content in text.items()}, **drawn}
 
 
-def last_published(folder: Path, name: str) -> Publishable | None:
+def last_published(folder: Path, name: str) -> Published | None:
     """Return the results that are published in `folder` under a name.
 
     Raises:
@@ -136,7 +128,7 @@ def last_published(folder: Path, name: str) -> Publishable | None:
         ) from error
 
 
-def since_published(results: Publishable, folder: Path) -> Publishable:
+def since_published(results: Published, folder: Path) -> Published:
     """Return results that say what they change in those of their name in `folder`.
 
     Raises:
@@ -149,7 +141,7 @@ def since_published(results: Publishable, folder: Path) -> Publishable:
     return with_changes(results, before, hashlib.sha256(content).hexdigest())
 
 
-def publish(results: Publishable, folder: Path) -> list[Path]:
+def publish(results: Published, folder: Path) -> list[Path]:
     """Write a leaderboard and the results behind it into `folder`; return the files."""
     results.save(folder / f"{results.name}.json")
     written = [folder / f"{results.name}.json"]
@@ -159,7 +151,7 @@ def publish(results: Publishable, folder: Path) -> list[Path]:
     return written
 
 
-def stale(results: Publishable, folder: Path) -> list[str]:
+def stale(results: Published, folder: Path) -> list[str]:
     """Return the files of a leaderboard in `folder` that these results would not write.
 
     A picture is compared by its stamp, the hash of what it shows: its bytes depend on the
@@ -181,10 +173,11 @@ def stale(results: Publishable, folder: Path) -> list[str]:
 def table(results: Results) -> str:
     """Return all accuracy rows as CSV, verdicts left out."""
     stream = io.StringIO()
-    given = [name for name in _OPTIONAL if any(name in row for row in results.accuracy)]
+    rows = results.document["accuracy"]
+    given = [name for name in _OPTIONAL if any(name in row for row in rows)]
     writer = csv.DictWriter(
         stream, [*_COLUMNS, *given], restval="", extrasaction="ignore", lineterminator="\n"
     )
     writer.writeheader()
-    writer.writerows(results.accuracy)
+    writer.writerows(rows)
     return stream.getvalue()

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from superdef_bench.leaderboard.changes import changes_section
-from superdef_bench.results.schema import COLUMNS, QualityResults
+from superdef_bench.results.schema import QualityResults, QualityRow
 from superdef_bench.results.text import escape, fenced, grid
 
 # PSNR on Set5, Set14 and BSD100 of networks trained on DIV2K for far longer than ours, as listed
@@ -25,18 +25,19 @@ _SETS = {"Set5": 5, "Set14": 14, "BSD100": 100}  # and how many photographs they
 def quality_files(results: QualityResults) -> dict[str, bytes]:
     """Return the files of a leaderboard of photographs by suffix: `.md` and `.csv`."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(
+        stream, list(QualityRow.model_fields), extrasaction="ignore", lineterminator="\n"
+    )
     writer.writeheader()
-    writer.writerows(results.rows)
+    writer.writerows(results.document["quality"])
     text = "\n".join(_lines(results)).rstrip() + "\n"
     return {".md": text.encode(), ".csv": stream.getvalue().encode()}
 
 
 def _lines(results: QualityResults) -> Iterator[str]:
-    document = results.document
-    provenance, scale = document["provenance"], document["scale"]
-    sets = list(dict.fromkeys(row["dataset"] for row in results.rows))
-    counts = {row["dataset"]: row["n"] for row in results.rows}
+    provenance, scale = results.provenance, results.scale
+    sets = list(dict.fromkeys(row.dataset for row in results.quality))
+    counts = {row.dataset: row.n for row in results.quality}
     yield f"# {escape(results.name)}"
     yield ""
     yield "<!-- generated, do not edit; regenerate with the commands below -->"
@@ -45,20 +46,20 @@ def _lines(results: QualityResults) -> Iterator[str]:
     yield f"of images rounded to 8 bits, without {scale} pixels on each side."
     yield ""
     for name in sets:
-        sha256 = document["sets"][name][:16]
+        sha256 = results.sets[name][:16]
         yield f"- {escape(name)}: {counts[name]} photographs, sha256 `{escape(sha256)}`"
-    versions = ", ".join(f"{name} {value}" for name, value in provenance["versions"].items())
+    versions = ", ".join(f"{name} {value}" for name, value in provenance.versions.items())
     yield f"- {escape(versions)}"
     yield ""
-    words = ["superdef-bench", "leaderboard", provenance["file"], "-o", "leaderboards"]
-    yield from fenced([provenance["command"], shlex.join(words)])
+    words = ["superdef-bench", "leaderboard", provenance.file, "-o", "leaderboards"]
+    yield from fenced([provenance.command, shlex.join(words)])
     head = ["network", *map(escape, sets), "parameters", "GMAC"]
-    found = {(row["network"], row["dataset"]): row for row in results.rows}
+    found = {(row.network, row.dataset): row for row in results.quality}
     lines = []
-    for network, facts in document["networks"].items():
+    for network, facts in results.networks.items():
         cells = [found.get((network, name)) for name in sets]
-        numbers = [f"{c['psnr']:.2f} / {c['ssim']:.4f}" if c else "–" for c in cells]
-        lines.append([escape(network), *numbers, *_cost(facts["params"], facts["gmac"])])
+        numbers = [f"{c.psnr:.2f} / {c.ssim:.4f}" if c else "–" for c in cells]
+        lines.append([escape(network), *numbers, *_cost(facts.params, facts.gmac)])
     standard = [name for name in sets if _SETS.get(name) == counts[name]]
     rows = PUBLISHED.get(scale, ()) if standard else ()
     for network, values, params, work in rows:

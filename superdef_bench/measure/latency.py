@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from superdef_bench.core.errors import ConfigError, DataError, SuperdefError
+from superdef_bench.core.threats import UNDEFENDED
 from superdef_bench.core.transform import Protected
 from superdef_bench.io.machine import fix_numerics, out_of_memory
 from superdef_bench.io.progress import progress_bar
@@ -16,6 +17,7 @@ from superdef_bench.measure.modes import Mode, Pipeline
 from superdef_bench.measure.roofline import Ceilings, measure_ceilings
 from superdef_bench.measure.timing import Laps, Stopwatch, take_turns, timed_columns
 from superdef_bench.measure.work import Work, cost_rows, work_of
+from superdef_bench.results.schema import DEFENSE, PIPELINE
 
 LONGEST = 30.0  # seconds that a pass of a batch may be expected to take
 _FITTING = 0.5  # of the free memory, that a pass may be expected to take
@@ -158,7 +160,7 @@ class _Bench:
                 slow=slow,
             )
         for key, found in laps.items():
-            self.expected[key] = found.milliseconds("pipeline")["p50"] / 1000 / n
+            self.expected[key] = found.milliseconds(PIPELINE)["p50"] / 1000 / n
             self.starting.setdefault(key, found.first.pipeline - found.last.pipeline)
         self.ready = {key: one for key, one in self.ready.items() if key in laps or large[key]}
         for mode, name in self.ready:
@@ -184,7 +186,7 @@ class _Bench:
     def _too_large(self, key: _Key, n: int, device: torch.device) -> str:
         """Return why a pass is expected to be too large, from those of fewer images."""
         mode, name = key
-        if self.works[name]["pipeline"].of_batch(n).memory > _FITTING * _free(device):
+        if self.works[name][PIPELINE].of_batch(n).memory > _FITTING * _free(device):
             return "memory"
         compiling = self.starting.get(key, 0.0) if mode.fuses else 0.0
         return "time" if n * self.expected.get(key, 0.0) + compiling > LONGEST else ""
@@ -194,7 +196,7 @@ class _Bench:
     ) -> None:
         for row in cost_rows(name, self.model, self.works[name], (self.size, self.size), digits=15):
             scope = row["scope"]
-            if name == "none" and scope == "defense":
+            if name == UNDEFENDED and scope == DEFENSE:
                 continue
             work = self.works[name][scope].of_batch(n)
             row |= {"batch_size": n, "mode": str(mode), "dtype": mode.dtype}

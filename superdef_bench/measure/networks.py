@@ -8,6 +8,7 @@ from torch import nn
 
 from superdef_bench.core import loader
 from superdef_bench.core.errors import ConfigError, DataError, SuperdefError
+from superdef_bench.core.threats import UNDEFENDED
 from superdef_bench.core.transform import InputTransform, Protected
 from superdef_bench.nn import (
     SuperResolution,
@@ -78,14 +79,14 @@ def pipelines_of(
     found: dict[str, InputTransform] = {}
     left_out: dict[str, str] = {}
     if words:
-        found = networks_of([w for w in words if w != "none"], scale, device, untrained=True)
+        found = networks_of([w for w in words if w != UNDEFENDED], scale, device, untrained=True)
     for word in [] if words else loader.plugins().plugins["defense"]:
         try:
-            found |= networks_of([word] if word != "none" else [], scale, device)
+            found |= networks_of([word] if word != UNDEFENDED else [], scale, device)
         except SuperdefError as error:
             left_out[word] = error.message
     pipelines = {name: Protected([network], classifier) for name, network in found.items()}
-    pipelines["none"] = Protected([], classifier)
+    pipelines[UNDEFENDED] = Protected([], classifier)
     return {name: one.eval() for name, one in pipelines.items()}, left_out
 
 

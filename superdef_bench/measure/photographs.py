@@ -234,7 +234,7 @@ def measure_quality(
     networks = networks_of(words, scale, device)
     rows = list(quality_rows(networks, sets, scale))
     where = folder.name if folder.is_absolute() else folder.as_posix()
-    return QualityResults(
+    return QualityResults.of(
         {
             "schema": SCHEMA,
             "name": name,

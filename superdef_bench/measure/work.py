@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from superdef_bench.core.transform import Protected
+from superdef_bench.results.schema import SCOPES
 
 
 @dataclass
@@ -83,9 +84,6 @@ def _tensors(tree: Any) -> Iterator[Tensor]:
 def _bytes(tensor: Tensor) -> int:
     """Return what a tensor takes; one that repeats its values holds each once."""
     return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
-
-
-SCOPES = ("defense", "pipeline")
 
 
 @dataclass(frozen=True)

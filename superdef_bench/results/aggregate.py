@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from superdef_bench.core.fingerprint import fingerprint
-from superdef_bench.core.threats import Rung
+from superdef_bench.core.threats import RUNGS, AttackKind, Rung
 from superdef_bench.results.statistics import (
     Bits,
     Counts,
@@ -23,6 +23,7 @@ from superdef_bench.results.statistics import (
 )
 
 _TOP = 5
+PROBE = "probe"  # kind of a cell that probes a gradient
 
 COLUMNS = (
     "cell",
@@ -82,7 +83,7 @@ class CellRecords:
     def shares(self, eps: float | None) -> Counts:
         """Return how many draws are right per image, as `right` counts them."""
         right: Counts = np.array([b.count("0") for b in self._column("bits")], dtype=np.uint8)
-        if self.kind == "minimal" and eps is not None:
+        if self.kind == AttackKind.MINIMAL and eps is not None:
             near = self.distance <= eps * (1 + 1e-5) + 1e-6
             # Too far away the attacker is left with the clean image.
             clean = np.full_like(right, self.draws) if self.clean is None else self.clean
@@ -96,12 +97,12 @@ class CellRecords:
     @property
     def replayed(self) -> bool:
         rung = self.cell["rung"]
-        return rung in list(Rung) and Rung(rung).replays
+        return rung in RUNGS and Rung(rung).replays
 
     @property
     def radii(self) -> Sequence[float]:
         """Radii at which the cell gives a verdict."""
-        return self.eps if self.kind == "minimal" else [self.cell["eps"]]
+        return self.eps if self.kind == AttackKind.MINIMAL else [self.cell["eps"]]
 
     @property
     def distance(self) -> NDArray[np.float64]:
@@ -116,7 +117,7 @@ class CellRecords:
             yield from replace(self, table=self.table.slice(0, self.limit), limit=None).rows()
             return
         radii: list[float | None] = [self.cell["eps"]]
-        if self.kind == "minimal":
+        if self.kind == AttackKind.MINIMAL:
             # A replay without a ball says how many of the smallest perturbations are undone.
             radii = [*([None] if self.replayed else []), *self.eps]
         for eps in radii:
@@ -147,7 +148,7 @@ class CellRecords:
     def _told(self) -> dict[str, Any]:
         """Return when the attack succeeded, where it knew of that, and the top-5 accuracy."""
         told: dict[str, Any] = {}
-        if self.kind in ("budget", "minimal") and not self.replayed:
+        if self.kind in (AttackKind.BUDGET, AttackKind.MINIMAL) and not self.replayed:
             told["first_steps"] = pack_integers(self._column("first_step"))
         if self.knows_top5:
             told["top5_accuracy"] = round(float(self.top5.mean()), 6)
@@ -156,7 +157,7 @@ class CellRecords:
     @property
     def knows_top5(self) -> bool:
         # A minimal example may be out of the ball that a row is about.
-        return self.kind not in ("probe", "minimal") and self.classes > _TOP
+        return self.kind not in (PROBE, AttackKind.MINIMAL) and self.classes > _TOP
 
     @property
     def top5(self) -> Bits:

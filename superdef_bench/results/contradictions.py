@@ -1,20 +1,18 @@
 """Numbers of a results file that follow from others in it: worst cases and means."""
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
-from superdef_bench.core.threats import ADAPTIVE, WORST, Rung
-from superdef_bench.results.aggregate import add_conditional
+from superdef_bench.core.threats import ADAPTIVE, UNDEFENDED, AttackKind, Rung
+from superdef_bench.results.ranking import conditional
 from superdef_bench.results.rows import shares, verdicts
-from superdef_bench.results.schema import Results, Row
+from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.results.statistics import unpack_counts, worst_case
 from superdef_bench.results.text import eps_text
 
 _ROUNDING = 2e-6
-_REPLAYS = [str(rung) for rung in Rung if rung.replays]
 
 
 def contradictions(results: Results) -> Iterator[tuple[int, str]]:
@@ -23,16 +21,16 @@ def contradictions(results: Results) -> Iterator[tuple[int, str]]:
     Each accuracy is the mean of its verdicts or draws; a worst case has an image right where
     every counted attack of its rungs, up to its eps, left it right.
     """
-    bare = results.row(defense="none", rung="", attack="none")
+    bare = results.clean()
     for number, row in enumerate(results.accuracy, 1):
-        means = {"accuracy": float(shares(row).mean())}
+        means: dict[str, float | None] = {"accuracy": float(shares(row).mean())}
         if bare is not None:
-            again = dict(row)
-            add_conditional([again], verdicts(bare))
-            means["conditional_accuracy"] = again["conditional_accuracy"]
+            means["conditional_accuracy"] = conditional(results, row, None)
         for column, mean in means.items():
-            if not _near(row[column], mean):
-                yield number, f"{column} is {row[column]}, its verdicts say {mean:.6f}"
+            told = getattr(row, column)
+            if not _near(told, mean):
+                said = "nothing" if mean is None else f"{mean:.6f}"
+                yield number, f"{column} is {told}, its verdicts say {said}"
         if _checked(row):
             why = _derived(results, row)
             if why:
@@ -44,9 +42,9 @@ def derived(results: Results) -> int:
     return sum(map(_checked, results.accuracy))
 
 
-def _checked(row: Row) -> bool:
+def _checked(row: AccuracyRow) -> bool:
     # Files without eot are older than the rule that a larger ball has the smaller ones in it.
-    return row["attack"] == WORST and "eot" in row
+    return row.worst and row.eot is not None
 
 
 def _near(told: float | None, mean: float | None) -> bool:
@@ -55,46 +53,42 @@ def _near(told: float | None, mean: float | None) -> bool:
     return math.isclose(told, mean, abs_tol=_ROUNDING)
 
 
-def _derived(results: Results, row: Row) -> str:
+def _derived(results: Results, row: AccuracyRow) -> str:
     """Return in what a worst case differs from its cells, or nothing."""
-    cells = [cell for cell in _counted(results, row) if cell["eps"] is not None]
-    met = [cell for cell in cells if cell["eps"] <= row["eps"]]
+    cells = [(cell, cell.eps) for cell in _counted(results, row) if cell.eps is not None]
+    met = [cell for cell, eps in cells if row.eps is not None and eps <= row.eps]
     if not met:
-        return f"no counted attack up to {eps_text(row['eps'])} is in the file"
-    n = min(cell["n"] for cell in (cells if row["rung"] == ADAPTIVE else met))
-    if n != row["n"]:
-        return f"n is {row['n']}, its cells have {n}"
+        return f"no counted attack up to {eps_text(row.eps)} is in the file"
+    n = min(cell.n for cell in ([cell for cell, _ in cells] if row.rung == ADAPTIVE else met))
+    if n != row.n:
+        return f"n is {row.n}, its cells have {n}"
     right = worst_case([verdicts(cell) for cell in met])[:n]
     differ = int((right != verdicts(row)).sum())
-    if not differ and "shares" in row:
-        least = np.minimum.reduce([unpack_counts(cell["shares"])[:n] for cell in met])
-        differ = int((least != unpack_counts(row["shares"])).sum())
+    if not differ and row.shares is not None:
+        least = np.minimum.reduce([unpack_counts(cell.shares or "")[:n] for cell in met])
+        differ = int((least != unpack_counts(row.shares)).sum())
     return f"{differ} of {n} verdicts are not those of its cells" if differ else ""
 
 
-def _counted(results: Results, row: Row) -> Iterator[Row]:
+def _counted(results: Results, row: AccuracyRow) -> Iterator[AccuracyRow]:
     """Yield the rows that a worst case of a defense is over."""
-    attacks: Mapping[str, Any] = results.document["attacks"]
-    own = [
-        cell
-        for cell in results.rows(defense=row["defense"])
-        if cell["rung"] in list(Rung) and cell["attack"] != WORST
-    ]
-    known = {r["attack"] for r in own if r["rung"] not in _REPLAYS}
-    undefended = row["defense"] == "none"
-    adaptive = row["rung"] == ADAPTIVE or (undefended and bool(known))
-    longest: dict[tuple[str, float | None], Row] = {}
-    for cell in own:
-        facts, gray = attacks[cell["attack"]], cell["rung"] == Rung.GRAY_BOX
-        minimal = facts["kind"] == "minimal"
-        if not facts["counted"] or not (gray or adaptive):
+    own = [(cell, cell.attacked) for cell in results.rows(defense=row.defense)]
+    cells = [(cell, rung) for cell, rung in own if rung is not None and not cell.worst]
+    known = {cell.attack for cell, rung in cells if not rung.replays}
+    undefended = row.defense == UNDEFENDED
+    adaptive = row.rung == ADAPTIVE or (undefended and bool(known))
+    longest: dict[tuple[str, float | None], AccuracyRow] = {}
+    for cell, rung in cells:
+        attack, gray = results.attacks[cell.attack], rung is Rung.GRAY_BOX
+        minimal = attack.kind == AttackKind.MINIMAL
+        if not attack.counted or not (gray or adaptive):
             continue
         if not undefended:
-            if not (minimal and cell["rung"] in _REPLAYS):
+            if not (minimal and rung.replays):
                 yield cell
-        elif cell["rung"] not in _REPLAYS or (gray and (not minimal or cell["attack"] in known)):
+        elif not rung.replays or (gray and (not minimal or cell.attack in known)):
             # Its rungs show the same records, some of them fewer.
-            place = cell["attack"], cell["eps"]
-            if place not in longest or longest[place]["n"] < cell["n"]:
+            place = cell.attack, cell.eps
+            if place not in longest or longest[place].n < cell.n:
                 longest[place] = cell
     yield from longest.values()

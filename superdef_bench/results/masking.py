@@ -2,20 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
-from superdef_bench.core.threats import PROBES
-from superdef_bench.results.schema import Row
-from superdef_bench.results.statistics import (
-    Bits,
-    beats,
-    binomial_tail,
-    holm,
-    unpack_bits,
-    worst_case,
-)
-
-Outcome = Literal["pass", "suspect", "fail"]
+from superdef_bench.core.threats import GRADIENT_RUNGS, AttackKind, Rung
+from superdef_bench.results.rows import verdicts
+from superdef_bench.results.schema import OUTCOMES, AccuracyRow, Attack, Outcome, Verdict
+from superdef_bench.results.statistics import Bits, beats, binomial_tail, holm, worst_case
 
 
 @dataclass(frozen=True)
@@ -32,7 +24,7 @@ class Duel:
     name: str
     weaker: tuple[str, ...]
     suffix: str
-    stronger: tuple[str, ...] = ("white_box", "bpda")
+    stronger: tuple[str, ...] = GRADIENT_RUNGS
     alike: bool = True
     each: bool = False
 
@@ -74,12 +66,15 @@ class Share:
     right: bool = False
 
 
-KNOWING = {"white_box": " with exact gradients", "bpda": " with BPDA gradients"}
-_TRANSFERRED = ("transfer", "gray_box", "surrogate")
+KNOWING = {
+    str(Rung.WHITE_BOX): " with exact gradients",
+    str(Rung.BPDA): " with BPDA gradients",
+}
+_TRANSFERRED = tuple(rung for rung in Rung if rung.replays)
 DUELS = (
-    Duel("black box beats gradients", ("black_box",), "", alike=False),
+    Duel("black box beats gradients", (Rung.BLACK_BOX,), "", alike=False),
     Duel("transfer beats gradients", _TRANSFERRED, " made elsewhere", each=True),
-    Duel("BPDA beats exact gradients", ("bpda",), KNOWING["bpda"], ("white_box",)),
+    Duel("BPDA beats exact gradients", (Rung.BPDA,), KNOWING[Rung.BPDA], (Rung.WHITE_BOX,)),
 )
 _MANY = ("many_steps", "PGD with many steps")
 _CROSS = ("many_steps", "cross-entropy")
@@ -129,7 +124,6 @@ SUSPECT = 0.05
 FEW = 32  # images, below which a verdict says little
 POINTS = 5  # of accuracy, that a weaker attack must be ahead
 
-_OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 _NAMED = 3
 
 
@@ -168,7 +162,7 @@ class Report:
         verdict: The worst outcome; empty without a check.
     """
 
-    verdict: Outcome | Literal[""]
+    verdict: Verdict
     checks: tuple[Check, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -197,15 +191,15 @@ class _Finding:
         outcome: Outcome = "pass"
         if self.large and adjusted <= SUSPECT:
             outcome = "fail" if adjusted <= FAIL else "suspect"
-        outcome = min(outcome, self.ceiling, key=_OUTCOMES.index)
+        outcome = min(outcome, self.ceiling, key=OUTCOMES.index)
         return Check(self.name, outcome, self.n, self.bad, self.p, adjusted, self.evidence)
 
 
 def report(
-    rows: Sequence[Row],
+    rows: Sequence[AccuracyRow],
     *,
     eps: float,
-    attacks: Mapping[str, Mapping[str, Any]],
+    attacks: Mapping[str, Attack],
     stochastic: bool,
     num_classes: int,
 ) -> Report:
@@ -220,9 +214,9 @@ def report(
         stochastic: Whether the defense draws at random, and says so.
         num_classes: Answers of the classifier.
     """
-    counted = [r for r in rows if r["eps"] == eps and _compares(attacks.get(r["attack"], {}))]
-    probes = {row["attack"]: _right(row) for row in rows if row["rung"] == PROBES}
-    clean = next((_right(row) for row in rows if not row["rung"]), None)
+    counted = [r for r in rows if r.eps == eps and _compares(attacks.get(r.attack))]
+    probes = {row.attack: verdicts(row) for row in rows if row.probe}
+    clean = next((verdicts(row) for row in rows if not row.rung), None)
     chance = 1 / num_classes if stochastic else 0.0
     found = [
         *(finding for duel in DUELS for finding in _duel(duel, counted, probes)),
@@ -231,33 +225,32 @@ def report(
     ]
     adjusted = holm([finding.p for finding in found])
     checks = tuple(finding.judged(p) for finding, p in zip(found, adjusted, strict=True))
-    return Report(max((c.outcome for c in checks), key=_OUTCOMES.index, default=""), checks)
+    return Report(max((c.outcome for c in checks), key=OUTCOMES.index, default=""), checks)
 
 
-def _compares(attack: Mapping[str, Any]) -> bool:
+def _compares(attack: Attack | None) -> bool:
     """Return whether an attack is one method: AutoAttack has a black box in it."""
-    plain = attack.get("arguments", {}).get("plugin") != "autoattack"
-    return attack.get("kind") == "budget" and bool(attack["counted"]) and plain
+    if attack is None or attack.arguments.get("plugin") == "autoattack":
+        return False
+    return attack.kind == AttackKind.BUDGET and attack.counted
 
 
-def _right(row: Row) -> Bits:
-    return unpack_bits(row["verdicts"], row["n"])
-
-
-def _duel(duel: Duel, rows: Sequence[Row], probes: Mapping[str, Bits]) -> Iterator[_Finding]:
+def _duel(
+    duel: Duel, rows: Sequence[AccuracyRow], probes: Mapping[str, Bits]
+) -> Iterator[_Finding]:
     """Yield what comes of a duel with the first of the stronger rungs that can be compared."""
-    weaker = [row for row in rows if row["rung"] in duel.weaker]
-    sides: dict[object, list[Row]] = {}
+    weaker = [row for row in rows if row.rung in duel.weaker]
+    sides: dict[object, list[AccuracyRow]] = {}
     for row in weaker:
-        sides.setdefault((row["rung"], row["source"]) if duel.each else None, []).append(row)
+        sides.setdefault((row.rung, row.source) if duel.each else None, []).append(row)
     for side in sides.values():
         for known in duel.stronger:
-            stronger = [row for row in rows if row["rung"] == known]
-            shared = {row["attack"] for row in side} & {row["attack"] for row in stronger}
+            stronger = [row for row in rows if row.rung == known]
+            shared = {row.attack for row in side} & {row.attack for row in stronger}
             fit = side
             if duel.alike:
-                fit = [row for row in side if row["attack"] in shared]
-                stronger = [row for row in stronger if row["attack"] in shared]
+                fit = [row for row in side if row.attack in shared]
+                stronger = [row for row in stronger if row.attack in shared]
             if fit and stronger:
                 low, high = _side(fit, duel.suffix), _side(stronger, KNOWING[known])
                 yield _compared(duel.name, low, high, _ceiling(duel, low[1], probes))
@@ -274,11 +267,11 @@ def _ceiling(duel: Duel, weaker: Bits, probes: Mapping[str, Bits]) -> Outcome:
     return "fail" if 100 * lead >= POINTS * n else "suspect"
 
 
-def _side(rows: Sequence[Row], suffix: str) -> tuple[str, Bits]:
-    names = sorted({str(row["attack"]) for row in rows})
+def _side(rows: Sequence[AccuracyRow], suffix: str) -> tuple[str, Bits]:
+    names = sorted({str(row.attack) for row in rows})
     listed = " and ".join(names) if len(names) <= _NAMED else f"{len(names)} attacks"
     worst = "the worst of " if len(names) > 1 else ""
-    return f"{worst}{listed}{suffix}", worst_case([_right(row) for row in rows])
+    return f"{worst}{listed}{suffix}", worst_case([verdicts(row) for row in rows])
 
 
 def _pair(pair: Pair, probes: Mapping[str, Bits]) -> Iterator[_Finding]:

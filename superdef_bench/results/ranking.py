@@ -1,19 +1,14 @@
 """Who ranks where, by paired tests on the same images. No torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from superdef_bench.core.threats import GRADIENT_RUNGS
-from superdef_bench.results.rows import Score, score, shares, verdicts
-from superdef_bench.results.schema import Results, Row
-from superdef_bench.results.statistics import (
-    mcnemar,
-    median_with_infinity,
-    unpack_floats,
-)
+from superdef_bench.core.threats import ADAPTIVE, GRADIENT_RUNGS, Access, AttackKind, Rung
+from superdef_bench.results.rows import Score, score, shares, smallest_eps, verdicts
+from superdef_bench.results.schema import PIPELINE, AccuracyRow, Attack, Results
+from superdef_bench.results.statistics import mcnemar, median_with_infinity
 
 FULL_IMAGES = 256
 _STEPS, _QUERIES = 10, 1000  # that a full suite takes at least
@@ -52,9 +47,9 @@ class Standing:
         return self.gray.accuracy - self.adaptive.accuracy
 
 
-def conditional(results: Results, row: Row, n: int | None) -> float | None:
+def conditional(results: Results, row: AccuracyRow, n: int | None) -> float | None:
     """Return the accuracy of a row on those of its first `n` images that `none` gets right."""
-    bare = results.row(defense="none", rung="", attack="none")
+    bare = results.clean()
     if bare is None:
         return None
     right = shares(row)[:n]
@@ -69,12 +64,10 @@ def rank(results: Results) -> list[Standing]:
     row shares the rank of its group's first row unless McNemar's exact test tells the two apart;
     within a group the median smallest eps, clean accuracy and cost decide the order.
     """
-    document = results.document
-    last = document["threat"]["eps"][-1]
-    worst = {row["defense"]: row for row in results.rows(rung="adaptive", attack="worst", eps=last)}
-    missing = {name: facts["missing"] for name, facts in document["defenses"].items()}
-    ranked = [name for name in document["defenses"] if name in worst and not missing[name]]
-    n = min((worst[name]["n"] for name in ranked), default=None)
+    worst = {name: row for name in results.defenses if (row := results.worst(name, ADAPTIVE))}
+    missing = {name: facts.missing for name, facts in results.defenses.items()}
+    ranked = [name for name in results.defenses if name in worst and not missing[name]]
+    n = min((worst[name].n for name in ranked), default=None)
     bits = {name: verdicts(worst[name])[:n] for name in ranked}
     order = sorted(ranked, key=lambda name: -int(bits[name].sum()))
     standings: list[Standing] = []
@@ -86,9 +79,9 @@ def rank(results: Results) -> list[Standing]:
         rows = [_standing(results, name, place, n, worst) for name in order[:size]]
         standings += sorted(rows, key=_within_group)
         order = order[size:]
-    rest = [name for name in document["defenses"] if name not in ranked]
+    rest = [name for name in results.defenses if name not in ranked]
     # Gray box may have more images than the rungs that know the defense.
-    own = {name: worst[name]["n"] if name in worst else None for name in rest}
+    own = {name: worst[name].n if name in worst else None for name in rest}
     return standings + [_standing(results, name, None, own[name], worst) for name in rest]
 
 
@@ -99,24 +92,21 @@ def _within_group(standing: Standing) -> tuple[float, float, float, str]:
 
 
 def _standing(
-    results: Results, name: str, place: int | None, n: int | None, worst: dict[str, Row]
+    results: Results, name: str, place: int | None, n: int | None, worst: dict[str, AccuracyRow]
 ) -> Standing:
-    last = results.document["threat"]["eps"][-1]
-    gray = results.row(defense=name, rung="gray_box", attack="worst", eps=last)
-    cost = [c for c in results.document["cost"] if c["defense"] == name]
+    last = results.last_eps
+    cost = [c for c in results.cost if c.defense == name]
     adaptive = worst.get(name)
     return Standing(
         defense=name,
         rank=place,
-        clean=score(results.row(defense=name, rung="", attack="none"), n),
-        gray=score(gray, n),
+        clean=score(results.clean(name), n),
+        gray=score(results.worst(name, Rung.GRAY_BOX), n),
         adaptive=score(adaptive, n),
         like_for_like=like_for_like(results, name, last, n),
-        median_eps=median_with_infinity(unpack_floats(adaptive["smallest_eps"])[:n])
-        if adaptive
-        else None,
-        gmac=next((c["gmac"] for c in cost if c["scope"] == "pipeline"), None),
-        reasons=results.document["defenses"][name]["missing"],
+        median_eps=median_with_infinity(smallest_eps(adaptive)[:n]) if adaptive else None,
+        gmac=next((c.gmac for c in cost if c.scope == PIPELINE), None),
+        reasons=results.defenses[name].missing,
     )
 
 
@@ -132,14 +122,14 @@ def like_for_like(
         n: First images to take; all where None.
     """
     falls = []
-    for name, attack in results.document["attacks"].items():
-        gray = results.row(defense=defense, rung="gray_box", attack=name, eps=eps)
+    for name, attack in results.attacks.items():
+        gray = results.row(defense=defense, rung=Rung.GRAY_BOX, attack=name, eps=eps)
         known = [
             row
             for rung in GRADIENT_RUNGS
             if (row := results.row(defense=defense, rung=rung, attack=name, eps=eps))
         ]
-        if gray and known and attack["counted"] and attack["kind"] == "budget":
+        if gray and known and attack.counted and attack.kind == AttackKind.BUDGET:
             against = [shares(row)[:n] for row in known]
             least = min(map(len, [shares(gray), *against]))
             right = np.minimum.reduce([values[:least] for values in against])
@@ -163,24 +153,24 @@ def _faced_all(results: Results, standing: Standing) -> bool:
     gray, adaptive = standing.gray, standing.adaptive
     if gray is None or adaptive is None or min(gray.n, adaptive.n) < FULL_IMAGES:
         return False
-    attacks, last = results.document["attacks"], results.document["threat"]["eps"][-1]
+    attacks, last = results.attacks, results.last_eps
     counted = {
-        name for name, facts in attacks.items() if facts["counted"] and facts["kind"] == "budget"
+        name for name, facts in attacks.items() if facts.counted and facts.kind == AttackKind.BUDGET
     }
     met = [
-        (row["rung"], attacks[row["attack"]])
+        (row.rung, attacks[row.attack])
         for row in results.rows(defense=standing.defense, eps=last)
-        if row["attack"] in counted and row["n"] >= adaptive.n
+        if row.attack in counted and row.n >= adaptive.n
     ]
     climbed = [facts for rung, facts in met if rung in GRADIENT_RUNGS]
-    reference = any(facts["arguments"]["plugin"] == "autoattack" for facts in climbed)
+    reference = any(facts.arguments["plugin"] == "autoattack" for facts in climbed)
     gradient = reference or any(_spends(facts, "steps", _STEPS) for facts in climbed)
     queried = any(
-        rung == "black_box" and _spends(facts, "queries", _QUERIES) for rung, facts in met
+        rung == Rung.BLACK_BOX and _spends(facts, "queries", _QUERIES) for rung, facts in met
     )
-    replayed = any(rung == "gray_box" and facts["access"] != "none" for rung, facts in met)
+    replayed = any(rung == Rung.GRAY_BOX and facts.access != Access.NONE for rung, facts in met)
     return gray.n >= adaptive.n and replayed and gradient and (queried or reference)
 
 
-def _spends(attack: Mapping[str, Any], argument: str, least: int) -> bool:
-    return (attack["arguments"].get(argument) or 0) >= least
+def _spends(attack: Attack, argument: str, least: int) -> bool:
+    return (attack.arguments.get(argument) or 0) >= least

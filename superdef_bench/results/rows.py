@@ -1,4 +1,4 @@
-"""One accuracy row: its verdicts, its score, its place, its words. No torch."""
+"""One accuracy row: its verdicts, its score, its words. No torch."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superdef_bench.core.errors import ConfigError, did_you_mean
-from superdef_bench.core.threats import RUNG_TITLES, SOURCED
-from superdef_bench.results.schema import Results, Row
+from superdef_bench.core.threats import CLEAN
+from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.results.statistics import (
     Bits,
     mean_interval,
     unpack_bits,
     unpack_counts,
+    unpack_floats,
     wilson,
 )
 from superdef_bench.results.text import eps_text, percent
@@ -33,19 +34,24 @@ class Score:
     n: int
 
 
-def verdicts(row: Row) -> Bits:
+def verdicts(row: AccuracyRow) -> Bits:
     """Return which images a row got right."""
-    return unpack_bits(row["verdicts"], row["n"])
+    return unpack_bits(row.verdicts, row.n)
 
 
-def shares(row: Row) -> NDArray[np.float64]:
+def shares(row: AccuracyRow) -> NDArray[np.float64]:
     """Return the share of its draws in which a row got each image right, `(n,)`."""
-    if "shares" not in row:
+    if row.shares is None:
         return verdicts(row).astype(np.float64)
-    return unpack_counts(row["shares"]) / float(row["draws"])
+    return unpack_counts(row.shares) / float(row.draws)
 
 
-def score(row: Row | None, n: int | None = None) -> Score | None:
+def smallest_eps(row: AccuracyRow) -> NDArray[np.float64]:
+    """Return the smallest eps that broke each image of a worst case: inf for those left standing."""
+    return unpack_floats(row.smallest_eps or "")
+
+
+def score(row: AccuracyRow | None, n: int | None = None) -> Score | None:
     """Return the accuracy of a row on its first `n` images, on all if None.
 
     The interval is Wilson's, or that of a bootstrap over images where there are several draws.
@@ -53,14 +59,11 @@ def score(row: Row | None, n: int | None = None) -> Score | None:
     if row is None:
         return None
     right = shares(row)[:n]
-    if "shares" in row:
+    if is_drawn(row):
         low, high = mean_interval(right)
     else:
         low, high = wilson(int(right.sum()), len(right))
     return Score(float(right.mean()), low, high, len(right))
-
-
-_TITLES = {**RUNG_TITLES, "adaptive": "Adaptive"}
 
 
 def find_row(results: Results, word: str) -> str:
@@ -69,7 +72,7 @@ def find_row(results: Results, word: str) -> str:
     Raises:
         ConfigError: There is none, or there are several.
     """
-    names = list(results.document["defenses"])
+    names = list(results.defenses)
     fitting = [n for n in names if n == word] or [n for n in names if n.startswith(f"{word} (")]
     if len(fitting) != 1:
         hint = f"it may be {' or '.join(fitting)}" if fitting else did_you_mean(word, names)
@@ -77,27 +80,17 @@ def find_row(results: Results, word: str) -> str:
     return fitting[0]
 
 
-def place_of(row: Row) -> tuple[object, ...]:
-    """Return what tells the rows of a defense apart."""
-    return row["rung"], row["attack"], row["eps"], _source(row)
-
-
-def _source(row: Row) -> str:
-    """Return what tells rows of one rung and attack apart: another name elsewhere says nothing."""
-    return str(row["source"]) if row["rung"] in SOURCED else ""
-
-
-def is_drawn(row: Row) -> bool:
+def is_drawn(row: AccuracyRow) -> bool:
     """Return whether a row has the mean over several draws beside its verdicts."""
-    return "shares" in row
+    return row.shares is not None
 
 
-def words_of(row: Row) -> str:
+def words_of(row: AccuracyRow) -> str:
     """Return rung, attack, eps and source of a row, in words."""
-    if not row["rung"]:
-        return "clean"
-    source = f" from {_source(row)}" if _source(row) else ""
-    return f"{_TITLES[row['rung']]}, {row['attack']}, {eps_text(row['eps'])}{source}"
+    if not row.rung:
+        return CLEAN
+    source = f" from {row.made_on}" if row.made_on else ""
+    return f"{row.rung_title}, {row.attack}, {eps_text(row.eps)}{source}"
 
 
 def with_interval(value: Score | None, prefix: str = "") -> str:

@@ -1,39 +1,435 @@
-"""results.json: accuracy, cost and quality rows with their provenance. No torch."""
+"""What a results file holds: models of its rows and of what stands beside them. No torch.
+
+docs/results-format.md says what each key means; docs/results.schema.json is generated from here
+by `make schema`.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, get_args
 
-from superdef_bench.core.errors import DataError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from superdef_bench.core.threats import (
+    ADAPTIVE,
+    CLEAN,
+    GOALS,
+    MASKING,
+    NO_ATTACK,
+    NORMS,
+    RUNGS,
+    TARGETS,
+    UNDEFENDED,
+    WORST,
+    Access,
+    AttackKind,
+    Rung,
+)
 from superdef_bench.io.files import write_atomically
-from superdef_bench.results.statistics import unpack_bits, unpack_counts, unpack_integers
+from superdef_bench.results.statistics import (
+    count_bits,
+    unpack_counts,
+    unpack_floats,
+    unpack_integers,
+)
 
 SCHEMA = 2
-FILE = "results.json"
 
-Row = Mapping[str, Any]
+Outcome = Literal["pass", "suspect", "fail"]
+Verdict = Outcome | Literal[""]
+Scope = Literal["defense", "pipeline"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+DEFENSE, PIPELINE = SCOPES
 
-_KEYS = {
-    *("name", "provenance", "config", "dataset", "model", "threat", "rungs", "seed", "attacks"),
-    *("defenses", "accuracy", "cost", "failures", "not_applicable"),
-}
-_ROW_KEYS = {
-    *("defense", "rung", "attack", "eps", "n", "correct", "verdicts", "ids_sha256"),
-    *("conditional_n", "conditional_accuracy"),
-}
+if TYPE_CHECKING:  # texts to a checker, to the loader these texts and no others
+    RungWord: TypeAlias = str
+    RungOfRow: TypeAlias = str
+    NormWord: TypeAlias = str
+    TargetWord: TypeAlias = str
+    GoalOfRow: TypeAlias = str
+    KindWord: TypeAlias = str
+    AccessWord: TypeAlias = str
+else:
+    RungWord = Literal[tuple(map(str, RUNGS))]
+    RungOfRow = Literal[("", *map(str, RUNGS), ADAPTIVE, MASKING)]
+    NormWord, TargetWord, GoalOfRow = Literal[NORMS], Literal[TARGETS], Literal[("", *GOALS)]
+    KindWord, AccessWord = Literal[tuple(map(str, AttackKind))], Literal[tuple(map(str, Access))]
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(min_length=1)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+# Whoever unpacks them checks their letters: a pattern over long text costs more than the rest.
+Base64 = Annotated[str, Field(json_schema_extra={"pattern": "^[A-Za-z0-9+/]*={0,2}$"})]
+Scale = Literal[2, 3, 4]
+Versions = Annotated[
+    dict[str, str], Field(description="Python and libraries; any library may stand here.")
+]
+Arguments = Annotated[
+    dict[str, Any],
+    Field(
+        description="A plugin and its arguments, whatever they are called.",
+        json_schema_extra={
+            "properties": {
+                "plugin": {"type": "string"},
+                "chain": {"type": "array", "items": {"type": "object"}},
+            }
+        },
+    ),
+]
+Pair = Annotated[list[int | float | None], Field(min_length=2, max_length=2)]
 
 
-@dataclass(frozen=True)
-class Document:
-    """Results that are published; `document` is the JSON, see docs/results-format.md."""
+class Model(BaseModel):
+    """Part of a file. What it names is checked; what else a later version wrote is kept."""
 
-    document: Mapping[str, Any]
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="allow",
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
+
+
+class Machine(Model):
+    """Where it ran; further facts may stand here."""
+
+    processor: str
+    cores: Count | None
+    memory_gib: float | None
+    device: str
+    gpu: str = "no GPU"
+
+
+class Columns(Model):
+    """What names a cell."""
+
+    dataset: str
+    model: str
+    defense: Name
+    rung: RungOfRow
+    source: str
+    attack: Name
+    goal: GoalOfRow
+    topk: Positive
+    target: TargetWord
+    norm: NormWord
+    eps: Amount | None
+    settings: str
+    draws: Positive
+    eot: Positive | None = None
 
     @property
-    def name(self) -> str:
-        return str(self.document["name"])
+    def clean(self) -> bool:
+        """Whether nothing was attacked."""
+        return not self.rung and self.attack == NO_ATTACK
+
+    @property
+    def probe(self) -> bool:
+        """Whether a gradient was probed."""
+        return self.rung == MASKING
+
+    @property
+    def worst(self) -> bool:
+        """Whether it is a worst case over other rows."""
+        return self.attack == WORST
+
+    @property
+    def attacked(self) -> Rung | None:
+        """The rung; None of clean rows, probes, and the worst case over all rungs."""
+        return Rung(self.rung) if self.rung in RUNGS else None
+
+    @property
+    def made_on(self) -> str:
+        """What tells rows of one rung and attack apart; where there is one source, nothing."""
+        rung = self.attacked
+        return self.source if rung is not None and rung.sourced else ""
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """What tells the rows of a defense apart."""
+        return self.rung, self.attack, self.eps, self.made_on
+
+    @property
+    def rung_title(self) -> str:
+        """What tables call the rung, also of clean rows, probes and worst cases."""
+        rung = self.attacked
+        return (self.rung or CLEAN).capitalize() if rung is None else rung.title
+
+
+class AccuracyRow(Columns):
+    """One accuracy: of a defense, under an attack of a rung, at an eps."""
+
+    subset: Literal["all"]
+    n: Positive
+    correct: Count
+    accuracy: Share
+    ci_low: Share
+    ci_high: Share
+    conditional_n: Count | None = None
+    conditional_accuracy: Share | None = None
+    ids_sha256: Annotated[str, Field(pattern="^[0-9a-f]+$")]
+    verdicts: Base64
+    shares: Base64 | None = None
+    first_steps: Base64 | None = None
+    smallest_eps: Base64 | None = None
+    forwards: Amount | None = None
+    backwards: Amount | None = None
+    psnr: float | None = None
+    ssim: float | None = None
+    batch_dependent: bool = False
+    errors: Count = 0
+    top5_accuracy: Share | None = None
+    seconds: Amount | None = None
+    broken_by: dict[str, Count] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        what = f"{self.defense} / {self.attack}"
+        if self.rung == ADAPTIVE and self.smallest_eps is None:
+            raise ValueError(f"{what}: there is no 'smallest_eps'")
+        count = count_bits(self.verdicts, self.n)
+        if count != self.correct:
+            raise ValueError(f"{what}: {count} bits are set, correct says {self.correct}")
+        for key, text, unpack in (
+            ("shares", self.shares, unpack_counts),
+            ("first_steps", self.first_steps, unpack_integers),
+            ("smallest_eps", self.smallest_eps, unpack_floats),
+        ):
+            if text is not None and len(unpack(text)) != self.n:
+                raise ValueError(f"{what}: {key} are not {self.n}")
+        return self
+
+
+class Failure(Columns):
+    """A cell that gave no number."""
+
+    error: str
+
+
+class Refusal(Columns):
+    """A cell that was not run: it would have taken too long."""
+
+    why: str
+
+
+class Latency(Model):
+    """Milliseconds of a pass: percentiles."""
+
+    p10: Amount
+    p50: Amount
+    p90: Amount
+    p99: Amount
+
+
+class CostRow(Model):
+    """What a pass takes. Further columns are measured: a number, or null."""
+
+    __pydantic_extra__: dict[str, float | None]
+
+    defense: Name
+    model: str
+    scope: Scope
+    batch_size: Positive
+    size: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    dtype: str
+    mode: str
+    params: Count
+    gmac: Amount
+    gflop: Amount
+    ops: Count | None = None
+    bytes: Amount | None = None
+    bytes_fused: Amount | None = None
+    throughput: Amount | None = None
+    memory: Amount | None = None
+    latency_ms: Latency | None = None
+
+
+class Attack(Model):
+    """An attack as the benchmark ran it."""
+
+    arguments: Arguments
+    kind: KindWord
+    access: AccessWord
+    norm: NormWord
+    eps: list[Amount]
+    rungs: list[RungWord]
+    limit: Positive | None
+    counted: bool
+
+
+class MaskingCheck(Model):
+    """A question to the gradient of a defense, answered."""
+
+    check: str
+    outcome: Outcome
+    n: Count
+    p: Share
+    adjusted: Share
+    evidence: str
+
+
+class Masking(Model):
+    """How the gradient of a defense was judged."""
+
+    verdict: Verdict = ""
+    checks: list[MaskingCheck] = Field(default_factory=list)
+
+
+class Defense(Model):
+    """A defense as the benchmark ran it."""
+
+    arguments: Arguments
+    differentiable: bool
+    stochastic: bool
+    stages: Count
+    replaces: bool
+    limit: Positive | None
+    suspicion: str
+    missing: list[str]
+    masking: Masking = Masking()
+
+
+class Source(Model):
+    """What examples to replay were made on."""
+
+    name: str
+    rung: RungWord
+    gradient: Literal["exact", "bpda"]
+    same: bool = False
+
+
+class NotApplicable(Model):
+    """A rung that a defense gives nothing to."""
+
+    defense: str
+    rung: RungWord
+    why: str
+
+
+class Setting(Model):
+    """A setting that is another one than in the version before."""
+
+    what: str
+    before: str | None
+    after: str | None
+
+
+class Move(Model):
+    """A row whose numbers are others: each a pair, before and after."""
+
+    row: str
+    n: Pair
+    clean: Pair | None = None
+    gray_box: Pair | None = None
+    adaptive: Pair | None = None
+    rank: Pair | None = None
+    masking: Annotated[list[str | None], Field(min_length=2, max_length=2)] | None = None
+    psnr: Pair | None = None
+    ssim: Pair | None = None
+
+
+class Changes(Model):
+    """What tables show otherwise than the version before; since is the sha256 of its file."""
+
+    since: Sha256
+    settings: list[Setting]
+    added: list[str]
+    removed: list[str]
+    moved: list[Move]
+
+
+class Records(Model):
+    """Records of a run, found in its folder or made."""
+
+    reused: Count
+    computed: Count
+
+
+class Provenance(Model):
+    """How results were made."""
+
+    command: str
+    folder: str
+    versions: Versions
+    machine: Machine
+    threads: Positive | None = None
+    reference_ms: Amount | None = None
+    batch_size: Positive
+    seconds: Amount
+    records: Records
+
+
+class DatasetFacts(Model):
+    """The images."""
+
+    name: str
+    split: str
+    sha256: Sha256
+    images: Positive
+    classes: Positive
+    shape: Annotated[list[Positive], Field(min_length=3, max_length=3)]
+
+
+class ModelFacts(Model):
+    """The attacked classifier."""
+
+    name: str
+    fingerprint: Sha256
+    weights: str | None = None
+
+
+class ThreatFacts(Model):
+    """What attackers may do."""
+
+    norm: NormWord
+    eps: Annotated[list[Amount], Field(min_length=1)]
+    topk: Positive
+    target: str
+    eightbit: bool
+
+
+class Document(Model):
+    """Results that are published."""
+
+    schema_: Literal[2] = Field(alias="schema")
+    name: Name
+    changes: Changes | None = None
+
+    _content: bytes = PrivateAttr(default=b"")
+
+    @classmethod
+    def parse(cls, content: bytes) -> Self:
+        """Return results from the bytes of their file.
+
+        Raises:
+            pydantic.ValidationError: It is not what such a file holds.
+        """
+        found = cls.model_validate_json(content)
+        found._content = content
+        return found
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """Return results from their JSON.
+
+        Raises:
+            pydantic.ValidationError: It is not what such a file holds.
+        """
+        text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+        return cls.parse(text.encode())
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The JSON, also what this version knows nothing of, in the order of the file."""
+        found: dict[str, Any] = json.loads(self._content)
+        return found
 
     def to_json(self) -> bytes:
         """Return the JSON, indented, so that a diff reads well; rows keep their order."""
@@ -47,124 +443,112 @@ class Document:
 class Results(Document):
     """One benchmark's results."""
 
-    @property
-    def accuracy(self) -> list[Row]:
-        return list(self.document["accuracy"])
+    provenance: Provenance
+    config: Annotated[
+        dict[str, Any],
+        Field(
+            description="The resolved config, see config.md.",
+            json_schema_extra={"properties": {"name": {"type": "string"}}, "required": ["name"]},
+        ),
+    ]
+    dataset: DatasetFacts
+    model: ModelFacts
+    threat: ThreatFacts
+    rungs: list[RungWord]
+    seed: int
+    sources: list[Source] = Field(default_factory=list)
+    attacks: dict[str, Attack]
+    defenses: dict[str, Defense]
+    accuracy: list[AccuracyRow]
+    cost: list[CostRow]
+    failures: list[Failure]
+    refused: list[Refusal] = Field(default_factory=list)
+    not_applicable: list[NotApplicable]
 
-    def rows(self, **wanted: Any) -> Iterator[Row]:
+    @property
+    def last_eps(self) -> float:
+        """The largest radius, at which rows are ranked."""
+        return self.threat.eps[-1]
+
+    @cached_property
+    def _by_defense(self) -> Mapping[str, list[AccuracyRow]]:
+        found: dict[str, list[AccuracyRow]] = {}
+        for row in self.accuracy:
+            found.setdefault(row.defense, []).append(row)
+        return found
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        for row in self.accuracy:
+            if row.defense not in self.defenses:
+                raise ValueError(f"a row is of {row.defense!r}, which is no defense of the file")
+            if row.attacked and not row.worst and row.attack not in self.attacks:
+                raise ValueError(f"a row is of {row.attack!r}, which is no attack of the file")
+        return self
+
+    def rows(self, *, defense: str | None = None, **wanted: Any) -> Iterator[AccuracyRow]:
         """Yield the accuracy rows whose columns have the wanted values."""
-        for row in self.document["accuracy"]:
-            if all(row[key] == value for key, value in wanted.items()):
+        for row in self.accuracy if defense is None else self._by_defense.get(defense, ()):
+            if all(getattr(row, column) == value for column, value in wanted.items()):
                 yield row
 
-    def row(self, **wanted: Any) -> Row | None:
+    def row(self, **wanted: Any) -> AccuracyRow | None:
         """Return the first such row, or None."""
         return next(self.rows(**wanted), None)
 
+    def clean(self, defense: str = UNDEFENDED) -> AccuracyRow | None:
+        """Return the row of a defense on images that nobody attacked."""
+        return self.row(defense=defense, rung="", attack=NO_ATTACK)
 
-def load_results(path: Path) -> Results:
-    """Read a results.json, or the one in a run folder.
-
-    Raises:
-        DataError: It is missing, no JSON, of another schema, or contradicts itself.
-    """
-    file, document = read_document(path)
-    if "quality" in document:
-        raise DataError(
-            f"{file} holds the quality of restored photographs, no accuracy",
-            hint="superdef-bench run CONFIG writes accuracy",
-        )
-    _check_rows(file, document)
-    return Results(document)
+    def worst(self, defense: str, rung: str, eps: float | None = None) -> AccuracyRow | None:
+        """Return a worst case of a defense, at the last eps where none is given."""
+        radius = self.last_eps if eps is None else eps
+        return self.row(defense=defense, rung=rung, attack=WORST, eps=radius)
 
 
-def read_document(path: Path) -> tuple[Path, dict[str, Any]]:
-    """Return the results file that a path means, and what it holds, of this version's schema.
+class QualityRow(Model):
+    """How well a network restores the photographs of a set."""
 
-    Raises:
-        DataError: It is missing, no JSON, or of another schema.
-    """
-    file = path / FILE if path.is_dir() else path
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except OSError as error:
-        raise DataError(
-            f"results {file} cannot be read: {error.strerror}",
-            hint="name a run folder or its results.json; superdef-bench run CONFIG writes them",
-        ) from error
-    except ValueError as error:
-        raise DataError(
-            f"results {file} are no JSON: {error}", hint="run the config again"
-        ) from error
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if not isinstance(schema, int):
-        raise DataError(f"{file} is no results file: it has no schema", hint="run the config again")
-    if schema != SCHEMA:
-        raise DataError(
-            f"results {file} have schema {schema}, this version reads {SCHEMA}",
-            hint="upgrade superdef-bench" if schema > SCHEMA else "run the config again",
-        )
-    return file, document
+    network: str
+    dataset: str
+    scale: Scale
+    psnr: float
+    ssim: Annotated[float, Field(le=1)]
+    n: Positive
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+class Network(Model):
+    """A network that restores photographs."""
+
+    params: Count
+    gmac: Amount | None
+    weights_sha256: Sha256
 
 
-def _check_rows(file: Path, document: Mapping[str, Any]) -> None:
-    try:
-        absent = _KEYS - document.keys()
-        if absent:
-            raise ValueError(f"there is no {sorted(absent)[0]!r}")
-        for row in document["accuracy"]:
-            missing = _ROW_KEYS - row.keys()
-            if missing:
-                raise ValueError(f"a row has no {sorted(missing)[0]!r}")
-            _check_lengths(row)
-            count = int(unpack_bits(row["verdicts"], row["n"]).sum())
-            if count != row["correct"]:
-                what = f"{row['defense']} / {row['attack']}"
-                raise ValueError(f"{what}: {count} bits are set, correct says {row['correct']}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"results {file} are damaged: {error}", hint="run the config again"
-        ) from error
+class QualityProvenance(Model):
+    """How quality was measured."""
 
-
-def _check_lengths(row: Row) -> None:
-    for key, unpack in (("shares", unpack_counts), ("first_steps", unpack_integers)):
-        if key in row and len(unpack(row[key])) != row["n"]:
-            raise ValueError(f"{row['defense']} / {row['attack']}: {key} are not {row['n']}")
-
-
-COLUMNS = ("network", "dataset", "scale", "psnr", "ssim", "n")
+    command: str
+    file: str
+    versions: Versions
+    machine: Machine
 
 
 class QualityResults(Document):
     """Quality of restored photographs."""
 
-    @property
-    def rows(self) -> list[Row]:
-        return list(self.document["quality"])
+    scale: Scale
+    provenance: QualityProvenance
+    sets: dict[str, Sha256]
+    networks: dict[str, Network]
+    quality: list[QualityRow]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        for row in self.quality:
+            if row.network not in self.networks or row.dataset not in self.sets:
+                raise ValueError(f"a row is of {row.network!r} on {row.dataset!r}, one is not told")
+        return self
 
 
-def load_quality(path: Path) -> QualityResults:
-    """Read a file of quality rows.
-
-    Raises:
-        DataError: It is missing, no JSON, of another schema, or lacks a column.
-    """
-    file, document = read_document(path)
-    try:
-        for row in document["quality"]:
-            missing = set(COLUMNS) - row.keys()
-            if missing:
-                raise ValueError(f"a row has no {sorted(missing)[0]!r}")
-            document["networks"][row["network"]], document["sets"][row["dataset"]]
-        for key in ("name", "provenance", "scale"):
-            document[key]
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"results {file} are damaged: {error}", hint="superdef-bench quality writes them again"
-        ) from error
-    return QualityResults(document)
+Published = Results | QualityResults

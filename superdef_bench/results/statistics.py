@@ -123,6 +123,18 @@ def unpack_bits(text: str, n: int) -> Bits:
     return np.unpackbits(data, count=n).astype(np.bool_)
 
 
+def count_bits(text: str, n: int) -> int:
+    """Return how many of the `n` bits of `pack_bits` are set.
+
+    Raises:
+        ValueError: The text is no base64, or of another length.
+    """
+    data = base64.b64decode(text, validate=True)
+    if len(data) != -(-n // 8):
+        raise ValueError(f"{len(data)} bytes of verdicts for {n} images")
+    return (int.from_bytes(data, "big") >> (8 * len(data) - n)).bit_count()
+
+
 def worst_case(rows: Sequence[Bits]) -> Bits:
     """Return which images are right in every row, over the images that all rows have."""
     n = min(len(row) for row in rows)

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 def escape(text: object) -> str:
     """Return text that Markdown shows as it is, inside a table."""
-    safe = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # Where each < is escaped, a > with a space behind it is no more than a sign.
+    safe = re.sub(">(?! )", "&gt;", str(text).replace("&", "&amp;").replace("<", "&lt;"))
     safe = re.sub(r"([\\`*\[\]|]|(?<!\w)_|_(?!\w))", r"\\\1", safe)
     return " ".join(safe.split())
 

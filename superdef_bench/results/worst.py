@@ -7,7 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superdef_bench.core.fingerprint import fingerprint
-from superdef_bench.core.threats import ADAPTIVE, STANDING, WORST, Rung
+from superdef_bench.core.threats import (
+    ADAPTIVE,
+    CLEAN,
+    RUNGS,
+    STANDING,
+    UNDEFENDED,
+    WORST,
+    AttackKind,
+    Rung,
+)
 from superdef_bench.results.aggregate import CellRecords, accuracy_row, over_draws
 from superdef_bench.results.statistics import Bits, Counts, pack_floats, worst_case
 
@@ -19,9 +28,9 @@ def worst_rows(cells: Sequence[CellRecords]) -> Iterator[dict[str, Any]]:
     they were not made elsewhere. There is nothing to know of `none`: its two are the same, and
     what was made on another network is no part of them.
     """
-    clean = next(cell for cell in cells if cell.kind == "clean")
-    undefended = clean.cell["defense"] == "none"
-    counted = [c for c in cells if c.counted and not (c.replayed and c.kind == "minimal")]
+    clean = next(cell for cell in cells if cell.kind == CLEAN)
+    undefended = clean.cell["defense"] == UNDEFENDED
+    counted = [c for c in cells if c.counted and not (c.replayed and c.kind == AttackKind.MINIMAL)]
     gray = [c for c in counted if c.cell["rung"] == Rung.GRAY_BOX]
     others = [c for c in counted if c.replayed and c not in gray and not undefended]
     known = [c for c in counted if not c.replayed]
@@ -63,7 +72,7 @@ def _right(cell: CellRecords, eps: float) -> Bits:
 
 
 def _by_knowledge(cell: CellRecords) -> int:
-    return list(Rung).index(Rung(cell.cell["rung"]))
+    return RUNGS.index(Rung(cell.cell["rung"]))
 
 
 def _row(
@@ -87,7 +96,7 @@ def _broken_by(
 ) -> dict[str, int]:
     """Return how many images each attack broke first, going up the rungs by knowledge."""
     standing = clean.right(None)[:n]
-    found = {"clean": int((~standing).sum())}
+    found = {CLEAN: int((~standing).sum())}
     for cell in cells:
         broken = standing & ~_right(cell, eps)[:n]
         name = f"{cell.cell['rung']} {cell.cell['attack']}"
@@ -102,7 +111,7 @@ def _smallest_eps(clean: CellRecords, cells: Sequence[CellRecords], n: int) -> N
     for cell in cells:
         broken = ~cell.right(max(cell.radii))[:n]
         at = np.full(n, cell.cell["eps"] or 0.0)
-        if cell.kind == "minimal":
+        if cell.kind == AttackKind.MINIMAL:
             at = cell.distance[:n]
             for eps in sorted(cell.radii, reverse=True):
                 # Within the tolerance of a ball is inside it.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from superdef_bench.benchmark.built import Benchmark, BuiltAttack, BuiltDefense, Source
 from superdef_bench.core.fingerprint import fingerprint, sources
-from superdef_bench.core.threats import Goal, Rung, Threat
+from superdef_bench.core.threats import CLEAN, Goal, Rung, Threat
 from superdef_bench.core.transform import Gradient
 
 SHARD = 64
@@ -78,7 +78,7 @@ class Group:
     @property
     def title(self) -> str:
         cell = self.cells[0]
-        attack = "clean" if self.clean else cell.attack
+        attack = CLEAN if self.clean else cell.attack
         return " ".join(filter(None, (cell.rung, attack, cell.defense)))
 
 

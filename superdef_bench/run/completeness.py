@@ -1,21 +1,19 @@
 """What keeps a defense out of the ranking: cells that did not run, gradients not to be trusted."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
 
 from superdef_bench.benchmark.built import Benchmark, BuiltAttack, BuiltDefense
-from superdef_bench.core.threats import MASKING, Rung, parse_eps
+from superdef_bench.core.threats import CLEAN, UNDEFENDED, Access, AttackKind, Rung, parse_eps
+from superdef_bench.results.schema import AccuracyRow
 from superdef_bench.run.cells import Cell, Group, Plan
-
-if TYPE_CHECKING:
-    from superdef_bench.run.records import Outcome
+from superdef_bench.run.records import Outcome
 
 
 def suspicion_of(
     plan: Plan,
-    outcome: "Outcome",
+    outcome: Outcome,
     defense: BuiltDefense,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[AccuracyRow],
 ) -> str:
     """Return why exact gradients are not to be trusted, or nothing."""
     for group in plan.groups:
@@ -24,11 +22,11 @@ def suspicion_of(
         if failed and group.defense is defense and rows:
             return f"its gradient could not be probed: {outcome.failures[cell.key]}"
     for row in rows:
-        if (row["rung"], row["attack"]) == (MASKING, "finite_difference"):
-            bad = row["n"] - row["correct"]
-            if 2 * bad > row["n"]:
+        if row.probe and row.attack == "finite_difference":
+            bad = row.n - row.correct
+            if 2 * bad > row.n:
                 return (
-                    f"autograd disagrees with a finite difference on {bad} of {row['n']} images: "
+                    f"autograd disagrees with a finite difference on {bad} of {row.n} images: "
                     "a detach, no_grad or rounding is hidden in it"
                 )
     return ""
@@ -37,7 +35,7 @@ def suspicion_of(
 def missing(
     benchmark: Benchmark,
     plan: Plan,
-    outcome: "Outcome",
+    outcome: Outcome,
     defense: BuiltDefense,
     *,
     trusted: bool,
@@ -59,7 +57,7 @@ def missing(
     knowing = [a for a in benchmark.attacks if _knows(a)]
     if not knowing:
         yield "no counted attack that knows the defense was asked for"
-    if defense.name == "none":
+    if defense.name == UNDEFENDED:
         return
     usable = [
         rung
@@ -77,18 +75,18 @@ def _required(group: Group) -> bool:
     """Return whether a group must be complete for a rank: clean, or in a worst case."""
     if group.attack is None or group.rung is None:
         return group.clean
-    undefended = group.defense.name == "none"
+    undefended = group.defense.name == UNDEFENDED
     if undefended and group.rung is not Rung.GRAY_BOX:
         return False
-    replayed = group.rung.replays and group.attack.attack.kind == "minimal"
+    replayed = group.rung.replays and group.attack.attack.kind == AttackKind.MINIMAL
     return group.attack.counted and (not replayed or undefended)
 
 
 def _knows(attack: BuiltAttack) -> bool:
     asked = any(rung.climbs for rung in attack.rungs)
-    return attack.counted and asked and attack.attack.access == "gradient"
+    return attack.counted and asked and attack.attack.access == Access.GRADIENT
 
 
 def _title(group: Group, cell: Cell) -> str:
-    attack = "clean" if group.clean else cell.attack
+    attack = CLEAN if group.clean else cell.attack
     return " ".join(filter(None, (cell.rung, attack, cell.eps)))

@@ -2,39 +2,37 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import torch
 
 from superdef_bench.benchmark.built import Benchmark, BuiltAttack, BuiltDefense
 from superdef_bench.core.fingerprint import tensors
-from superdef_bench.core.threats import MASKING, Rung, parse_eps
+from superdef_bench.core.threats import CLEAN, MASKING, NO_TARGET, UNDEFENDED, Rung, parse_eps
 from superdef_bench.io.machine import machine, versions
 from superdef_bench.measure.run_costs import RunCosts
-from superdef_bench.results.aggregate import CellRecords, add_conditional
+from superdef_bench.results.aggregate import PROBE, CellRecords, add_conditional
 from superdef_bench.results.masking import report
-from superdef_bench.results.schema import SCHEMA
+from superdef_bench.results.schema import SCHEMA, AccuracyRow, Attack, Results
 from superdef_bench.results.statistics import unpack_bits
 from superdef_bench.results.worst import worst_rows
 from superdef_bench.run.cells import SHARD, Cell, Group, Plan
 from superdef_bench.run.completeness import missing, suspicion_of
-
-if TYPE_CHECKING:
-    from superdef_bench.run.records import Outcome
+from superdef_bench.run.records import Outcome
 
 
 def describe(
     benchmark: Benchmark,
     plan: Plan,
-    outcome: "Outcome",
+    outcome: Outcome,
     costs: RunCosts,
     *,
     command: str,
     folder: str,
     seconds: float,
-) -> dict[str, Any]:
-    """Return the JSON document of a finished run."""
+) -> Results:
+    """Return the results of a finished run."""
     config, task = benchmark.config, benchmark.task
     eps = [parse_eps(text) for text in config.eps]
     accuracy: list[dict[str, Any]] = []
@@ -42,13 +40,14 @@ def describe(
         cells = cells_of(benchmark, plan, outcome, defense, forward=costs.forward[defense.name])
         for cell in cells:
             accuracy += cell.rows()
-        if any(cell.kind == "clean" for cell in cells):
+        if any(cell.kind == CLEAN for cell in cells):
             accuracy += worst_rows(cells)
-    bare = [row for row in accuracy if row["defense"] == "none" and not row["rung"]]
+    bare = [row for row in accuracy if row["defense"] == UNDEFENDED and not row["rung"]]
     if bare:
         add_conditional(accuracy, unpack_bits(bare[0]["verdicts"], bare[0]["n"]))
+    rows = [AccuracyRow.model_validate(row) for row in accuracy]
     attacks = {attack.name: _attack(attack) for attack in benchmark.attacks}
-    return {
+    document = {
         "schema": SCHEMA,
         "name": config.name,
         "provenance": {
@@ -94,9 +93,9 @@ def describe(
             }
             for source in benchmark.sources
         ],
-        "attacks": attacks,
+        "attacks": {name: attack.model_dump() for name, attack in attacks.items()},
         "defenses": {
-            defense.name: _defense(benchmark, plan, outcome, defense, accuracy, attacks)
+            defense.name: _defense(benchmark, plan, outcome, defense, rows, attacks)
             for defense in benchmark.defenses
         },
         "accuracy": accuracy,
@@ -115,12 +114,13 @@ def describe(
             {"defense": defense, "rung": rung, "why": why} for defense, rung, why in plan.left_out
         ],
     }
+    return Results.of(document)
 
 
 def cells_of(
     benchmark: Benchmark,
     plan: Plan,
-    outcome: "Outcome",
+    outcome: Outcome,
     defense: BuiltDefense,
     *,
     forward: float = 0.0,
@@ -135,7 +135,7 @@ def cells_of(
         forward: Seconds of a pass per image, for what records do not time: scores and probes.
     """
     cells = list(_records(benchmark, plan, outcome, defense, forward))
-    clean = next((cell for cell in cells if cell.kind == "clean"), None)
+    clean = next((cell for cell in cells if cell.kind == CLEAN), None)
     right = None if clean is None else clean.shares(None)
     return [replace(cell, clean=right) for cell in cells]
 
@@ -150,7 +150,7 @@ def _columns(benchmark: Benchmark, cell: Cell, *, aims: bool = True) -> dict[str
         "attack": cell.attack,
         "goal": cell.goal,
         "topk": benchmark.config.topk,
-        "target": benchmark.config.target if cell.rung and aims else "none",
+        "target": benchmark.config.target if cell.rung and aims else NO_TARGET,
         "norm": cell.threat.norm,
         "eps": cell.threat.eps,
         "settings": cell.settings,
@@ -160,7 +160,7 @@ def _columns(benchmark: Benchmark, cell: Cell, *, aims: bool = True) -> dict[str
 
 
 def _records(
-    benchmark: Benchmark, plan: Plan, outcome: "Outcome", defense: BuiltDefense, forward: float
+    benchmark: Benchmark, plan: Plan, outcome: Outcome, defense: BuiltDefense, forward: float
 ) -> Iterator[CellRecords]:
     """Yield the records of each cell of a defense that has any, complete or not."""
     for group in plan.groups:
@@ -187,7 +187,7 @@ def _records(
                 made=group.made,
                 shard=SHARD,
             )
-            if attack and defense.name == "none" and group.rung is Rung.GRAY_BOX:
+            if attack and defense.name == UNDEFENDED and group.rung is Rung.GRAY_BOX:
                 yield from _undefended(records, attack, benchmark.config.limits)
             else:
                 yield records
@@ -204,8 +204,8 @@ def _spent(group: Group, cell: Cell, table: pa.Table, forward: float) -> float:
 
 def _kind(group: Group) -> str:
     if group.cells[0].rung == MASKING:
-        return "probe"
-    return group.attack.attack.kind if group.attack else "clean"
+        return PROBE
+    return group.attack.attack.kind if group.attack else CLEAN
 
 
 def _undefended(
@@ -218,28 +218,28 @@ def _undefended(
             yield replace(records, cell=cell, limit=limits.get(rung))
 
 
-def _attack(attack: BuiltAttack) -> dict[str, Any]:
-    return {
-        "arguments": dict(attack.arguments),
-        "kind": attack.attack.kind,
-        "access": attack.attack.access,
-        "norm": attack.norm,
-        "eps": [parse_eps(text) for text in attack.eps],
-        "rungs": [str(rung) for rung in attack.rungs],
-        "limit": attack.limit,
-        "counted": attack.counted,
-    }
+def _attack(attack: BuiltAttack) -> Attack:
+    return Attack(
+        arguments=dict(attack.arguments),
+        kind=attack.attack.kind,
+        access=attack.attack.access,
+        norm=attack.norm,
+        eps=[parse_eps(text) for text in attack.eps],
+        rungs=[str(rung) for rung in attack.rungs],
+        limit=attack.limit,
+        counted=attack.counted,
+    )
 
 
 def _defense(
     benchmark: Benchmark,
     plan: Plan,
-    outcome: "Outcome",
+    outcome: Outcome,
     defense: BuiltDefense,
-    accuracy: Sequence[Mapping[str, Any]],
-    attacks: Mapping[str, Mapping[str, Any]],
+    accuracy: Sequence[AccuracyRow],
+    attacks: Mapping[str, Attack],
 ) -> dict[str, Any]:
-    rows = [row for row in accuracy if row["defense"] == defense.name]
+    rows = [row for row in accuracy if row.defense == defense.name]
     judged = report(
         rows,
         eps=parse_eps(benchmark.config.eps[-1]),

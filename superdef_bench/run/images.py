@@ -7,6 +7,7 @@ from torch import Tensor
 
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.core.rng import Random
+from superdef_bench.core.threats import NO_TARGET
 
 _LEVEL_NOISE = 1e-3  # float32 puts a level a little to either side
 
@@ -61,7 +62,7 @@ def choose_targets(benchmark: Benchmark, images: Images) -> Images:
     `least_likely`: the other class of lowest logit on the bare classifier.
     """
     config, num_classes = benchmark.config, benchmark.task.num_classes
-    if config.target == "none":
+    if config.target == NO_TARGET:
         return images
     if config.target == "least_likely":
         return replace(images, target=_least_likely(benchmark, images))

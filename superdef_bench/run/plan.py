@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from superdef_bench.benchmark.built import Benchmark, BuiltAttack, BuiltDefense, Source
 from superdef_bench.core.fingerprint import fingerprint, sources
-from superdef_bench.core.threats import MASKING, Rung, Threat
+from superdef_bench.core.threats import MASKING, NO_ATTACK, UNDEFENDED, Rung, Threat
 from superdef_bench.run.cells import (
     HARNESS,
     SHARD,
@@ -31,7 +31,7 @@ def make_plan(benchmark: Benchmark) -> Plan:
         groups.append(_clean(benchmark, defense))
         for rung in benchmark.config.rungs:
             why = _why(benchmark, defense, rung)
-            if why and defense.name != "none":
+            if why and defense.name != UNDEFENDED:
                 left_out.append((defense.name, str(rung), why))
         groups += _attacked(benchmark, defense)
         if benchmark.config.masking and any(rung.climbs for rung in benchmark.config.rungs):
@@ -71,7 +71,7 @@ def _attacked(benchmark: Benchmark, defense: BuiltDefense) -> Iterator[Group]:
 def _wanted(benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: BuiltAttack) -> bool:
     asked = rung in attack.rungs and rung.takes(attack.attack.access)
     applies = asked and not benchmark.left_out(defense, rung)
-    if defense.name != "none" or benchmark.answers_only:
+    if defense.name != UNDEFENDED or benchmark.answers_only:
         return applies
     if rung is Rung.GRAY_BOX:
         # Attacked once, in strength; that stands for every rung that was asked for.
@@ -90,7 +90,7 @@ def _clean(benchmark: Benchmark, defense: BuiltDefense) -> Group:
     cell = Cell(
         defense=defense.name,
         rung="",
-        attack="none",
+        attack=NO_ATTACK,
         source="",
         goal="verdict",
         threat=Threat(benchmark.config.norm, None),
@@ -122,7 +122,7 @@ def _replayed(
         stands = [rung for rung in attack.rungs if attack.stands_for(rung)]
         made = max(images_of(benchmark, attack.limit, limits.get(rung)) for rung in stands)
     n = images_of(benchmark, defense.limit, attack.limit, limits.get(source.rung))
-    if defense.name == "none" and source.rung is Rung.GRAY_BOX:
+    if defense.name == UNDEFENDED and source.rung is Rung.GRAY_BOX:
         n = made
     cells = []
     draws = draws_of(benchmark, defense)
@@ -135,7 +135,7 @@ def _replayed(
         cells.append(_cell(benchmark, defense, source.rung, attack, eps, threat, n, key, source))
     passes = _passes(attack)
     seconds = n * float(len(cells) * draws) * defense.seconds
-    if defense.name == "none" and passes:
+    if defense.name == UNDEFENDED and passes:
         # Examples are made once for all rows; this one carries their cost.
         seconds = _making(source, made, cells[0].eot, passes)
     return Group(

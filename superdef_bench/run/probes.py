@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from superdef_bench.benchmark.built import Benchmark, BuiltAttack, BuiltDefense
 from superdef_bench.core.rng import Random
-from superdef_bench.core.threats import Threat
+from superdef_bench.core.threats import UNDEFENDED, Threat
 from superdef_bench.core.transform import Gradient, InputTransform, Protected
 from superdef_bench.core.types import Attack, AttackContext
 from superdef_bench.engine import AscentAttack, Look, Loss, Search, cross_entropy, dlr, look, margin
@@ -118,7 +118,7 @@ def questions(benchmark: Benchmark, defense: BuiltDefense) -> Iterator[str]:
     yield "ce_gradient"
     if benchmark.task.num_classes >= 4:
         yield "dlr_gradient"
-    if defense.differentiable and defense.name != "none":
+    if defense.differentiable and defense.name != UNDEFENDED:
         yield "finite_difference"
 
 

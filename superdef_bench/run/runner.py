@@ -11,7 +11,8 @@ from superdef_bench.io.machine import fix_numerics, stoppable
 from superdef_bench.io.progress import progress_bar
 from superdef_bench.measure.run_costs import costs_in
 from superdef_bench.results.aggregate import COLUMNS
-from superdef_bench.results.schema import FILE, Results
+from superdef_bench.results.load import FILE
+from superdef_bench.results.schema import Results
 from superdef_bench.run.bank.store import Bank
 from superdef_bench.run.cells import Cell, Group, Plan
 from superdef_bench.run.document import describe
@@ -31,16 +32,15 @@ def run(benchmark: Benchmark, plan: Plan, out: Path, *, command: str) -> tuple[R
     _write_manifest(benchmark, out, command)
     outcome = compute(benchmark, plan, out)
     seconds = time.perf_counter() - start
-    results = Results(
-        describe(
-            benchmark,
-            plan,
-            outcome,
-            costs_in(out, benchmark),
-            command=command,
-            folder=out.name if out.is_absolute() else out.as_posix(),
-            seconds=seconds,
-        )
+    costs = costs_in(out, benchmark)
+    results = describe(
+        benchmark,
+        plan,
+        outcome,
+        costs,
+        command=command,
+        folder=out.name if out.is_absolute() else out.as_posix(),
+        seconds=seconds,
     )
     results.save(out / FILE)
     return results, outcome

@@ -12,7 +12,8 @@ import pytest
 from superdef_bench import evaluate
 from superdef_bench.analysis.reproduce import choose_rows
 from superdef_bench.core.errors import ConfigError
-from superdef_bench.results.schema import Results, load_results
+from superdef_bench.results.load import load_results
+from superdef_bench.results.schema import Results
 from superdef_bench.results.statistics import pack_bits, pack_counts, unpack_bits, wilson
 from tests.support.commands import Answer
 from tests.support.documents import GOLDEN, example

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from superdef_bench.analysis.versus import compare_rows
+from superdef_bench.results.load import load_results
 from superdef_bench.results.rows import find_row, verdicts
-from superdef_bench.results.schema import load_results
 from superdef_bench.results.statistics import mcnemar, ratio_interval
 from tests.support.commands import Answer
 

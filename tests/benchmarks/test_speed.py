@@ -17,7 +17,7 @@ from superdef_bench.gate.compare import compare
 from superdef_bench.gate.findings import parse_limits
 from superdef_bench.leaderboard.publish import files
 from superdef_bench.measure.work import gmac, parameters
-from superdef_bench.results.schema import load_results
+from superdef_bench.results.load import load_results
 from superdef_bench.run.plan import make_plan
 from superdef_bench.run.runner import run
 from tests.support.gate_documents import NOTHING

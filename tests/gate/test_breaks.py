@@ -10,7 +10,8 @@ from superdef_bench.benchmark.build import build
 from superdef_bench.benchmark.config import find_config, load_config
 from superdef_bench.core.loader import load_plugins
 from superdef_bench.nn.weights import SHIPPED, load_weights, read_provenance, save_weights
-from superdef_bench.results.schema import Results, load_results
+from superdef_bench.results.load import load_results
+from superdef_bench.results.schema import Results
 from superdef_bench.run.plan import make_plan
 from superdef_bench.run.runner import run
 from tests.support.commands import Answer

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from superdef_bench.gate.compare import ALPHA, compare, fewest
 from superdef_bench.gate.findings import parse_limits
-from superdef_bench.results.schema import Results, load_results
+from superdef_bench.results.load import load_results
+from superdef_bench.results.schema import Results
 from superdef_bench.results.statistics import binomial_tail, holm, mcnemar
 from tests.support.gate_documents import Place, document, right
 

@@ -11,8 +11,9 @@ import pytest
 from superdef_bench.leaderboard.changes import KEY, changes, with_changes
 from superdef_bench.leaderboard.publish import files, load, publish, since_published
 from superdef_bench.leaderboard.quality import quality_files
+from superdef_bench.results.load import load_results
 from superdef_bench.results.ranking import rank
-from superdef_bench.results.schema import QualityResults, Results, load_results
+from superdef_bench.results.schema import QualityResults, Results
 from superdef_bench.results.statistics import pack_bits, unpack_bits
 from tests.support.commands import Answer
 from tests.support.documents import GOLDEN, example, find

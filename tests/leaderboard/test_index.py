@@ -11,9 +11,9 @@ import pytest
 
 from superdef_bench.leaderboard.index import INDEX, index, published
 from superdef_bench.leaderboard.publish import load
+from superdef_bench.results.load import load_results
 from superdef_bench.results.ranking import rank
 from superdef_bench.results.rows import with_interval
-from superdef_bench.results.schema import load_results
 from tests.support.commands import Answer
 from tests.support.documents import GOLDEN, example
 

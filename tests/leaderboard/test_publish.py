@@ -11,7 +11,8 @@ from superdef_bench.cli.tables import print_ranking
 from superdef_bench.leaderboard.notes import doubts, row_name
 from superdef_bench.leaderboard.plots import stamp
 from superdef_bench.leaderboard.publish import files, publish, stale
-from superdef_bench.results.schema import Results, load_results
+from superdef_bench.results.load import load_results
+from superdef_bench.results.schema import Results
 from superdef_bench.results.text import eps_text, escape
 from tests.support.commands import Answer
 

@@ -14,8 +14,9 @@ from superdef_bench.leaderboard.curves import over_draws
 from superdef_bench.leaderboard.publish import files, load, publish
 from superdef_bench.leaderboard.site import write_site
 from superdef_bench.leaderboard.site.page import Html, element, inline, join
+from superdef_bench.results.load import load_results
 from superdef_bench.results.ranking import rank
-from superdef_bench.results.schema import Results, load_results
+from superdef_bench.results.schema import Results
 from superdef_bench.results.text import percent
 from tests.support.commands import Answer
 from tests.support.documents import GOLDEN, example

@@ -10,7 +10,8 @@ import pytest
 
 from superdef_bench.leaderboard.publish import load
 from superdef_bench.leaderboard.site import write_site
-from superdef_bench.results.schema import Results, load_results
+from superdef_bench.results.load import load_results
+from superdef_bench.results.schema import Results
 from tests.support.browser import NAMES, Browser, find_browser
 from tests.support.documents import GOLDEN
 from tests.support.hostile import EVIL, hostile

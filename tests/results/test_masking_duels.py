@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from superdef_bench.results.masking import Report, report
-from superdef_bench.results.schema import Row
 from tests.support.masking import (
     ATTACKS,
     EPS,

@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 
 from superdef_bench.leaderboard.changes import with_changes
-from superdef_bench.results.schema import Results, load_results
+from superdef_bench.results.load import load_results
+from superdef_bench.results.schema import Results
 from tests.support.commands import CONFIG, Answer
 from tests.support.documents import GOLDEN, example
 

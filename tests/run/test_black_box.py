@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from superdef_bench import InputTransform, load_model
 from superdef_bench.core.rng import Random
 from superdef_bench.core.transform import Protected, ScoresOnly
-from superdef_bench.results.schema import load_results
+from superdef_bench.results.load import load_results
 from tests.support.commands import CONFIG, Answer, records
 
 Run = Callable[..., Answer]

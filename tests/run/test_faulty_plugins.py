@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from superdef_bench.results.load import load_results
 from superdef_bench.results.ranking import rank
-from superdef_bench.results.schema import load_results
 from tests.support.commands import CONFIG, Answer
 
 DEFENSE = """

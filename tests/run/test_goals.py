@@ -11,7 +11,8 @@ import torch
 from superdef_bench.benchmark.config import load_config
 from superdef_bench.core.threats import Norm
 from superdef_bench.core.types import distance
-from superdef_bench.results.schema import Results, load_results
+from superdef_bench.results.load import load_results
+from superdef_bench.results.schema import Results
 from superdef_bench.results.statistics import unpack_bits
 from superdef_bench.run.images import eight_bits
 from tests.support.commands import CONFIG, Answer, records

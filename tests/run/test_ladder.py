@@ -9,8 +9,9 @@ import pytest
 
 from superdef_bench.benchmark.config import load_config
 from superdef_bench.core.threats import Rung
+from superdef_bench.results.load import load_results
 from superdef_bench.results.rows import verdicts
-from superdef_bench.results.schema import Results, Row, load_results
+from superdef_bench.results.schema import Results
 from tests.support.commands import CONFIG, Answer, records
 
 Run = Callable[..., Answer]

@@ -13,8 +13,9 @@ from superdef_bench.benchmark.build import build
 from superdef_bench.benchmark.config import load_config
 from superdef_bench.core.loader import load_plugins
 from superdef_bench.core.threats import Rung
+from superdef_bench.results.load import load_results
 from superdef_bench.results.ranking import rank
-from superdef_bench.results.schema import Results, load_results
+from superdef_bench.results.schema import Results
 from tests.support.commands import CONFIG, Answer
 from tests.support.documents import untimed
 

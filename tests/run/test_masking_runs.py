@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from superdef_bench.cli import main
-from superdef_bench.results.schema import Results, load_results
+from superdef_bench.results.load import load_results
+from superdef_bench.results.schema import Results
 from tests.support.commands import Answer
 from tests.support.planted import KINDS, PLANTED
 

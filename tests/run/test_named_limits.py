@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from superdef_bench.leaderboard.markdown import leaderboard
+from superdef_bench.results.load import load_results
 from superdef_bench.results.ranking import rank
-from superdef_bench.results.schema import Results, load_results
+from superdef_bench.results.schema import Results
 from tests.support.commands import CONFIG, Answer
 from tests.support.documents import example
 

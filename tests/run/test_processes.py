@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from superdef_bench.results.schema import load_results
+from superdef_bench.results.load import load_results
 
 CONFIG = """
 [run]

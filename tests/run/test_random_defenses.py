@@ -12,8 +12,8 @@ from superdef_bench import AttackContext, InputTransform, load_model
 from superdef_bench.core.rng import Random
 from superdef_bench.core.transform import Protected
 from superdef_bench.engine import cross_entropy, look
+from superdef_bench.results.load import load_results
 from superdef_bench.results.rows import verdicts
-from superdef_bench.results.schema import load_results
 from superdef_bench.results.statistics import unpack_counts
 from tests.support.commands import CONFIG, Answer, records
 

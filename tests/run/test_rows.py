@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from superdef_bench.results.schema import Results, load_results
+from superdef_bench.results.load import load_results
+from superdef_bench.results.schema import Results
 from tests.support.commands import CONFIG, Answer, records
 from tests.support.documents import untimed
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from superdef_bench.results.load import load_results
 from superdef_bench.results.ranking import rank
-from superdef_bench.results.schema import load_results
 from tests.support.commands import CONFIG, Answer, records
 
 Run = Callable[..., Answer]

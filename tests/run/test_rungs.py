@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from superdef_bench.results.load import load_results
 from superdef_bench.results.ranking import rank
 from superdef_bench.results.rows import verdicts
-from superdef_bench.results.schema import Results, load_results
+from superdef_bench.results.schema import Results
 from tests.support.commands import CONFIG, Answer, records
 
 Run = Callable[..., Answer]

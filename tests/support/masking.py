@@ -7,7 +7,6 @@ import numpy as np
 
 from superdef_bench.results.aggregate import accuracy_row
 from superdef_bench.results.masking import Check, Report, report
-from superdef_bench.results.schema import Row
 from superdef_bench.results.statistics import Bits
 
 EPS = 8 / 255

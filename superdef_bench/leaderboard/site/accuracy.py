@@ -32,7 +32,7 @@ from superdef_bench.leaderboard.site.page import (
 from superdef_bench.leaderboard.site.tables import Cell, Line, Table, render
 from superdef_bench.results.ranking import Standing
 from superdef_bench.results.rows import Score, with_interval
-from superdef_bench.results.schema import Document, Results, Row
+from superdef_bench.results.schema import AccuracyRow, Document, Results
 from superdef_bench.results.text import eps_text, percent
 
 _UNRANKED = "unranked rows"
@@ -66,7 +66,7 @@ def _share(value: float | None) -> Cell:
 
 def ranking_table(results: Results, standings: Sequence[Standing]) -> Table:
     """Return the ranking at the last eps, unranked rows below."""
-    last = eps_text(results.document["threat"]["eps"][-1])
+    last = eps_text(results.last_eps)
     head = ["defense", "rank", "clean", "gray box", "adaptive", "illusion gap", "like for like"]
     head += ["median eps", "masking", "n"]
     lines = []
@@ -93,18 +93,16 @@ def ranking_table(results: Results, standings: Sequence[Standing]) -> Table:
 
 def attacks_table(results: Results, standings: Sequence[Standing]) -> Table:
     """Return every accuracy row but probes, a line each."""
-    rows = [
-        row for s in standings for row in results.rows(defense=s.defense) if row["rung"] != PROBES
-    ]
+    rows = [row for s in standings for row in results.rows(defense=s.defense) if row.rung != PROBES]
     unranked = {s.defense for s in standings if s.rank is None}
-    sourced = any(row["rung"] in SOURCED for row in rows)
+    sourced = any(row.rung in SOURCED for row in rows)
     head = ["defense", "rung", "attack", *(["source"] if sourced else []), "eps", "accuracy"]
     head += ["of right", "n", "forwards", "backwards", "PSNR", "SSIM"]
     lines = [
         Line(
             [*_attack_cells(results, row, sourced=sourced)],
-            {"rung": _rung(row), "attack": row["attack"], "eps": _eps(row)},
-            hideable=_UNRANKED if row["defense"] in unranked else "",
+            {"rung": _rung(row), "attack": row.attack, "eps": _eps(row)},
+            hideable=_UNRANKED if row.defense in unranked else "",
         )
         for row in rows
     ]
@@ -116,30 +114,30 @@ def attacks_table(results: Results, standings: Sequence[Standing]) -> Table:
     return Table("every", caption, head, lines, hide=_UNRANKED)
 
 
-def _attack_cells(results: Results, row: Row, *, sourced: bool) -> Iterable[Cell]:
-    known = row["rung"] not in ("", "gray_box", *SOURCED)
-    mark = transfer_mark(results, row["defense"]) if row["rung"] == "gray_box" else ""
-    low, high = 100 * row["ci_low"], 100 * row["ci_high"]
-    yield Cell(_name(results, row["defense"]))
+def _attack_cells(results: Results, row: AccuracyRow, *, sourced: bool) -> Iterable[Cell]:
+    known = row.rung not in ("", "gray_box", *SOURCED)
+    mark = transfer_mark(results, row.defense) if row.rung == "gray_box" else ""
+    low, high = 100 * row.ci_low, 100 * row.ci_high
+    yield Cell(_name(results, row.defense))
     yield Cell(_rung(row))
-    yield Cell(str(row["attack"]))
+    yield Cell(str(row.attack))
     if sourced:
-        yield Cell(str(row["source"]) if row["rung"] in SOURCED else "–")
-    yield Cell(_eps(row), row["eps"])
-    accuracy = f"{'≤ ' if known else ''}{percent(row['accuracy'])} ({low:.0f}–{high:.0f}){mark}"
-    yield Cell(accuracy, row["accuracy"])
-    yield _share(row["conditional_accuracy"])
-    yield Cell(str(row["n"]), row["n"])
+        yield Cell(str(row.source) if row.rung in SOURCED else "–")
+    yield Cell(_eps(row), row.eps)
+    accuracy = f"{'≤ ' if known else ''}{percent(row.accuracy)} ({low:.0f}–{high:.0f}){mark}"
+    yield Cell(accuracy, row.accuracy)
+    yield _share(row.conditional_accuracy)
+    yield Cell(str(row.n), row.n)
     for key, digits in (("forwards", 0), ("backwards", 0), ("psnr", 1), ("ssim", 3)):
         yield _number(row.get(key), digits)
 
 
-def _rung(row: Row) -> str:
-    return RUNG_TITLES.get(row["rung"], row["rung"].capitalize() or "Clean")
+def _rung(row: AccuracyRow) -> str:
+    return RUNG_TITLES.get(row.rung, row.rung.capitalize() or "Clean")
 
 
-def _eps(row: Row) -> str:
-    return "–" if row["eps"] is None else eps_text(row["eps"])
+def _eps(row: AccuracyRow) -> str:
+    return "–" if row.eps is None else eps_text(row.eps)
 
 
 def _number(value: float | None, digits: int) -> Cell:
@@ -148,16 +146,16 @@ def _number(value: float | None, digits: int) -> Cell:
 
 def cost_table(results: Results) -> Table:
     """Return parameters, GMAC and whatever else was measured of one image."""
-    rows: list[Mapping[str, Any]] = results.document["cost"]
+    rows: list[Mapping[str, Any]] = results.cost
     measured = [key for key in _MEASURED if any(row.get(key) is not None for row in rows)]
     timed = any(row.get("latency_ms") for row in rows)
     head = ["defense", "what", *_COUNTS.values(), *(_MEASURED[key] for key in measured)]
     head += [f"ms {name}" for name in _LATENCIES] if timed else []
     lines = []
     for row in rows:
-        scope = "whole pipeline" if row["scope"] == "pipeline" else "defense alone"
-        cells = [Cell(_name(results, row["defense"])), Cell(scope)]
-        cells += [_number(row["params"], 0), _number(row["gmac"], 4)]
+        scope = "whole pipeline" if row.scope == "pipeline" else "defense alone"
+        cells = [Cell(_name(results, row.defense)), Cell(scope)]
+        cells += [_number(row.params, 0), _number(row.gmac, 4)]
         cells += [_number(row.get(key), 0) for key in measured]
         times = row.get("latency_ms") or {}
         cells += [_number(times.get(name), 2) for name in _LATENCIES] if timed else []
@@ -191,7 +189,7 @@ def accuracy_page(results: Results, standings: Sequence[Standing], drawn: Path) 
         "rows": ("Rows", [listed(f"{name}: {what}" for name, what in stages(results).items())]),
         "failures": ("Cells without a number", [listed(failures(results))]),
         "notes": ("Notes", [listed(notes(results, standings))]),
-        "again": ("Run it again", [code([results.document["provenance"]["command"]])]),
+        "again": ("Run it again", [code([results.provenance.command])]),
     }
     sections = {
         key: (title, section(key, title, *content))
@@ -225,23 +223,22 @@ def downloads(results: Document) -> Html:
 def _facts(results: Results) -> dict[str, str]:
     document = results.document
     data, threat, machine = (
-        document["dataset"],
-        document["threat"],
-        document["provenance"]["machine"],
+        results.dataset,
+        results.threat,
+        results.provenance.machine,
     )
-    shape = "x".join(map(str, data["shape"]))
+    shape = "x".join(map(str, data.shape))
     return {
-        "dataset": f"{data['name']} {data['split']}, {data['images']} images, {shape}",
-        "classes": str(data["classes"]),
-        "classifier": str(document["model"]["name"]),
-        "threat": f"{threat['norm']}, eps {', '.join(map(eps_text, threat['eps']))}",
-        "goal": f"top-{threat['topk']}, target {threat['target']}"
-        + (", scored at 8 bits" if threat["eightbit"] else ""),
-        "rungs": ", ".join(RUNG_TITLES.get(rung, rung) for rung in document["rungs"]),
-        "seed": str(document["seed"]),
-        "machine": f"{machine['processor']}, {machine['cores']} cores, "
-        f"{machine.get('gpu', 'no GPU')}",
-        "versions": ", ".join(f"{k} {v}" for k, v in document["provenance"]["versions"].items()),
+        "dataset": f"{data.name} {data.split}, {data.images} images, {shape}",
+        "classes": str(data.classes),
+        "classifier": str(results.model.name),
+        "threat": f"{threat.norm}, eps {', '.join(map(eps_text, threat.eps))}",
+        "goal": f"top-{threat.topk}, target {threat.target}"
+        + (", scored at 8 bits" if threat.eightbit else ""),
+        "rungs": ", ".join(RUNG_TITLES.get(rung, rung) for rung in results.rungs),
+        "seed": str(results.seed),
+        "machine": f"{machine.processor}, {machine.cores} cores, {machine.get('gpu', 'no GPU')}",
+        "versions": ", ".join(f"{k} {v}" for k, v in results.provenance.versions.items()),
     }
 
 
@@ -262,17 +259,17 @@ def _masking(results: Results, standings: Sequence[Standing]) -> Iterator[Html]:
         Line(
             [
                 Cell(s.defense),
-                Cell(check["check"]),
-                Cell(check["outcome"]),
-                Cell(f"{check['adjusted']:.2g}", check["adjusted"]),
-                Cell(str(check["n"]), check["n"]),
-                Cell(check["evidence"]),
+                Cell(check.check),
+                Cell(check.outcome),
+                Cell(f"{check.adjusted:.2g}", check.adjusted),
+                Cell(str(check.n), check.n),
+                Cell(check.evidence),
             ],
-            {"outcome": check["outcome"]},
+            {"outcome": check.outcome},
         )
         for s in standings
         if masking_verdict(results, s.defense)
-        for check in results.document["defenses"][s.defense]["masking"]["checks"]
+        for check in results.defenses[s.defense].masking.checks
     ]
     if lines:
         caption = "Checks of each row's gradient; p after Holm's correction over those of a row."
@@ -281,7 +278,7 @@ def _masking(results: Results, standings: Sequence[Standing]) -> Iterator[Html]:
 
 
 def _cost(results: Results) -> Iterator[Html]:
-    if results.document["cost"]:
+    if results.cost:
         yield render(cost_table(results))
         yield element(
             "p",

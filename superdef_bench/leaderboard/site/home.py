@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from superdef_bench.leaderboard.index import best_rows, suite
-from superdef_bench.leaderboard.publish import Publishable
 from superdef_bench.leaderboard.site.accuracy import score_cell
 from superdef_bench.leaderboard.site.page import Html, element, page, section
 from superdef_bench.leaderboard.site.tables import Cell, Line, Table, render
@@ -49,7 +48,7 @@ def home_page(
 
 def _line(results: Results, standings: Sequence[Standing]) -> Line:
     document = results.document
-    data, threat = document["dataset"], document["threat"]
+    data, threat = results.dataset, results.threat
     shown = best_rows(standings)
     best = next((s for s in shown if s.defense != "none"), None)
     bare = next((s for s in shown if s.defense == "none"), None)
@@ -59,9 +58,9 @@ def _line(results: Results, standings: Sequence[Standing]) -> Line:
     return Line(
         [
             Cell(_link(results)),
-            Cell(data["name"]),
-            Cell(document["model"]["name"]),
-            Cell(f"{threat['norm']} {eps_text(threat['eps'][-1])}"),
+            Cell(data.name),
+            Cell(results.model.name),
+            Cell(f"{threat.norm} {eps_text(threat.eps[-1])}"),
             Cell(strength),
             Cell(best.defense if best else "–"),
             score_cell(best.clean if best else None),
@@ -70,13 +69,13 @@ def _line(results: Results, standings: Sequence[Standing]) -> Line:
             score_cell(bare.adaptive if bare else None, "≤ "),
             Cell("–" if n is None else str(n), n),
         ],
-        {"dataset": data["name"], "suite": strength},
+        {"dataset": data.name, "suite": strength},
     )
 
 
 def _photographs(results: QualityResults) -> Line:
-    scale = results.document["scale"]
-    sets = ", ".join(dict.fromkeys(row["dataset"] for row in results.rows))
+    scale = results.scale
+    sets = ", ".join(dict.fromkeys(row.dataset for row in results.rows))
     return Line([Cell(_link(results)), Cell(sets), Cell(f"x{scale}", scale)])
 
 

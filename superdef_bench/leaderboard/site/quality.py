@@ -9,7 +9,7 @@ from superdef_bench.results.schema import QualityResults
 def quality_page(results: QualityResults) -> bytes:
     """Return the page of networks that restore photographs."""
     document = results.document
-    scale, sets = document["scale"], document["sets"]
+    scale, sets = results.scale, results.sets
     changed = list(changes_part(results))
     return page(
         results.name,
@@ -19,24 +19,24 @@ def quality_page(results: QualityResults) -> bytes:
         downloads(results),
         section("quality", "Quality", render(_table(results))),
         section("changes", "Since the version before", *changed) if changed else "",
-        section("again", "Measure it again", code([document["provenance"]["command"]])),
+        section("again", "Measure it again", code([results.provenance.command])),
     )
 
 
 def _table(results: QualityResults) -> Table:
     lines = []
     for row in results.rows:
-        known = results.document["networks"][row["network"]]
+        known = results.networks[row.network]
         cells = [
-            Cell(row["network"]),
-            Cell(row["dataset"]),
-            Cell(f"{row['psnr']:.2f}", row["psnr"]),
-            Cell(f"{row['ssim']:.4f}", row["ssim"]),
-            Cell(str(row["n"]), row["n"]),
-            Cell(f"{known['params']:,}", known["params"]),
-            Cell("–" if known["gmac"] is None else f"{known['gmac']:,.1f}", known["gmac"]),
+            Cell(row.network),
+            Cell(row.dataset),
+            Cell(f"{row.psnr:.2f}", row.psnr),
+            Cell(f"{row.ssim:.4f}", row.ssim),
+            Cell(str(row.n), row.n),
+            Cell(f"{known.params:,}", known.params),
+            Cell("–" if known.gmac is None else f"{known.gmac:,.1f}", known.gmac),
         ]
-        lines.append(Line(cells, {"set": row["dataset"]}))
+        lines.append(Line(cells, {"set": row.dataset}))
     caption = (
         "PSNR in dB and SSIM, on luma of images rounded to 8 bits, borders left out; GMAC for an "
         "output of 1280x720 pixels."

@@ -10,8 +10,8 @@ import torch
 from superdef_bench import DataError, load_dataset
 from superdef_bench.benchmark.config import find_config, load_config
 from superdef_bench.core.rng import image_id
+from superdef_bench.results.load import load_results
 from superdef_bench.results.rows import verdicts
-from superdef_bench.results.schema import load_results
 from superdef_bench.run.bank.example_file import ExampleFile, read_examples
 from tests.support.commands import Answer, records
 

@@ -1,0 +1,106 @@
+"""Read results files; what is none, or a damaged one, is one line. No torch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from superdef_bench.core.errors import DataError
+from superdef_bench.results.schema import SCHEMA, QualityResults, Results
+
+FILE = "results.json"
+_SHOWN = 40  # characters of what stands in a wrong place
+_AGAIN = "run the config again"
+
+
+def load_results(path: Path) -> Results:
+    """Read a results.json, or the one in a run folder.
+
+    Raises:
+        DataError: It is missing, no JSON, of another schema, or contradicts itself.
+    """
+    found = load_published(path)
+    if isinstance(found, QualityResults):
+        raise DataError(
+            f"{_file(path)} holds the quality of restored photographs, no accuracy",
+            hint="superdef-bench run CONFIG writes accuracy",
+        )
+    return found
+
+
+def load_published(path: Path) -> Results | QualityResults:
+    """Read a results file of either kind: accuracy, or the quality of restored photographs.
+
+    Raises:
+        DataError: It is missing, no JSON, of another schema, or contradicts itself.
+    """
+    file = _file(path)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"results {file} cannot be read: {error.strerror}",
+            hint="name a run folder or its results.json; superdef-bench run CONFIG writes them",
+        ) from error
+    try:
+        if b"NaN" in content or b"Infinity" in content:  # perhaps in a name only
+            _check_json(file, content)
+        return Results.parse(content)
+    except ValidationError as error:
+        # Only what is no file of accuracy is looked at a second time.
+        if "quality" not in _check_json(file, content):
+            raise _damaged(file, error, _AGAIN) from error
+    try:
+        return QualityResults.parse(content)
+    except ValidationError as error:
+        raise _damaged(file, error, "superdef-bench quality writes them again") from error
+
+
+def _file(path: Path) -> Path:
+    return path / FILE if path.is_dir() else path
+
+
+def _check_json(file: Path, content: bytes) -> dict[str, Any]:
+    """Return what a file holds, or raise DataError unless it is JSON of this version's schema."""
+    try:
+        document = json.loads(content.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"results {file} are no JSON: {error}", hint=_AGAIN) from error
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if not isinstance(schema, int) or isinstance(schema, bool):
+        raise DataError(f"{file} is no results file: it has no schema", hint=_AGAIN)
+    if schema != SCHEMA:
+        raise DataError(
+            f"results {file} have schema {schema}, this version reads {SCHEMA}",
+            hint="upgrade superdef-bench" if schema > SCHEMA else _AGAIN,
+        )
+    found: dict[str, Any] = document
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def _damaged(file: Path, error: ValidationError, hint: str) -> DataError:
+    return DataError(f"results {file} are damaged: {_mistake(error)}", hint=hint)
+
+
+def _mistake(error: ValidationError) -> str:
+    """Return the first thing that is wrong with a document, in words."""
+    first = error.errors(include_url=False)[0]
+    where = [str(part) for part in first["loc"]]
+    if first["type"] == "missing":
+        place = "there is" if len(where) == 1 else f"{_place(where[:-1])} has"
+        return f"{place} no {where[-1]!r}"
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    given = repr(first["input"])
+    given = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}..."
+    told = first["msg"].removeprefix("Input ")
+    return f"{'/'.join(where)} {told}, not {given}"
+
+
+def _place(where: list[str]) -> str:
+    return "a row" if where[0] in ("accuracy", "quality") else "/".join(where)
