@@ -102,7 +102,7 @@ class Machine(Model):
 
     processor: str
     cores: Count | None
-    memory_gib: float | None
+    memory_gib: int | float | None
     device: str
     gpu: str = "no GPU"
 
