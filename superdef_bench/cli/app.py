@@ -34,7 +34,8 @@ class _Commands(TyperGroup):
         command = self.commands.get(args[0]) if args else None
         ctx.meta[WORDS] = args[1:]
         if command is not None and not set(_HELP).isdisjoint(args[1:]):
-            own = command.context_class(command, info_name=command.name, parent=ctx)
+            settings = {**command.context_settings, "info_name": command.name, "parent": ctx}
+            own = command.context_class(command, **settings)
             print(command.get_help(own))
             ctx.exit()
         return super().parse_args(ctx, args)

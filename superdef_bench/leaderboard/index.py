@@ -161,7 +161,7 @@ def _benchmark(results: Results) -> Iterator[str]:
     eps = eps_text(results.last_eps)
     shown = ["rank", "defense", "clean", "gray box", "adaptive", "n"]
     titles = {"rank": "#", "gray_box": f"gray box {eps}", "adaptive": f"adaptive {eps}"}
-    best = ranking_table(results, best_rows(standings)).pick(*shown, short=["clean"], **titles)
+    best = ranking_table(results, best_rows(standings)).pick(*shown, short=["clean", "n"], **titles)
     yield from to_markdown(best)
     ranked = sum(s.rank is not None for s in standings)
     yield f"{ranked} of {len(standings)} rows are ranked."

@@ -69,7 +69,7 @@ def ranking_table(results: Results, standings: Sequence[Standing]) -> Table:
             Cell(fall, s.like_for_like[0] if s.like_for_like else None),
             beyond if s.median_eps is None else Cell(eps_text(s.median_eps), s.median_eps),
             Cell(judged_verdict(results, s.defense) or "–"),
-            Cell(str(n), n),
+            Cell(str(n), n, str(s.adaptive.n) if s.adaptive else "–"),
         ]
         lines.append(Line(cells, hideable=UNRANKED if s.rank is None else ""))
     caption = "Defenses by adaptive accuracy: what is left when the attacker knows them."

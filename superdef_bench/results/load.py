@@ -84,6 +84,8 @@ def _refuse(constant: str) -> None:
 
 
 def _damaged(file: Path, error: ValidationError, hint: str) -> DataError:
+    if error.errors(include_url=False)[0]["loc"][:1] == ("changes",):
+        hint = "remove 'changes' from the file"  # it was measured as it is
     return DataError(f"results {file} are damaged: {_mistake(error)}", hint=hint)
 
 

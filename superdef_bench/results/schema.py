@@ -399,7 +399,7 @@ class Document(Model):
     """Results that are published."""
 
     schema_: Literal[2] = Field(alias="schema")
-    name: Name
+    name: Annotated[str, Field(json_schema_extra={"minLength": 1})]  # publishing says why not
     changes: Changes | None = None
 
     _content: bytes = PrivateAttr(default=b"")

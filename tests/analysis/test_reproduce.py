@@ -203,7 +203,7 @@ def test_rows_are_drawn_by_seed_and_by_time() -> None:
         {"attack": "worst" if n % 5 == 0 else "pgd", **({"seconds": n / 10} if n % 2 else {})}
         for n in range(1, 51)
     ]
-    results = Results({"name": "planned", "accuracy": rows})
+    results = Results.of({"name": "planned", "accuracy": rows})
     first, again = (choose_rows(results, [], 3, seed=5) for _ in range(2))
     assert first == again
     assert first.fitting == 40

@@ -161,7 +161,7 @@ def test_one_byte_of_any_file_that_it_runs_through_changes_the_sources(tmp_path:
 
     def hashes() -> dict[str, str]:
         sources.cache_clear()
-        return dict(sources(package / "shard.py"))
+        return dict(sources(package / "run/shard.py"))
 
     real_package = module._PACKAGE
     module._PACKAGE = package

@@ -236,7 +236,7 @@ for defense in ("edsr", "rcan", "superdef", "superdef_no_kd", "mustafa"):
 """
     done = installed(site, code, tmp_path)
     assert done.returncode == 0, done.stderr
-    shipped = (repository / "superdef_bench" / "checkpoints").glob("*.safetensors")
+    shipped = (repository / "superdef_bench/nn/checkpoints").glob("*.safetensors")
     assert done.stdout.split("\n")[:-1] == [f"{path.name} True" for path in sorted(shipped)]
 
 

@@ -150,7 +150,7 @@ def test_another_classifier_is_not_compared(run_cli: Run, tmp_path: Path) -> Non
     document = {**load_results(BASELINE).document}
     assert len(document["model"]["weights"]) == 64
     document["model"] = {**document["model"], "weights": "0" * 64}
-    Results(document).save(tmp_path / "other.json")
+    Results.of(document).save(tmp_path / "other.json")
     answer = run_cli("compare", BASELINE, "other.json")
     assert (answer.code, answer.out) == (2, "")
     assert "the attacked classifier has other weights" in answer.err

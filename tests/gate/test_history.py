@@ -19,7 +19,7 @@ EVIL = "<b>&|$x$\n\x1b[31m" + "y" * 60
 
 
 def version(label: str, count: int, name: str = "jpeg") -> Version:
-    return Version(label, Results(document({(name, "", "none"): right(100, count)})))
+    return Version(label, Results.of(document({(name, "", "none"): right(100, count)})))
 
 
 def test_values_are_those_of_the_rows_oldest_first() -> None:
@@ -46,7 +46,7 @@ def test_costs_are_of_the_pipeline_for_one_image() -> None:
         cost_row("jpeg", "pipeline", gmac=0.25, latency_ms={"p50": 1.5}),
         cost_row("jpeg", "pipeline", batch_size=64, gmac=16.0),
     ]
-    one = [Version("a", Results(made))]
+    one = [Version("a", Results.of(made))]
     assert history(one, "gmac").series == {"jpeg": [0.25]}
     assert history(one, "latency").series == {"jpeg": [1.5]}
     assert history(one, "params").series == {"jpeg": [1000.0]}

@@ -67,8 +67,8 @@ def test_the_simulation_decides_as_the_gate_does() -> None:
         ]
         before = document({place: right(N, 400) for place in places})
         found = compare(
-            Results(before),
-            Results(document(dict(zip(places, after, strict=True)))),
+            Results.of(before),
+            Results.of(document(dict(zip(places, after, strict=True)))),
             parse_limits([]),
         )
         judged = [check.status == "regressed" for check in found.checks if check.n]

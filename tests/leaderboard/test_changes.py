@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from superdef_bench.leaderboard.changes import KEY, changes, with_changes
+from superdef_bench.leaderboard.changes import changes, with_changes
 from superdef_bench.leaderboard.publish import files, load, publish, since_published
 from superdef_bench.leaderboard.quality import quality_files
 from superdef_bench.results.load import load_results
@@ -39,7 +39,7 @@ def broken(images: int) -> dict[str, Any]:
 
 
 def test_the_same_results_change_nothing() -> None:
-    found = changes(Results(example()), Results(example()))
+    found = changes(Results.of(example()), Results.of(example()))
     assert not any(found.values())
 
 
@@ -47,11 +47,11 @@ def test_where_it_ran_is_no_change() -> None:
     document = example()
     document["provenance"].update(seconds=99.0, command="superdef-bench run other.toml")
     document["provenance"]["machine"]["cores"] = 64
-    assert not any(changes(Results(example()), Results(document)).values())
+    assert not any(changes(Results.of(example()), Results.of(document)).values())
 
 
 def test_an_accuracy_that_moved_is_told_with_both_numbers() -> None:
-    before, after = Results(example()), Results(broken(6))
+    before, after = Results.of(example()), Results.of(broken(6))
     (move,) = changes(before, after)["moved"]
     clean = {s.defense: s.clean for results in (before,) for s in rank(results)}["jpeg"]
     new = {s.defense: s.clean for s in rank(after)}["jpeg"]
@@ -77,8 +77,8 @@ def test_rows_and_settings_that_come_and_go_are_named() -> None:
     ]
     document["dataset"]["images"] = 12
     document["attacks"]["pgd"]["arguments"]["steps"] = 50
-    said = with_changes(Results(document), Results(example()), "0" * 64)
-    found = said.document[KEY]
+    said = with_changes(Results.of(document), Results.of(example()), "0" * 64)
+    found = said.document["changes"]
     assert (found["added"], found["removed"]) == (["new <b>"], ["jpeg"])
     assert {entry["what"] for entry in found["settings"]} == {"images", "attack pgd"}
     page = files(said)[".md"].decode()
@@ -94,7 +94,7 @@ def test_attacks_that_come_and_go_are_a_line_each_and_others_tell_what_differs()
     document = example()
     document["attacks"]["new"] = document["attacks"].pop("deepfool")
     document["attacks"]["pgd"].update(rungs=["bpda"], limit=8)
-    found = changes(Results(example()), Results(document))["settings"]
+    found = changes(Results.of(example()), Results.of(document))["settings"]
     assert [entry["what"] for entry in found] == [
         *("attack deepfool", "attack new", "attack pgd, rungs", "attack pgd, images")
     ]
@@ -106,7 +106,7 @@ def test_attacks_that_come_and_go_are_a_line_each_and_others_tell_what_differs()
 def test_accuracies_of_two_classifiers_or_datasets_are_not_compared(key: str) -> None:
     document = broken(6)
     document[key]["name"] = "another"
-    found = changes(Results(example()), Results(document))
+    found = changes(Results.of(example()), Results.of(document))
     assert found["settings"]
     assert not found["moved"]
 
@@ -115,15 +115,15 @@ def test_a_verdict_that_fell_is_told() -> None:
     before, after = example(), example()
     for document, verdict in ((before, "pass"), (after, "fail")):
         document["defenses"]["jpeg"]["masking"] = {"verdict": verdict, "checks": []}
-    (move,) = changes(Results(before), Results(after))["moved"]
+    (move,) = changes(Results.of(before), Results.of(after))["moved"]
     assert move == {"row": "jpeg", "masking": ["pass", "fail"], "n": move["n"]}
 
 
 def test_quality_that_moved_is_told() -> None:
     document = json.loads(QUALITY.read_text())
     document["quality"][0]["psnr"] += 0.5
-    before = QualityResults(json.loads(QUALITY.read_text()))
-    said = with_changes(QualityResults(document), before, "0" * 64)
+    before = QualityResults.of(json.loads(QUALITY.read_text()))
+    said = with_changes(QualityResults.of(document), before, "0" * 64)
     page = quality_files(said)[".md"].decode()
     assert "| bicubic_x2, Set5 | 33.68 → 34.18 (+0.50) | 5 |" in page
 
@@ -134,12 +134,12 @@ def test_publishing_again_says_what_changed_and_twice_says_the_same(
     out = tmp_path / "out"
     run_cli("leaderboard", save(example(), tmp_path / "a.json"), "-o", out)
     first = (out / "example.json").read_bytes()
-    assert KEY not in json.loads(first)
+    assert "changes" not in json.loads(first)
     assert "## Since the version before" not in (out / "example.md").read_text()
     newer = save(broken(6), tmp_path / "b.json")
     run_cli("leaderboard", newer, "-o", out)
     second = (out / "example.json").read_bytes()
-    assert json.loads(second)[KEY]["since"] == hashlib.sha256(first).hexdigest()
+    assert json.loads(second)["changes"]["since"] == hashlib.sha256(first).hexdigest()
     assert "## Since the version before" in (out / "example.md").read_text()
     for again in (newer, out / "example.json"):
         run_cli("leaderboard", again, "-o", out)
@@ -147,8 +147,8 @@ def test_publishing_again_says_what_changed_and_twice_says_the_same(
     assert run_cli("leaderboard", out / "example.json", "--check").code == 0
     run_cli("leaderboard", save(example(), tmp_path / "c.json"), "-o", out)
     third = json.loads((out / "example.json").read_text())
-    assert third[KEY]["since"] == hashlib.sha256(second).hexdigest()
-    clean = third[KEY]["moved"][0]["clean"]
+    assert third["changes"]["since"] == hashlib.sha256(second).hexdigest()
+    clean = third["changes"]["moved"][0]["clean"]
     assert clean[0] < clean[1]
 
 
@@ -165,16 +165,16 @@ def test_what_was_published_before_and_cannot_be_read_is_not_overwritten(
 
 
 def test_damaged_changes_are_refused(run_cli: Callable[..., Answer], tmp_path: Path) -> None:
-    path = save({**example(), KEY: {"since": "x", "settings": 5}}, tmp_path / "example.json")
+    path = save({**example(), "changes": {"since": "x", "settings": 5}}, tmp_path / "example.json")
     answer = run_cli("leaderboard", path)
     assert answer.code == 2
     assert answer.err == (
-        "error: results 'example' do not say well what changed: "
-        "TypeError(\"'int' object is not iterable\")\n"
+        f"error: results {path} are damaged: changes/since String should match pattern "
+        "'^[0-9a-f]{64}$', not 'x'\n"
         "hint: remove 'changes' from the file\n"
     )
 
 
 def test_the_first_publication_says_nothing_of_changes(tmp_path: Path) -> None:
     publish(since_published(load_results(GOLDEN), tmp_path), tmp_path)
-    assert KEY not in load(tmp_path / "example.json").document
+    assert "changes" not in load(tmp_path / "example.json").document

@@ -32,7 +32,7 @@ def test_a_frontier_holds_what_nothing_beats_and_nothing_else() -> None:
 
 
 def drawn(document: dict[str, Any]) -> str:
-    return files(Results(document))[PARETO].decode()
+    return files(Results.of(document))[PARETO].decode()
 
 
 def test_the_picture_shows_both_costs_and_every_row_and_is_reproducible() -> None:
@@ -60,12 +60,12 @@ def test_results_without_latency_have_the_panel_of_gmac_alone() -> None:
     for row in document["cost"]:
         del row["latency_ms"]
     assert "latency" not in drawn(document)
-    page = files(Results(document))[".md"].decode()
+    page = files(Results.of(document))[".md"].decode()
     assert "own ms" not in page
     assert f"(<example{PARETO}>)" in page
     document["cost"] = []
-    assert not has_pareto(Results(document), rank(Results(document)))
-    written = files(Results(document))
+    assert not has_pareto(Results.of(document), rank(Results.of(document)))
+    written = files(Results.of(document))
     assert PARETO not in written
     assert PARETO not in written[".md"].decode()
 
@@ -75,7 +75,7 @@ def test_results_older_than_operations_keep_their_table() -> None:
     for row in document["cost"]:
         for name in ("ops", "bytes", "bytes_fused", "memory", "latency_ms", "throughput"):
             del row[name]
-    page = files(Results(document))[".md"].decode()
+    page = files(Results.of(document))[".md"].decode()
     head = "| defense | own parameters | own GMAC | pipeline parameters | pipeline GMAC |"
     assert head in page
 
@@ -90,7 +90,7 @@ def test_no_work_and_one_point_are_drawn(gmac: float) -> None:
     alone["cost"] = [row for row in alone["cost"] if row["defense"] == "none"]
     for row in alone["cost"]:
         row["gmac"] = gmac
-    shown = panels(Results(alone), rank(Results(alone)))
+    shown = panels(Results.of(alone), rank(Results.of(alone)))
     assert [[point.x for point in panel.points] for panel in shown] == [[1.25], [gmac]]
     assert drawn(alone).count(">none<") == 2
 
@@ -105,7 +105,7 @@ def test_names_stay_names() -> None:
     picture = drawn(document)
     assert "<script" not in picture
     assert "$x^2$ &amp; co" in picture
-    assert "&lt;script&gt;" in files(Results(document))[".md"].decode()
+    assert "&lt;script&gt;" in files(Results.of(document))[".md"].decode()
 
 
 def test_labels_of_points_that_lie_close_do_not_overlap() -> None:
@@ -140,17 +140,17 @@ def test_an_axis_holds_its_points_in_order(values: list[float]) -> None:
 
 
 def test_the_page_shows_times_and_their_ratio_to_none() -> None:
-    page = files(Results(example()))[".md"].decode()
+    page = files(Results.of(example()))[".md"].decode()
     (line,) = re.findall(r"^\| jpeg \| 0\.31 \|.*$", page, re.MULTILINE)
     assert line == "| jpeg | 0.31 | 1.58 | 1.74 | 2.21 | 1.26 | 0.6 |"
 
 
 def test_effort_says_seconds_where_rows_have_them() -> None:
     document = example()
-    before = files(Results(document))[".md"].decode()
+    before = files(Results.of(document))[".md"].decode()
     assert "seconds per image" not in before
     for row in document["accuracy"]:
         row["seconds"] = 0.25 * row["n"]
-    page = files(Results(document))[".md"].decode()
+    page = files(Results.of(document))[".md"].decode()
     assert "Forwards / backwards / seconds per image:" in page
     assert " / 0.25 |" in page

@@ -28,10 +28,10 @@ def test_the_golden_results_give_the_golden_leaderboard(suffix: str) -> None:
 
 def test_gray_box_cells_of_another_classifier_are_marked_as_transfer() -> None:
     document = json.loads((GOLDEN / "example.json").read_text())
-    before = files(Results(document))[".md"].decode()
+    before = files(Results.of(document))[".md"].decode()
     assert "†" not in before
     document["defenses"]["jpeg"]["replaces"] = True
-    table = files(Results(document))[".md"].decode()
+    table = files(Results.of(document))[".md"].decode()
     assert "- †: jpeg stands in the classifier's place" in table
     marked = [line for line in table.splitlines() if "†" in line and line.startswith("|")]
     assert {line.split("|")[2 if line[2] in "123456789–" else 1].strip() for line in marked} == {
@@ -71,11 +71,11 @@ def test_a_row_is_marked_by_its_verdict_and_by_an_old_suspicion_without_one() ->
     document = judged(none="pass", jpeg="fail")
     document["defenses"]["jpeg"]["suspicion"] = "a rounding"
     document["defenses"]["bicubic_x2 (native)"]["suspicion"] = "a detach"
-    page = files(Results(document))[".md"].decode()
+    page = files(Results.of(document))[".md"].decode()
     assert names(page) >= {"none", "jpeg **(fail)**", "bicubic_x2 (native) **(suspect)**"}
     assert "- Exact gradients alone do not rank jpeg: a rounding." in page
     assert "- bicubic_x2 (native) is suspect: a detach." in page
-    suspect = files(Results(judged(jpeg="suspect")))[".md"].decode()
+    suspect = files(Results.of(judged(jpeg="suspect")))[".md"].decode()
     assert "jpeg **(suspect)**" in names(suspect)
 
 
@@ -86,7 +86,7 @@ def test_the_command_line_marks_the_rows_that_the_page_marks(
     document = judged(none="pass", jpeg="fail")
     for name in ("none", "bicubic_x2 (native)"):
         document["defenses"][name]["suspicion"] = "a detach"
-    results = Results(document)
+    results = Results.of(document)
     marks = {name: doubts(results, name) for name in document["defenses"]}
     wanted = {"none": "", "jpeg": "fail", "bicubic_x2 (native)": "suspect"}
     assert marks == {**wanted, "random_resize_pad (native)": ""}
@@ -102,7 +102,7 @@ def test_the_command_line_marks_the_rows_that_the_page_marks(
 
 def test_the_ranking_has_a_masking_column_once_a_row_is_judged() -> None:
     def column(document: dict[str, Any]) -> dict[str, str]:
-        page = files(Results(document))[".md"].decode()
+        page = files(Results.of(document))[".md"].decode()
         lines = page.split("## Ranking")[1].split("\n\n")[1].splitlines()
         head, _, *rows = ([cell.strip() for cell in line.split("|")] for line in lines)
         if "masking" not in head:
@@ -118,10 +118,10 @@ def test_the_ranking_has_a_masking_column_once_a_row_is_judged() -> None:
 
 def test_columns_of_the_csv_that_old_results_lack_are_left_out() -> None:
     document = judged()
-    before = files(Results(document))[".csv"].decode().splitlines()[0]
+    before = files(Results.of(document))[".csv"].decode().splitlines()[0]
     assert "top5_accuracy" not in before
     document["accuracy"][1].update(top5_accuracy=0.75, eot=3)
-    head, first, second, *_ = files(Results(document))[".csv"].decode().splitlines()
+    head, first, second, *_ = files(Results.of(document))[".csv"].decode().splitlines()
     assert head == before + ",top5_accuracy,eot"
     assert first.endswith(",,")
     assert second.endswith(",0.75,3")
@@ -153,7 +153,7 @@ def test_an_edited_number_makes_the_leaderboard_stale(tmp_path: Path) -> None:
     publish(load_results(GOLDEN / "example.json"), tmp_path)
     document = json.loads((tmp_path / "example.json").read_text())
     document["seed"] = 7
-    assert stale(Results(document), tmp_path) == ["example.md"]
+    assert stale(Results.of(document), tmp_path) == ["example.md"]
 
 
 def damage(**changes: Any) -> Callable[[dict[str, Any]], None]:

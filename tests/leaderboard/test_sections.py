@@ -29,7 +29,7 @@ def verdicts(right: int, n: int = 24) -> dict[str, Any]:
 
 
 def page(document: Mapping[str, Any]) -> str:
-    return files(Results(document))[".md"].decode()
+    return files(Results.of(document))[".md"].decode()
 
 
 def section(text: str, title: str) -> str:
@@ -98,8 +98,8 @@ def test_other_sources_and_probes_change_no_rank_and_no_other_section() -> None:
     for probe in ("eot_1", "pgd"):
         columns = {**verdicts(0), "rung": "masking", "attack": probe, "eot": 1}
         document["accuracy"].append({**like, **columns})
-    results = Results(document)
-    assert rank(results) == rank(Results(example()))
+    results = Results.of(document)
+    assert rank(results) == rank(Results.of(example()))
     before, after = page(example()), page(document)
     for title in ("Ranking", "By eps", "White box, by attack", "BPDA, by attack"):
         assert section(before, title) == section(after, title)
@@ -113,7 +113,7 @@ def test_two_rows_are_compared_source_by_source_and_not_on_probes() -> None:
     extra += [{**extra[0], "rung": "masking", "attack": "noise"}]
     for row in extra:
         document["accuracy"].append({**row, **verdicts(row["correct"] // 2), "defense": "none"})
-    found = list(compare_rows(Results(document), "jpeg", "none", attacks=True))
+    found = list(compare_rows(Results.of(document), "jpeg", "none", attacks=True))
     shown = {row.what: (24 * row.first, 24 * row.second) for row in found}
     assert shown["Surrogate, pgd, 8/255 from rcan"] == pytest.approx((6, 3))
     assert shown["Surrogate, pgd, 8/255 from edsr"] == pytest.approx((12, 6))

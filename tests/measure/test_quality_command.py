@@ -96,11 +96,11 @@ def test_published_rows_stand_beside_the_sets_that_they_are_of() -> None:
         "networks": {"x": {"params": 1, "gmac": None}},
         "quality": rows,
     }
-    table = quality_files(QualityResults(document))[".md"].decode()
+    table = quality_files(QualityResults.of(document))[".md"].decode()
     assert "| x | 37.00 / 0.9000 | 37.00 / 0.9000 | 1 | – |" in table
     assert "| *published:* bicubic | 33.66 / – | – | – | – |" in table
     rows[0]["n"] = 4
-    assert "*published:*" not in quality_files(QualityResults(document))[".md"].decode()
+    assert "*published:*" not in quality_files(QualityResults.of(document))[".md"].decode()
 
 
 def test_weights_on_disk_are_the_shipped_network(run_cli: Run, pairs: Path, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from tests.support.masking import (
     SHARES,
     N,
     ask,
-    facts,
     first,
     honest,
     only,
@@ -23,9 +22,10 @@ from tests.support.masking import (
     row,
     split,
 )
+from tests.support.rows import attack_of
 
-ATTACKS |= {"square": facts(access="scores")}
-ATTACKS |= {"extra": facts(counted=False), "ddn": facts(kind="minimal")}
+ATTACKS |= {"square": attack_of(access="scores")}
+ATTACKS |= {"extra": attack_of(counted=False), "ddn": attack_of(kind="minimal")}
 
 
 def test_honest_rows_pass_every_check_in_the_declared_order() -> None:
@@ -192,7 +192,9 @@ def test_names_of_defenses_and_models_never_matter() -> None:
 
 def test_names_of_attacks_and_the_order_of_rows_never_matter() -> None:
     rows = honest()
-    renamed = [{**r, "attack": {"pgd": "zz"}.get(r["attack"], r["attack"])} for r in rows[::-1]]
+    renamed = [
+        r.model_copy(update={"attack": {"pgd": "zz"}.get(r.attack, r.attack)}) for r in rows[::-1]
+    ]
     attacks = {**ATTACKS, "zz": ATTACKS["pgd"]}
     found = report(renamed, eps=EPS, attacks=attacks, stochastic=False, num_classes=10)
     told = [[(c.name, c.p, c.outcome) for c in each.checks] for each in (ask(rows), found)]

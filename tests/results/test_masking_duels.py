@@ -1,17 +1,15 @@
 """Like is compared with like: rung by rung, source by source, the same attacks on both sides."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 from superdef_bench.results.masking import Report, report
+from superdef_bench.results.schema import AccuracyRow, Attack
 from tests.support.masking import (
     ATTACKS,
     EPS,
     N,
     ask,
-    facts,
     first,
     only,
     planted,
@@ -19,6 +17,7 @@ from tests.support.masking import (
     row,
     split,
 )
+from tests.support.rows import attack_of
 
 TRANSFER = "transfer beats gradients"
 REPLAYS = [("gray_box", ""), ("transfer", "twin"), ("surrogate", "rcan"), ("surrogate", "edsr")]
@@ -87,15 +86,15 @@ def test_the_black_box_needs_no_attack_in_common_and_takes_white_box_first() -> 
     assert only(ask([*rows, row("white_box", "apgd", weak)])).bad == 0
 
 
-def everything(*rows: Row, **attacks: dict[str, Any]) -> Report:
+def everything(*rows: AccuracyRow, **attacks: Attack) -> Report:
     known = {**ATTACKS, **attacks}
     return report(rows, eps=EPS, attacks=known, stochastic=False, num_classes=10)
 
 
 def test_autoattack_takes_no_part_whatever_it_is_called() -> None:
     weak, strong = split(20, 0)
-    mine = facts(arguments={"plugin": "autoattack"})
-    plain = facts(arguments={"plugin": "pgd"})
+    mine = attack_of(arguments={"plugin": "autoattack"})
+    plain = attack_of(arguments={"plugin": "pgd"})
     for rung, attack in (("black_box", "square"), ("gray_box", "mine")):
         rows = row(rung, attack, weak), row("white_box", "mine", strong)
         assert everything(*rows, mine=mine) == Report("", ())

@@ -5,14 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from superdef_bench.results.aggregate import accuracy_row
 from superdef_bench.results.ranking import is_full, like_for_like, rank
 from superdef_bench.results.rows import score, shares
 from superdef_bench.results.schema import Results
 from superdef_bench.results.statistics import Bits, pack_counts, pack_floats
+from tests.support.documents import example
+from tests.support.gate_documents import cost_row
+from tests.support.rows import attack_of, row_of
 
 EPS = [2 / 255, 8 / 255]
-NAMES = [f"image {number}" for number in range(400)]
+FACTS = example()["defenses"]["jpeg"]
 
 
 def bits(correct: int, n: int = 400) -> Bits:
@@ -30,8 +32,9 @@ class Document:
         self.attacks = {"pgd": attack("pgd", steps=10)}
 
     def row(self, defense: str, rung: str, attack: str, right: Bits, **columns: Any) -> None:
-        shared = {"defense": defense, "rung": rung, "attack": attack, "eps": EPS[-1]}
-        self.rows.append({**accuracy_row(right, NAMES), **shared, **columns})
+        place = {"defense": defense, "rung": rung, "attack": attack, "eps": EPS[-1]}
+        row = row_of(right, **{**place, **columns})
+        self.rows.append(row.model_dump(exclude_unset=True))
 
     def defense(
         self,
@@ -45,20 +48,20 @@ class Document:
         median_eps: float | None = None,
         missing: tuple[str, ...] = (),
     ) -> "Document":
-        self.defenses[name] = {"missing": list(missing), "suspicion": ""}
+        self.defenses[name] = {**FACTS, "missing": list(missing)}
         self.row(name, "", "none", bits(clean, n), eps=None)
         self.row(name, "gray_box", "worst", bits(gray, n))
         smallest = np.full(n, np.inf if median_eps is None else median_eps)
         packed = pack_floats(smallest)
         self.row(name, "adaptive", "worst", bits(adaptive, n), smallest_eps=packed)
-        self.costs.append({"defense": name, "scope": "pipeline", "gmac": gmac})
+        self.costs.append(cost_row(name, "pipeline", gmac=gmac))
         return self
 
     def results(self) -> Results:
-        return Results(
+        return Results.of(
             {
-                "name": "test",
-                "threat": {"norm": "linf", "eps": EPS},
+                **example(),
+                "threat": {**example()["threat"], "eps": EPS},
                 "accuracy": self.rows,
                 "defenses": self.defenses,
                 "cost": self.costs,
@@ -68,8 +71,8 @@ class Document:
 
 
 def attack(plugin: str, access: str = "gradient", **arguments: Any) -> dict[str, Any]:
-    facts = {"arguments": {"plugin": plugin, **arguments}, "counted": True, "kind": "budget"}
-    return {**facts, "access": access}
+    found = attack_of(arguments={"plugin": plugin, **arguments}, access=access)
+    return found.model_dump()
 
 
 def drawn(counts: Any, draws: int) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_what_changed_is_valid() -> None:
     document["dataset"]["images"] = 12
     document["defenses"].pop("jpeg")
     document["defenses"]["none"]["masking"] = {"verdict": "pass", "checks": []}
-    said = with_changes(Results(document), load_results(GOLDEN), "0" * 64)
+    said = with_changes(Results.of(document), load_results(GOLDEN), "0" * 64)
     assert {"settings", "removed", "moved"} <= {k for k, v in said.document["changes"].items() if v}
     assert mistakes(dict(said.document)) == []
 

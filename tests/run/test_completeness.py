@@ -56,7 +56,7 @@ class Clock:
 
 
 SLEEPY = """
-import superdef_bench.build
+import superdef_bench.benchmark.build
 from superdef_bench import InputTransform, hookimpl
 
 class Sleepy(InputTransform):

@@ -11,7 +11,7 @@ from superdef_bench.benchmark.config import load_config
 from superdef_bench.core.threats import Rung
 from superdef_bench.results.load import load_results
 from superdef_bench.results.rows import verdicts
-from superdef_bench.results.schema import Results
+from superdef_bench.results.schema import AccuracyRow, Results
 from tests.support.commands import CONFIG, Answer, records
 
 Run = Callable[..., Answer]
@@ -75,7 +75,7 @@ def ladder(run_cli: Run, config: Write, plugin_folder: Write) -> Callable[..., A
     return lambda text, *words: run_cli("run", config(text), "--plugins-dir", folder, *words)
 
 
-def found(**wanted: Any) -> Row:
+def found(**wanted: Any) -> AccuracyRow:
     row = load_results(Path("runs/tiny")).row(**wanted)
     assert row is not None, wanted
     return row

@@ -29,7 +29,7 @@ PLUGINS = """
 import copy
 import torch
 from torch import nn
-import superdef_bench.build
+import superdef_bench.benchmark.build
 from superdef_bench import InputTransform, hookimpl, load_model
 
 class Endpoint(nn.Module):

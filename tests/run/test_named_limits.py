@@ -19,7 +19,7 @@ SQUARE = CONFIG.replace("fgsm = {}", "fgsm = {}\nsquare = { queries = 2%s }")
 
 
 def text_of(document: dict[str, object]) -> str:
-    results = Results(document)
+    results = Results.of(document)
     return leaderboard(results, rank(results))
 
 

@@ -10,7 +10,7 @@ from superdef_bench.gate.compare import compare
 from superdef_bench.gate.findings import Check, Report, parse_limits
 from superdef_bench.results.aggregate import accuracy_row
 from superdef_bench.results.schema import Results
-from superdef_bench.results.statistics import Bits
+from superdef_bench.results.statistics import Bits, pack_floats
 from tests.support.documents import example
 
 Place = tuple[str, str, str]
@@ -49,6 +49,8 @@ def document(rows: Mapping[Place, Bits], **changes: Any) -> dict[str, Any]:
     made["defenses"] = dict.fromkeys(names, facts)
     made["threat"]["eps"] = [EPS]
     made["accuracy"] = [_row(*place, bits) for place, bits in rows.items()]
+    like = made["attacks"]["pgd"]
+    made["attacks"] |= {name: like for _, _, name in rows if name not in made["attacks"]}
     made["cost"] = [cost_row(name, scope) for name in names for scope in ("defense", "pipeline")]
     return made | changes
 
@@ -67,23 +69,35 @@ def _row(defense: str, rung: str, attack: str, bits: Bits) -> dict[str, Any]:
         "conditional_accuracy": None,
         "norm": "linf",
         "topk": 1,
+        "target": "none",
+        "goal": "",
+        "dataset": "signs",
+        "model": "signs_resnet8",
+        **({"smallest_eps": pack_floats(bits.astype(float))} if rung == "adaptive" else {}),
     }
 
 
 def cost_row(defense: str, scope: str, **changes: Any) -> dict[str, Any]:
     row = {"defense": defense, "model": "signs_resnet8", "scope": scope, "batch_size": 1}
-    row |= {"size": [32, 32], "dtype": "float32", "mode": "eager", "params": 1000, "gmac": 0.5}
+    row |= {
+        "size": [32, 32],
+        "dtype": "float32",
+        "mode": "eager",
+        "params": 1000,
+        "gmac": 0.5,
+        "gflop": 1.0,
+    }
     return row | changes
 
 
 def saved(folder: Path, name: str, made: Mapping[str, Any]) -> Path:
     path = folder / f"{name}.json"
-    Results(made).save(path)
+    Results.of(made).save(path)
     return path
 
 
 def report(before: dict[str, Any], after: dict[str, Any], *words: str, **options: Any) -> Report:
-    return compare(Results(before), Results(after), parse_limits(words), **options)
+    return compare(Results.of(before), Results.of(after), parse_limits(words), **options)
 
 
 def only(found: Report, *statuses: Any) -> Check:

@@ -1,13 +1,13 @@
 """Accuracy rows and probes of one defense, made by hand."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from superdef_bench.results.aggregate import accuracy_row
 from superdef_bench.results.masking import Check, Report, report
+from superdef_bench.results.schema import AccuracyRow
 from superdef_bench.results.statistics import Bits
+from tests.support.rows import attack_of, row_of
 
 EPS = 8 / 255
 
@@ -15,11 +15,7 @@ EPS = 8 / 255
 N = 64
 
 
-def facts(**changes: Any) -> dict[str, Any]:
-    return {"kind": "budget", "access": "gradient", "counted": True, "norm": "linf", **changes}
-
-
-ATTACKS = {name: facts() for name in ("pgd", "apgd", "fgsm")}
+ATTACKS = {name: attack_of() for name in ("pgd", "apgd", "fgsm")}
 
 
 def first(count: int, n: int = N) -> Bits:
@@ -33,16 +29,17 @@ def split(only_weaker: int, only_stronger: int, n: int = N) -> tuple[Bits, Bits]
     return order >= only_weaker, (order < only_weaker) | (order >= only_weaker + only_stronger)
 
 
-def row(rung: str, attack: str, right: Bits, eps: float | None = EPS, *, source: str = "") -> Row:
-    shared = {"defense": "it", "rung": rung, "attack": attack, "eps": eps, "source": source}
-    return {**accuracy_row(right, [str(i) for i in range(len(right))]), **shared}
+def row(
+    rung: str, attack: str, right: Bits, eps: float | None = EPS, *, source: str = ""
+) -> AccuracyRow:
+    return row_of(right, rung=rung, attack=attack, eps=eps, source=source)
 
 
-def probe(attack: str, bits: Bits) -> Row:
+def probe(attack: str, bits: Bits) -> AccuracyRow:
     return row("masking", attack, bits)
 
 
-def ask(rows: Sequence[Row], *, stochastic: bool = False, classes: int = 10) -> Report:
+def ask(rows: Sequence[AccuracyRow], *, stochastic: bool = False, classes: int = 10) -> Report:
     return report(rows, eps=EPS, attacks=ATTACKS, stochastic=stochastic, num_classes=classes)
 
 
@@ -75,7 +72,7 @@ SHARES = {
 }
 
 
-def honest() -> list[Row]:
+def honest() -> list[AccuracyRow]:
     """Return all rows of a defense whose gradient works: stronger attacks break more."""
     known = {"": 60, "gray_box": 40, "transfer": 35, "surrogate": 33, "white_box": 10, "bpda": 12}
     probes = {"noise": 58, "one_step": 30, "many_steps": 10, "margin": 11, "unbounded": 0}
@@ -91,7 +88,7 @@ def honest() -> list[Row]:
     ]
 
 
-def planted(name: str, only_weaker: int, only_stronger: int, n: int = N) -> list[Row]:
+def planted(name: str, only_weaker: int, only_stronger: int, n: int = N) -> list[AccuracyRow]:
     """Return the two rows of a check, which differ on so many images."""
     (weaker, stronger), bits = DUELS[name], split(only_weaker, only_stronger, n)
     return [row(*weaker, bits[0]), row(*stronger, bits[1])]

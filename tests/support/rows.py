@@ -1,0 +1,27 @@
+"""Accuracy rows and attacks of a results file, made by hand."""
+
+from typing import Any
+
+from superdef_bench.results.aggregate import accuracy_row
+from superdef_bench.results.schema import AccuracyRow, Attack
+from superdef_bench.results.statistics import Bits, pack_floats
+
+
+def row_of(right: Bits, **columns: Any) -> AccuracyRow:
+    """Return a row with these verdicts; columns that are not given say nothing."""
+    names = [str(number) for number in range(len(right))]
+    shared = {
+        **dict.fromkeys(("dataset", "model", "source", "settings"), ""),
+        **{"defense": "it", "rung": "", "attack": "none", "goal": "", "topk": 1},
+        **{"target": "none", "norm": "linf", "eps": None, "draws": 1},
+    }
+    if columns.get("rung") == "adaptive":
+        shared["smallest_eps"] = pack_floats(right.astype(float))
+    return AccuracyRow.model_validate({**accuracy_row(right, names), **shared, **columns})
+
+
+def attack_of(**changes: Any) -> Attack:
+    """Return a counted attack that climbs the loss in an linf ball."""
+    usual = {"kind": "budget", "access": "gradient", "counted": True, "norm": "linf"}
+    open_ends = {"arguments": {}, "eps": [], "rungs": [], "limit": None}
+    return Attack.model_validate({**usual, **open_ends, **changes})
