@@ -7,16 +7,19 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from superdef_bench.leaderboard.curves import over_draws
 from superdef_bench.leaderboard.publish import files, load, publish
 from superdef_bench.leaderboard.site import write_site
-from superdef_bench.leaderboard.site.page import Html, element, inline, join
+from superdef_bench.leaderboard.site.page import environment
+from superdef_bench.leaderboard.site.picture import inline
 from superdef_bench.results.load import load_results
 from superdef_bench.results.ranking import rank
-from superdef_bench.results.schema import Results
+from superdef_bench.results.schema import QualityResults, Results
+from superdef_bench.results.table import Cell, Line, Table
 from superdef_bench.results.text import percent
 from tests.support.commands import Answer
 from tests.support.documents import GOLDEN, example
@@ -29,12 +32,12 @@ _ROOT = Path(__file__).parents[2]
 class Page(HTMLParser):
     """What a page holds: its elements with their attributes, and the texts of each kind."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, page: Path | str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.texts: dict[str, list[str]] = {}
         self._open: list[str] = []
-        self.feed(path.read_text())
+        self.feed(page if isinstance(page, str) else page.read_text())
         assert self._open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -58,7 +61,7 @@ class Page(HTMLParser):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a site of the golden results, hostile ones, and restored photographs."""
     folder = tmp_path_factory.mktemp("boards")
-    evil = Results({**hostile(), "name": "evil 'n' <b>"})
+    evil = Results.of({**hostile(), "name": "evil 'n' <b>"})
     publish(load_results(GOLDEN), folder)
     quality = load(_ROOT / "leaderboards/super-resolution-x2.json")
     boards = {folder / b.name: b for b in (load_results(GOLDEN), evil, quality)}
@@ -163,7 +166,7 @@ def test_names_are_text_on_the_site(site: Path) -> None:
 
 
 def test_names_are_text_on_the_markdown_page() -> None:
-    page = files(Results(hostile()))[".md"].decode()
+    page = files(Results.of(hostile()))[".md"].decode()
     outside = re.sub(r"^(`{3,})sh\n.*?^\1$", "", page, flags=re.M | re.S)
     assert "````sh\n" in page
     assert "jpeg&lt;img" in outside
@@ -178,20 +181,36 @@ def test_names_are_text_on_the_markdown_page() -> None:
 
 def test_the_name_of_a_benchmark_is_no_html_in_its_pictures() -> None:
     document = json.loads(GOLDEN.read_text())
-    page = files(Results({**document, "name": "a) <img src=x onerror=alert(1)>"}))[".md"].decode()
+    results = Results.of({**document, "name": "a) <img src=x onerror=alert(1)>"})
+    page = files(results)[".md"].decode()
     assert page.count("](<") + page.count("](a") >= 2
     assert "<img" not in page
 
 
 def test_what_is_no_html_is_escaped() -> None:
-    inner = element("b", "<", title='"')
-    assert inner == '<b title="&quot;">&lt;</b>'
-    assert element("p", inner, "&") == f"<p>{inner}&amp;</p>"
-    assert element("input", hidden=True, class_=None, data_value="1") == (
-        '<input hidden data-value="1">'
-    )
-    assert join([inner, "<"], ", ") == f"{inner}, &lt;"
-    assert isinstance(join(["a"]), Html)
+    cells = [Cell(EVIL, doubt=EVIL), Cell(EVIL, 1.0)]
+    line = Line(cells, {"rung": EVIL}, hideable=EVIL)
+    hostile_table = Table("k", EVIL, [EVIL, EVIL], [line, line, Line(cells, {"rung": '">'})], EVIL)
+    source = '{% from "table.html" import sheet %}{{ sheet(table, linked=true) }}'
+    page = Page(environment().from_string(source).render(table=hostile_table))
+    assert not {"img", "b", "script"} & {name for name, _ in page.elements}
+    assert {row["data-rung"] for row in page.all("tr") if "data-rung" in row} == {EVIL, '">'}
+    assert [link["href"] for link in page.all("a")] == [quote(f"{EVIL}.html")] * 3
+    for kind in ("span", "th", "td", "a", "strong", "option"):
+        assert EVIL in map(str.strip, page.texts[kind])
+    assert f" hide {EVIL}" in "".join(page.texts["label"])
+
+
+def test_a_table_is_sorted_by_what_its_cells_stand_for() -> None:
+    lines = [Line([Cell("a", doubt="fail"), Cell("> 8", 1e9), Cell("x" * 13)]) for _ in range(2)]
+    lines.append(Line([Cell("b"), Cell("–"), Cell("x" * 41)]))
+    source = '{% from "table.html" import sheet %}{{ sheet(table) }}'
+    page = Page(environment().from_string(source).render(table=Table("k", "", "abc", lines)))
+    assert [head.get("data-sort") for head in page.all("th")[:3]] == ["text", "number", "text"]
+    known = {"class": "number", "data-value": "1e+09"}
+    assert page.all("td") == [known, {}, known, {}, {"class": "number"}, {"class": "long"}]
+    assert page.all("strong") == [{"class": "doubt"}] * 2
+    assert page.all("select") == []
 
 
 def test_only_what_draws_comes_through_a_picture() -> None:
@@ -202,14 +221,18 @@ def test_only_what_draws_comes_through_a_picture() -> None:
       <defs><path id="m" d="M 0 0"/></defs><g id="unused" onclick="hit()">
       <use xlink:href="#m" style="fill: #000000; stroke: #ffffff; behavior: url(http://x)"/>
       <use xlink:href="http://x#m"/><text style="font: 9px 'X'">&lt;b&gt;</text></g></svg>"""
-    drawn = inline(svg, "p0", "A <title>")
-    assert drawn == (
-        '<figure><div class="scroll" role="img" aria-label="A &lt;title&gt;" tabindex="0">'
+    assert inline(svg, "p0") == (
         '<svg viewBox="0 0 10 10" width="14"><defs><path id="p0-m" d="M 0 0"></path></defs>'
         '<g><use href="#p0-m" fill="currentColor" stroke="none"></use><use></use>'
-        '<text font-size="9px">&lt;b&gt;</text></g></svg></div>'
-        "<figcaption>A &lt;title&gt;</figcaption></figure>"
+        '<text font-size="9px">&lt;b&gt;</text></g></svg>'
     )
+
+
+def test_a_picture_is_called_what_stands_beneath_it(site: Path) -> None:
+    page = Page(site / "example.html")
+    names = [div["aria-label"] for div in page.all("div") if div.get("role") == "img"]
+    assert names == page.texts["figcaption"]
+    assert len(names) == len(page.all("svg")) > 1
 
 
 def test_pictures_that_show_the_same_are_not_drawn_again(
@@ -221,9 +244,7 @@ def test_pictures_that_show_the_same_are_not_drawn_again(
     file.write_bytes(file.read_bytes().replace(b"adaptive</text>", b"ADAPTIVE</text>"))
     write_site({tmp_path / "example": results}, tmp_path / "site")
     assert "ADAPTIVE" in (tmp_path / "site/example.html").read_text()
-    moved = example()
-    moved["accuracy"][0]["n"] = moved["accuracy"][0]["n"] // 2
-    changed = Results(
+    changed = Results.of(
         {**example(), "name": "example", "threat": {**example()["threat"], "norm": "l2"}}
     )
     write_site({tmp_path / "example": changed}, tmp_path / "site")
@@ -245,17 +266,33 @@ def test_the_command_writes_a_site_and_nothing_else(
         assert "--html writes a site and nothing else" in refused.err
 
 
+def test_a_cell_of_photographs_that_moved_is_shown(tmp_path: Path) -> None:
+    document = json.loads((_ROOT / "leaderboards/super-resolution-x2.json").read_text())
+    document["changes"] = {
+        "since": "0" * 64,
+        "settings": [],
+        "added": ["a, b"],
+        "removed": [],
+        "moved": [{"row": "c, d", "psnr": [30.0, 31.5], "n": [5, 5]}],
+    }
+    write_site({tmp_path / document["name"]: QualityResults.of(document)}, tmp_path)
+    page = Page(tmp_path / f"{document['name']}.html")
+    assert "0" * 64 in page.texts["code"]
+    assert "new rows: a, b" in page.texts["li"]
+    assert "30.00 → 31.50 (+1.50)" in page.texts["td"]
+
+
 def test_one_row_and_one_attack_make_a_page(tmp_path: Path) -> None:
     document = example()
     document["defenses"] = {"none": document["defenses"]["none"]}
     kept = [row for row in document["accuracy"] if row["defense"] == "none"]
     document["accuracy"] = [row for row in kept if row["attack"] in ("none", "worst", "pgd")]
     document["cost"] = []
-    write_site({tmp_path / "example": Results(document)}, tmp_path / "site")
+    write_site({tmp_path / "example": Results.of(document)}, tmp_path / "site")
     page = Page(tmp_path / "site/example.html")
     assert "Cost of one image" not in " ".join(page.texts["h2"])
     document["accuracy"] = []
-    write_site({tmp_path / "example": Results(document)}, tmp_path / "site")
+    write_site({tmp_path / "example": Results.of(document)}, tmp_path / "site")
     assert Page(tmp_path / "site/example.html").all("table")
 
 
@@ -264,7 +301,7 @@ def test_a_curve_of_one_point_is_drawn(tmp_path: Path) -> None:
     document["accuracy"] = [
         row for row in document["accuracy"] if row["attack"] not in ("eot_k", "eot_2k")
     ]
-    results = Results(document)
+    results = Results.of(document)
     (draws,) = over_draws(results, rank(results))
     assert len(draws.x) == 1
     write_site({tmp_path / results.name: results}, tmp_path)

@@ -26,7 +26,7 @@ _LADDER = _ROOT / "leaderboards/signs-ladder.json"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    evil = Results({**hostile(), "name": "evil"})
+    evil = Results.of({**hostile(), "name": "evil"})
     ladder, quality = load(_LADDER), load(_ROOT / "leaderboards/super-resolution-x2.json")
     boards = {_LADDER.parent / b.name: b for b in (load_results(GOLDEN), evil, ladder, quality)}
     write_site(boards, folder)

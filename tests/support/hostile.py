@@ -22,7 +22,7 @@ def hostile() -> dict[str, Any]:
     check = {"check": EVIL, "outcome": "fail", "n": 4, "p": 0.0, "adjusted": 0.0, "evidence": EVIL}
     document["defenses"][name]["masking"] = {"verdict": "fail", "checks": [check]}
     document["changes"] = {
-        "since": EVIL,
+        "since": "0" * 64,
         "settings": [{"what": EVIL, "before": EVIL, "after": None}],
         "added": [EVIL],
         "removed": [EVIL],

@@ -6,16 +6,17 @@ from pathlib import Path
 
 from superdef_bench.core.errors import ConfigError
 from superdef_bench.io.files import write_atomically
+from superdef_bench.leaderboard.publish import table
 from superdef_bench.leaderboard.quality import quality_files
 from superdef_bench.leaderboard.site.accuracy import accuracy_page
 from superdef_bench.leaderboard.site.home import home_page
 from superdef_bench.leaderboard.site.page import HOME
 from superdef_bench.leaderboard.site.quality import quality_page
 from superdef_bench.results.ranking import rank
-from superdef_bench.results.schema import Published, QualityResults, Results, table
+from superdef_bench.results.schema import Published, QualityResults, Results
 
 
-def write_site(boards: Mapping[Path, Publishable], folder: Path) -> Path:
+def write_site(boards: Mapping[Path, Published], folder: Path) -> Path:
     """Write the pages of leaderboards and the files behind them; return the first page.
 
     Args:
