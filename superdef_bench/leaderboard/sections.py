@@ -9,7 +9,7 @@ from superdef_bench.leaderboard.tables import rung_tables, times_table, work_tab
 from superdef_bench.results.ranking import Standing
 from superdef_bench.results.rows import is_drawn, score, shares, verdicts, with_interval
 from superdef_bench.results.schema import AccuracyRow, Results
-from superdef_bench.results.table import to_markdown
+from superdef_bench.results.table import Table, to_markdown
 from superdef_bench.results.text import eps_text, escape, grid, link, percent
 
 _NO_BALL = (
@@ -26,11 +26,11 @@ LEADS = {
     Rung.BPDA: "The attacker has everything, and on the way back passes around or approximates each "
     "stage.",
 }
-WORK_NOTE = (
+_GMAC = (
     "GMAC counts convolutions and matrix products as torch dispatches them; element-wise "
     "work, resizing and JPEG count 0."
 )
-_COUNTED_NOTE = (
+_OPERATIONS = (
     " Operations: what torch dispatches, views apart. MB: each operation reads its "
     "tensors and writes its results once."
 )
@@ -162,13 +162,18 @@ def top_five(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     yield ""
 
 
+def work_note(work: Table) -> str:
+    """Return what the columns of a work table count."""
+    return _GMAC + (_OPERATIONS if "own operations" in work.head else "")
+
+
 def cost_section(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     """Yield counts and, where the results have them, times of each row."""
     work, times = work_table(results, standings), times_table(results, standings)
     yield "## Cost of one image"
     yield ""
     yield from to_markdown(work)
-    yield WORK_NOTE + (_COUNTED_NOTE if "own operations" in work.head else "")
+    yield work_note(work)
     yield ""
     if times:
         yield from to_markdown(times)

@@ -1,6 +1,7 @@
 """The gate finds what got worse, and nothing else."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,20 @@ import pytest
 from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.gate.compare import fewest, floor
 from superdef_bench.gate.findings import parse_limits
+from superdef_bench.results.load import load_results
+from superdef_bench.results.schema import Columns
 from superdef_bench.results.statistics import mcnemar, pack_counts
-from tests.support.gate_documents import CLEAN, N, Place, accuracy_of, document, only, report, right
+from tests.support.gate_documents import (
+    CLEAN,
+    N,
+    Place,
+    accuracy_of,
+    document,
+    only,
+    report,
+    right,
+    saved,
+)
 
 GRAY: Place = ("jpeg", "gray_box", "pgd")
 
@@ -90,7 +103,9 @@ def test_missing_rows_fail_with_the_reason_and_new_ones_do_not() -> None:
     gone = report(both, clean)
     assert gone.regressed
     assert only(gone, "missing").why == "the results have no such row"
-    cell = {"defense": "jpeg", "rung": "gray_box", "attack": "pgd", "error": "it\nbroke"}
+    row = both["accuracy"][-1]
+    cell = {column: row[column] for column in Columns.model_fields if column in row}
+    cell["error"] = "it\nbroke"
     failed = report(both, {**clean, "failures": [cell]})
     assert only(failed, "missing").why == "failed: it broke"
     assert only(report(clean, both), "new").what.startswith("Gray box")
@@ -118,14 +133,15 @@ def test_a_worst_case_of_fewer_cells_is_missing_and_one_of_another_rung_is_not()
     assert only(found, "missing").what.startswith("BPDA, pgd")
 
 
-def test_a_baseline_without_rows_and_a_damaged_one_answer_nothing() -> None:
+def test_a_baseline_without_rows_and_a_damaged_one_answer_nothing(tmp_path: Path) -> None:
     empty = accuracy_of(500)
     empty["accuracy"] = []
     with pytest.raises(DataError, match="the baseline has no rows"):
         report(empty, accuracy_of(500))
     for part, value in (("cost", [{}]), ("threat", None), ("defenses", 3), ("model", [])):
-        with pytest.raises(DataError, match="damaged"):
-            report(accuracy_of(500), accuracy_of(500) | {part: value})
+        path = saved(tmp_path, part, accuracy_of(500) | {part: value})
+        with pytest.raises(DataError, match=f"damaged: .*{part}"):
+            load_results(path)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +154,7 @@ def test_a_baseline_without_rows_and_a_damaged_one_answer_nothing() -> None:
         ("model", "name", "other", "classifier was signs_resnet8, is other"),
         ("model", "weights", "v" * 64, "the attacked classifier has other weights"),
         ("accuracy", "settings", "others", "jpeg, clean: other settings"),
-        ("accuracy", "ids_sha256", "others", "jpeg, clean: other images"),
+        ("accuracy", "ids_sha256", "0", "jpeg, clean: other images"),
         ("accuracy", "draws", 20, "jpeg, clean: other draws"),
     ],
 )

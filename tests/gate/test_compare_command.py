@@ -14,7 +14,7 @@ from tests.support.commands import Answer
 from tests.support.gate_documents import Place, document, right, saved
 
 Run = Callable[..., Answer]
-EVIL = '<b>|a</b> `x` [l](http://h) <script>\n\x1b[31m& "q" $y$ \x00 \ud800'
+EVIL = '<b>|a</b> `x` [l](http://h) <script>\n\x1b[31m& "q" $y$ \x00'
 CLEAN: Place = (EVIL, "", "none")
 GRAY: Place = ("jpeg", "gray_box", "pgd")
 
@@ -94,12 +94,15 @@ def test_results_that_cannot_be_judged_are_told_in_one_line(run_cli: Run, tmp_pa
     cut.write_text(good.read_text()[:1000])
     nan = tmp_path / "nan.json"
     nan.write_text(good.read_text().replace('"seed": 0', '"seed": NaN'))
+    half = tmp_path / "half.json"  # of a character: neither a terminal nor XML could show it
+    half.write_text(good.read_text().replace('"jpeg"', '"jpeg \\ud800"'))
     (tmp_path / "empty").mkdir()
     cases = [
         (tmp_path / "nowhere.json", "cannot be read: No such file"),
         (tmp_path / "empty", "cannot be read: No such file"),
         (cut, "are no JSON"),
         (nan, "NaN is no number"),
+        (half, "are damaged"),
         (saved(tmp_path, "newer", damaged(made, schema=9)), "have schema 9, this version reads 2"),
         (saved(tmp_path, "wrong", wrong), "300 bits are set, correct says 301"),
         (saved(tmp_path, "other", other), "not comparable: seed was"),

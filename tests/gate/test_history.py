@@ -43,7 +43,12 @@ def test_costs_are_of_the_pipeline_for_one_image() -> None:
     made = document({CLEAN: right(8, 8)})
     made["cost"] = [
         cost_row("jpeg", "defense", gmac=9.0),
-        cost_row("jpeg", "pipeline", gmac=0.25, latency_ms={"p50": 1.5}),
+        cost_row(
+            "jpeg",
+            "pipeline",
+            gmac=0.25,
+            latency_ms=dict.fromkeys(("p10", "p50", "p90", "p99"), 1.5),
+        ),
         cost_row("jpeg", "pipeline", batch_size=64, gmac=16.0),
     ]
     one = [Version("a", Results.of(made))]
@@ -93,7 +98,7 @@ def test_the_commits_of_a_file_are_its_history(run_cli: Run, tmp_path: Path) -> 
     assert "3 versions, oldest first" in answer.out
     assert answer.out.splitlines()[1].split()[:3] == ["jpeg", "60.0", "80.0"]
     assert (tmp_path / "h.svg").read_bytes().startswith(b"<?xml")
-    assert [v.results.accuracy[0]["correct"] for v in versions_of([path], 9)] == [50, 60, 70, 80]
+    assert [v.results.accuracy[0].correct for v in versions_of([path], 9)] == [50, 60, 70, 80]
 
 
 def test_a_file_without_a_repository_is_told(run_cli: Run, tmp_path: Path) -> None:

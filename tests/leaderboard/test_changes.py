@@ -93,6 +93,8 @@ def test_rows_and_settings_that_come_and_go_are_named() -> None:
 def test_attacks_that_come_and_go_are_a_line_each_and_others_tell_what_differs() -> None:
     document = example()
     document["attacks"]["new"] = document["attacks"].pop("deepfool")
+    for row in document["accuracy"]:
+        row["attack"] = row["attack"].replace("deepfool", "new")
     document["attacks"]["pgd"].update(rungs=["bpda"], limit=8)
     found = changes(Results.of(example()), Results.of(document))["settings"]
     assert [entry["what"] for entry in found] == [

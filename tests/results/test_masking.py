@@ -184,7 +184,9 @@ def test_draws_are_asked_of_stochastic_defenses_alone_and_repeats_of_all() -> No
 
 def test_names_of_defenses_and_models_never_matter() -> None:
     rows = planted("transfer beats gradients", 20, 2)
-    renamed = [{**r, "defense": "none", "source": "jpeg", "model": "x"} for r in rows]
+    renamed = [
+        r.model_copy(update={"defense": "none", "source": "jpeg", "model": "x"}) for r in rows
+    ]
     assert ask(rows).verdict == "fail"
     assert ask(renamed) == ask(rows)
     assert all(word not in str(ask(renamed).to_json()) for word in ("none", "jpeg"))

@@ -156,7 +156,7 @@ def test_rows_of_other_sources_and_probes_are_no_worst_cases() -> None:
 
 def test_the_accuracy_of_several_draws_is_their_mean() -> None:
     counts = np.array([4, 3, 2, 1, 0, 4, 4, 4] * 50)
-    row = {**accuracy_row(counts >= 2, NAMES), **drawn(counts, 4)}
+    row = row_of(counts >= 2, **drawn(counts, 4))
     np.testing.assert_array_equal(shares(row), counts / 4)
     whole, half = score(row), score(row, 200)
     assert whole is not None
@@ -171,7 +171,7 @@ def test_the_accuracy_of_several_draws_is_their_mean() -> None:
 
 
 def test_an_image_that_every_draw_gets_right_leaves_no_doubt() -> None:
-    found = score({**accuracy_row(bits(400), NAMES), **drawn([7] * 400, 7)})
+    found = score(row_of(bits(400), **drawn([7] * 400, 7)))
     assert found is not None
     assert (found.accuracy, found.low, found.high) == (1.0, 1.0, 1.0)
 

@@ -1,5 +1,6 @@
 """Results of any size for the gate, made of verdicts that a test chooses."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def cost_row(defense: str, scope: str, **changes: Any) -> dict[str, Any]:
 
 def saved(folder: Path, name: str, made: Mapping[str, Any]) -> Path:
     path = folder / f"{name}.json"
-    Results.of(made).save(path)
+    path.write_text(json.dumps(made))
     return path
 
 

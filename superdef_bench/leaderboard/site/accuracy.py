@@ -8,7 +8,7 @@ from superdef_bench.leaderboard.index import suite
 from superdef_bench.leaderboard.notes import failures, notes, stages
 from superdef_bench.leaderboard.plots import drawn_in
 from superdef_bench.leaderboard.publish import pictures
-from superdef_bench.leaderboard.sections import TIMES_NOTE, WORK_NOTE
+from superdef_bench.leaderboard.sections import TIMES_NOTE, work_note
 from superdef_bench.leaderboard.site.page import render
 from superdef_bench.leaderboard.site.picture import inline
 from superdef_bench.leaderboard.tables import (
@@ -43,7 +43,8 @@ def accuracy_page(results: Results, standings: Sequence[Standing], drawn: Path) 
         ]
     costs = []
     if results.cost:
-        costs.append((work_table(results, standings), WORK_NOTE))
+        work = work_table(results, standings)
+        costs.append((work, work_note(work)))
         if times := times_table(results, standings):
             costs.append((times, TIMES_NOTE))
     return render(
