@@ -71,7 +71,9 @@ def number_of(path: Path, *where: object) -> int:
     """Return the number of a defense's row under a rung and attack, at the last eps."""
     columns = ("defense", "rung", "attack")
     rows = load_results(path).accuracy
-    return max(n for n, row in enumerate(rows, 1) if tuple(row[c] for c in columns) == where)
+    return max(
+        n for n, row in enumerate(rows, 1) if tuple(getattr(row, c) for c in columns) == where
+    )
 
 
 def flip(row: dict[str, Any], count: int) -> None:
@@ -90,7 +92,7 @@ def test_an_untouched_file_holds_in_every_row(run_cli: Run, published: Path) -> 
     assert answer.code == 0
     told = json.loads(answer.out)
     rows = load_results(published).accuracy
-    ran = [n for n, row in enumerate(rows, 1) if row["attack"] != "worst"]
+    ran = [n for n, row in enumerate(rows, 1) if row.attack != "worst"]
     assert [each["number"] for each in told["rows"]] == ran
     assert all(each["agreeing"] == each["n"] for each in told["rows"])
     assert told["seed"] == 7
@@ -262,7 +264,7 @@ def test_images_that_are_not_those_of_the_file_exit_with_2(run_cli: Run, publish
 def test_rows_say_what_they_took(published: Path) -> None:
     results = load_results(published)
     for row in results.accuracy:
-        assert ("seconds" in row) == (row["attack"] != "worst")
+        assert (row.seconds is not None) == (row.attack != "worst")
     clean = results.row(defense="jpeg", rung="")
     replayed = results.row(defense="jpeg", rung="gray_box", attack="pgd")
     made = results.row(defense="none", rung="gray_box", attack="pgd")
@@ -270,7 +272,7 @@ def test_rows_say_what_they_took(published: Path) -> None:
     assert replayed is not None
     assert made is not None
     # A replay has to make its examples and to score clean images, too.
-    assert replayed["seconds"] > clean["seconds"] > 0
+    assert (replayed.seconds or 0) > (clean.seconds or 0) > 0
     first, last = results.rows(defense="jpeg", rung="bpda", attack="pgd")
-    assert last["eps"] > first["eps"]
-    assert last["seconds"] > first["seconds"]  # the smaller eps come first
+    assert (last.eps or 0) > (first.eps or 0)
+    assert (last.seconds or 0) > (first.seconds or 0)  # the smaller eps come first

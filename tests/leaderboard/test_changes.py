@@ -126,6 +126,7 @@ def test_quality_that_moved_is_told() -> None:
     document["quality"][0]["psnr"] += 0.5
     before = QualityResults.of(json.loads(QUALITY.read_text()))
     said = with_changes(QualityResults.of(document), before, "0" * 64)
+    assert isinstance(said, QualityResults)
     page = quality_files(said)[".md"].decode()
     assert "| bicubic_x2, Set5 | 33.68 → 34.18 (+0.50) | 5 |" in page
 

@@ -21,7 +21,6 @@ from superdef_bench import (
 from superdef_bench.core.checks import check_attack_facts, check_defense_facts
 from superdef_bench.core.loader import load_plugins
 from superdef_bench.core.plugins import Plugin
-from superdef_bench.core.threats import Access, AttackKind
 from superdef_bench.testing import Check, assert_contract, check_attack, check_defense
 
 _PLUGINS = [plugin for plugin in load_plugins() if not plugin.needs_arguments]
@@ -50,8 +49,8 @@ class Broken:
     """PGD with one thing wrong."""
 
     norms: frozenset[Norm] = frozenset({"linf"})
-    kind: AttackKind = "budget"
-    access: Access = "gradient"
+    kind = "budget"
+    access = "gradient"
 
     def __init__(self, fault: str) -> None:
         self.fault = fault

@@ -156,14 +156,14 @@ def test_square_stands_in_the_adaptive_worst_case(run_cli: Run, config: Write) -
     worst = results.row(rung="adaptive", attack="worst", **wanted)
     assert row is not None
     assert worst is not None
-    assert worst["correct"] <= row["correct"]
+    assert worst.correct <= row.correct
     queries = [
         r["forwards"]
         for r in records(Path("runs/tiny"))
         if (r["rung"], r["defense"]) == ("black_box", name)
     ]
     assert max(queries) <= 60
-    assert all(r["backwards"] == 0 for r in results.rows(rung="black_box", defense=name))
-    assert sum(worst["broken_by"].values()) == worst["n"]
-    assert worst["broken_by"]["standing"] == worst["correct"]
+    assert all(r.backwards == 0 for r in results.rows(rung="black_box", defense=name))
+    assert sum(worst.broken_by.values()) == worst.n
+    assert worst.broken_by["standing"] == worst.correct
     assert json.dumps(results.document, allow_nan=False)

@@ -125,8 +125,8 @@ def test_images_that_fail_alone_count_as_broken_in_clean_accuracy_too(
     clean, bare = (results.row(defense=d, rung="", attack="none") for d in ("faulty", "none"))
     assert clean is not None
     assert bare is not None
-    assert 0 < clean["errors"] < 24
-    assert clean["correct"] <= bare["correct"] - clean["errors"] + 2
+    assert 0 < clean.errors < 24
+    assert clean.correct <= bare.correct - clean.errors + 2
     assert results.row(defense="faulty", rung="adaptive", attack="worst") is not None
 
 
@@ -171,10 +171,6 @@ def test_a_plugin_that_draws_globally_is_seeded_and_marked(
     first, second = (Path(name, "tiny.csv").read_text() for name in ("one", "two"))
     assert first == second
     rows = load_results(Path("one")).accuracy
-    dependent = {
-        row["attack"]: row["batch_dependent"]
-        for row in rows
-        if row["rung"] == "gray_box" and "batch_dependent" in row
-    }
+    dependent = {row.attack: row.batch_dependent for row in rows if row.rung == "gray_box"}
     assert dependent == {"fgsm": False, "faulty": True}
     assert "faulty is batch-dependent" in Path("one/tiny.md").read_text()

@@ -51,7 +51,7 @@ def register_models():
 def bits(results: Results, **wanted: Any) -> Any:
     row = results.row(**wanted)
     assert row is not None
-    return unpack_bits(row["verdicts"], row["n"])
+    return unpack_bits(row.verdicts, row.n)
 
 
 def run(run_cli: Run, path: Path, *words: str, out: str = "out") -> Results:
@@ -98,12 +98,12 @@ def test_top_five_is_no_lower_than_top_one(run_cli: Run, config: Write) -> None:
     five, one = run(run_cli, config(text), out="five"), run(run_cli, config(), out="one")
     for row in one.rows(attack="none"):
         assert (
-            bits(five, attack="none", defense=row["defense"])
-            >= bits(one, attack="none", defense=row["defense"])
+            bits(five, attack="none", defense=row.defense)
+            >= bits(one, attack="none", defense=row.defense)
         ).all()
-    for row in records(Path("five")):
-        assert row["topk"] == 5
-        assert row["success"] == (row["label_rank"] >= 5)
+    for record in records(Path("five")):
+        assert record["topk"] == 5
+        assert record["success"] == (record["label_rank"] >= 5)
     assert five.document["accuracy"][0]["settings"] != one.document["accuracy"][0]["settings"]
 
 
@@ -190,12 +190,12 @@ def test_a_minimal_example_beyond_eps_leaves_the_clean_verdict(run_cli: Run, con
     results = run(run_cli, path, "--rung", "gray_box")
     rows = [row for row in records(Path("out")) if row["rung"]]
     for row in results.rows(attack="ddn", eps=0.02):
-        clean = bits(results, defense=row["defense"], rung="")
-        right = unpack_bits(row["verdicts"], row["n"])
-        far = [r["position"] for r in rows if r["defense"] == row["defense"] and r["l2"] > 0.021]
+        clean = bits(results, defense=row.defense, rung="")
+        right = unpack_bits(row.verdicts, row.n)
+        far = [r["position"] for r in rows if r["defense"] == row.defense and r["l2"] > 0.021]
         assert len(far) > 20
         assert (right[far] == clean[far]).all()
-        assert not clean[far].all() or row["defense"] == "none"
+        assert not clean[far].all() or row.defense == "none"
 
 
 def test_each_goal_has_worst_rows_with_settings_of_their_own(run_cli: Run, config: Write) -> None:
@@ -232,9 +232,9 @@ def test_conditional_accuracy_is_that_of_the_images_the_bare_classifier_gets_rig
     bare = bits(results, defense="none", rung="")
     assert 0 < bare.sum() < 64
     for row in results.accuracy:
-        right = unpack_bits(row["verdicts"], row["n"])
-        assert row["conditional_n"] == bare.sum()
-        assert row["conditional_accuracy"] == pytest.approx(np.mean(right[bare]), abs=1e-6)
+        right = unpack_bits(row.verdicts, row.n)
+        assert row.conditional_n == bare.sum()
+        assert row.conditional_accuracy == pytest.approx(np.mean(right[bare]), abs=1e-6)
     assert results.row(defense="none", rung="")["conditional_accuracy"] == 1  # type: ignore[index]  # it is there
 
 

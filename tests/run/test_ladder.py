@@ -95,8 +95,8 @@ def test_rows_of_replay_rungs_carry_their_source(ladder: Callable[..., Answer]) 
     expected = {"none": models + lent, "jpeg": models, BICUBIC: models + lent}
     replayed = {"transfer", "gray_box", "surrogate"}
     for name, pairs in expected.items():
-        rows = [r for r in results.rows(defense=name, attack="fgsm") if r["rung"] in replayed]
-        sources = [(r["rung"], r["source"], r["eps"]) for r in rows]
+        rows = [r for r in results.rows(defense=name, attack="fgsm") if r.rung in replayed]
+        sources = [(r.rung, r.source, r.eps) for r in rows]
         assert sorted(sources) == sorted((*p, eps) for p in pairs for eps in (2 / 255, 8 / 255))
         told = {
             (r["rung"], r["source"]) for r in records(Path("runs/tiny")) if r["defense"] == name
@@ -111,8 +111,8 @@ def test_rows_of_replay_rungs_carry_their_source(ladder: Callable[..., Answer]) 
     for name in expected:
         of = {"defense": name, "attack": "fgsm", "eps": 8 / 255}
         gray, twin = found(rung="gray_box", **of), found(rung="transfer", source="twin", **of)
-        assert (gray["psnr"], gray["verdicts"]) == (twin["psnr"], twin["verdicts"])
-        assert found(rung="transfer", source="soft", **of)["psnr"] != twin["psnr"]
+        assert (gray.psnr, gray.verdicts) == (twin.psnr, twin.verdicts)
+        assert found(rung="transfer", source="soft", **of).psnr != twin.psnr
 
 
 def test_examples_of_a_source_are_made_once_for_all_rows(ladder: Callable[..., Answer]) -> None:
@@ -128,7 +128,7 @@ def test_examples_of_a_source_are_made_once_for_all_rows(ladder: Callable[..., A
     assert again.code == 0, again.err
     assert Path("calls.txt").read_text().splitlines() == calls
     row = found(defense="gaussian_blur", rung="surrogate", source="jpeg", attack="planted")
-    assert row["n"] == 8
+    assert row.n == 8
 
 
 def test_worst_cases_are_over_all_rungs_and_none_knows_one(ladder: Callable[..., Answer]) -> None:
@@ -140,7 +140,7 @@ def test_worst_cases_are_over_all_rungs_and_none_knows_one(ladder: Callable[...,
     for name, missing in (("jpeg", {"surrogate", "white_box"}), (BICUBIC, set())):
         clean = verdicts(found(defense=name, rung="", attack="none"))
         rows = list(results.rows(defense=name, **of))
-        assert {row["rung"] for row in rows} == set(load_config(Path("tiny.toml")).rungs) - missing
+        assert {row.rung for row in rows} == set(load_config(Path("tiny.toml")).rungs) - missing
         worst = found(defense=name, rung="adaptive", attack="worst", eps=0.5)
         assert np.array_equal(verdicts(worst), np.all([verdicts(row) for row in rows], axis=0))
         gray = found(defense=name, rung="gray_box", attack="worst", eps=0.5)
@@ -148,12 +148,12 @@ def test_worst_cases_are_over_all_rungs_and_none_knows_one(ladder: Callable[...,
         # Each rung has broken images of its own, and the first one that did counts.
         standing, count = clean, {"clean": int((~clean).sum())}
         for rung in Rung:
-            right = np.all([clean, *(verdicts(r) for r in rows if r["rung"] == rung)], axis=0)
+            right = np.all([clean, *(verdicts(r) for r in rows if r.rung == rung)], axis=0)
             if rung not in missing and rung != "black_box":
                 count[f"{rung} planted"] = int((standing & ~right).sum())
             standing = standing & right
-        assert worst["broken_by"] == {**count, "standing": worst["correct"]}
-        assert sum(worst["broken_by"].values()) == worst["n"] == 24
+        assert worst.broken_by == {**count, "standing": worst.correct}
+        assert sum(worst.broken_by.values()) == worst.n == 24
         assert count["transfer planted"] > 0
         assert count.get("surrogate planted", 1) > 0
         assert max(count.get("white_box planted", 0), count["bpda planted"]) > 0
@@ -161,7 +161,7 @@ def test_worst_cases_are_over_all_rungs_and_none_knows_one(ladder: Callable[...,
     clean = verdicts(found(defense="none", rung="", attack="none"))
     for source in ("soft", "jpeg"):
         row = found(defense="none", source=source, **of)
-        assert row["correct"] < clean.sum()
+        assert row.correct < clean.sum()
     for worst_of in ("gray_box", "adaptive"):
         worst = found(defense="none", rung=worst_of, attack="worst", eps=0.5)
         assert np.array_equal(verdicts(worst), clean)
@@ -182,14 +182,14 @@ def test_minimal_attacks_that_are_replayed_stay_outside(
     assert answer.code == 0, answer.err
     results = load_results(Path("runs/tiny"))
     assert all(facts["counted"] for facts in results.document["attacks"].values())
-    rows = [r for r in results.rows(defense=BICUBIC, eps=eps) if r["attack"] in names]
-    replayed = [r for r in rows if Rung(r["rung"]).replays]
+    rows = [r for r in results.rows(defense=BICUBIC, eps=eps) if r.attack in names]
+    replayed = [r for r in rows if Rung(r.rung).replays]
     assert len(replayed) == 4 * len(names)
     known = np.all([verdicts(r) for r in rows if r not in replayed], axis=0)
     worst = found(defense=BICUBIC, rung="adaptive", attack="worst")
     assert np.array_equal(verdicts(worst), known)
     told = {f"{rung} {name}" for rung in ("white_box", "bpda") for name in names}
-    assert worst["broken_by"].keys() == {"clean", "standing", *told}
+    assert worst.broken_by.keys() == {"clean", "standing", *told}
     assert results.row(defense=BICUBIC, rung="gray_box", attack="worst") is None
     if names == ("planted_minimal",):
         # Both kinds of source break images that those who know the defense leave standing.

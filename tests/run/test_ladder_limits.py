@@ -150,7 +150,7 @@ def test_cells_that_take_too_long_are_refused(ladder: Callable[..., Answer]) -> 
     whys = {entry["why"] for entry in results.document["refused"]}
     assert whys == {"refused: up to 3 min, cell_seconds is 1"}
     assert results.document["failures"] == []
-    assert {r["rung"] for r in results.rows(defense="sleepy")} == {"", "gray_box"}
+    assert {r.rung for r in results.rows(defense="sleepy")} == {"", "gray_box"}
     ranks = {s.defense: (s.rank, len(s.reasons)) for s in rank(results)}
     assert ranks["sleepy"] == (None, 4)
     assert {ranks[name][1] for name in ("none", BICUBIC)} == {0}
@@ -175,7 +175,7 @@ def test_a_source_that_takes_too_long_is_refused_for_every_row(
     results = load_results(Path("runs/tiny"))
     refused = {(e["defense"], e["rung"], e["source"]) for e in results.document["refused"]}
     assert refused == {(name, "surrogate", "sleepy") for name in ("none", BICUBIC)}
-    assert {r["rung"] for r in results.rows(defense=BICUBIC, attack="fgsm")} == {"gray_box", "bpda"}
+    assert {r.rung for r in results.rows(defense=BICUBIC, attack="fgsm")} == {"gray_box", "bpda"}
     # To be ranked without it would be a gain; none has nothing to lose.
     assert {s.defense for s in rank(results) if s.rank is None} == {BICUBIC}
 
@@ -185,7 +185,7 @@ def test_the_black_box_alone_ranks_nothing(run_cli: Run, config: Write) -> None:
     assert run_cli("run", config(text), "--rung", "black_box").code == 0
     results = load_results(Path("runs/tiny"))
     for name in ("none", BICUBIC):
-        rows = {(r["rung"], r["attack"]) for r in results.rows(defense=name)}
+        rows = {(r.rung, r.attack) for r in results.rows(defense=name)}
         assert rows == {("", "none"), ("black_box", "square"), ("adaptive", "worst")}
     assert {s.rank for s in rank(results)} == {None}
 
@@ -197,9 +197,9 @@ def test_an_endpoint_is_open_to_transfer_and_black_box(ladder: Callable[..., Ans
     assert answer.code == 0, answer.err
     results = load_results(Path("runs/tiny"))
     for name in ("none", BICUBIC):
-        rows = {(r["rung"], r["source"]) for r in results.rows(defense=name, attack="square")}
+        rows = {(r.rung, r.source) for r in results.rows(defense=name, attack="square")}
         assert rows == {("transfer", "signs_resnet8"), ("black_box", name)}
-        assert {r["rung"] for r in results.rows(defense=name, attack="fgsm")} == {"transfer"}
+        assert {r.rung for r in results.rows(defense=name, attack="fgsm")} == {"transfer"}
     closed = {str(rung) for rung in Rung} - {"transfer", "black_box"}
     assert why_not(results, BICUBIC) == dict.fromkeys(closed, "the classifier gives no gradient")
     assert {s.rank for s in rank(results)} == {None}
@@ -214,7 +214,7 @@ def test_a_chain_has_an_exact_gradient_iff_every_link_has(run_cli: Run, config: 
     assert run_cli("run", path).code == 0
     results, rungs = load_results(Path("runs/tiny")), {}
     for name in ("sharp (reconstruction, native)", "round (native)"):
-        rungs[name] = {row["rung"] for row in results.rows(defense=name, attack="fgsm")}
+        rungs[name] = {row.rung for row in results.rows(defense=name, attack="fgsm")}
     assert rungs["sharp (reconstruction, native)"] == {"gray_box", "white_box", "bpda"}
     assert rungs["round (native)"] == {"gray_box", "bpda"}
     assert why_not(results, "sharp (reconstruction, native)") == {}

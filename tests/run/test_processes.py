@@ -5,11 +5,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from superdef_bench.results.load import load_results
+from superdef_bench.results.schema import AccuracyRow
+from tests.support.documents import untimed
 
 CONFIG = """
 [run]
@@ -75,10 +76,10 @@ class Start:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
-    def table(self, name: str) -> list[dict[str, Any]]:
+    def table(self, name: str) -> list[AccuracyRow]:
         """Return the accuracy rows of a run, without the time that they took."""
         results = load_results(self._root / name / "runs/slow")
-        return [{**row, "seconds": None} for row in results.accuracy]
+        return untimed(results.accuracy)
 
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_table(start: Start) -> None:

@@ -154,17 +154,17 @@ def test_scores_are_means_over_draws_and_bits_majorities(run_cli: Run, config: W
     assert all(r["success"] == (r["bits"].count("1") > 10) for r in rows)
     assert len({r["bits"] for r in rows}) > 2
     for row in results.rows(defense=name):
-        right = unpack_counts(row["shares"])
-        assert row["accuracy"] == pytest.approx(right.mean() / 20, abs=1e-6)
+        right = unpack_counts(row.shares or "")
+        assert row.accuracy == pytest.approx(right.mean() / 20, abs=1e-6)
         assert np.array_equal(verdicts(row), right >= 10)
-        assert row["ci_low"] <= row["accuracy"] <= row["ci_high"]
+        assert row.ci_low <= row.accuracy <= row.ci_high
     parts = [
-        unpack_counts(row["shares"])
+        unpack_counts(row.shares or "")
         for row in results.rows(defense=name, attack="fgsm", eps=8 / 255)
     ]
     worst = results.row(defense=name, rung="adaptive", attack="worst", eps=8 / 255)
     assert worst is not None
-    assert np.array_equal(unpack_counts(worst["shares"]), np.minimum.reduce(parts))
+    assert np.array_equal(unpack_counts(worst.shares or ""), np.minimum.reduce(parts))
     text = Path("runs/tiny/tiny.md").read_text()
     assert "## Stochastic defenses" in text
     assert "is not ranked" not in text
@@ -192,6 +192,6 @@ def test_threat_of_a_random_defense_is_batch_independent(run_cli: Run, config: W
         run_cli("run", config(text), "--batch-size", size, "-o", f"runs/{size}")
         results = load_results(Path(f"runs/{size}"))
         rows = results.rows(defense="random_resize_pad (native)")
-        found.append([(r["rung"], r["eps"], r["verdicts"]) for r in rows])
-        assert not any(r.get("batch_dependent") for r in results.accuracy)
+        found.append([(r.rung, r.eps, r.verdicts) for r in rows])
+        assert not any(r.batch_dependent for r in results.accuracy)
     assert found[0] == found[1]

@@ -48,7 +48,7 @@ def register_attacks():
 
 
 def counts(results: Results, **wanted: Any) -> set[int]:
-    return {row["n"] for row in results.rows(**wanted)}
+    return {row.n for row in results.rows(**wanted)}
 
 
 def plain_images(root: Path, each: int) -> str:
@@ -145,7 +145,7 @@ def test_the_undefended_row_has_no_gap_with_minimal_attacks_either(
         )
         assert gray is not None
         assert adaptive is not None
-        assert gray["verdicts"] == adaptive["verdicts"]
+        assert gray.verdicts == adaptive.verdicts
     # An attack with an eps of its own counts at exactly that one.
     fgsm, worst = (
         results.row(defense="none", attack=name, rung=rung, eps=2 / 255)
@@ -153,14 +153,14 @@ def test_the_undefended_row_has_no_gap_with_minimal_attacks_either(
     )
     assert fgsm is not None
     assert worst is not None
-    assert fgsm["verdicts"] == worst["verdicts"]
+    assert fgsm.verdicts == worst.verdicts
 
 
 def test_a_radius_of_its_own_has_a_worst_case_of_its_own(run_cli: Run, config: Write) -> None:
     text = CONFIG.replace("fgsm = {}", 'fgsm = {}\npgd = { steps = 2, eps = "16/255" }')
     run_cli("run", config(text))
     worst = load_results(Path("runs/tiny")).rows(attack="worst", rung="adaptive", defense="none")
-    assert [round(255 * row["eps"]) for row in worst] == [2, 8, 16]
+    assert [round(255 * (row.eps or 0)) for row in worst] == [2, 8, 16]
 
 
 @pytest.mark.parametrize(

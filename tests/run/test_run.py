@@ -24,7 +24,7 @@ def test_a_run_writes_results_records_and_a_leaderboard(run_cli: Run, config: Wr
     assert expected <= names
     results = load_results(folder)
     assert results.document["provenance"]["command"] == "superdef-bench run tiny.toml"
-    found = {(r["defense"], r["rung"], r["attack"], r["eps"]) for r in results.accuracy}
+    found = {(r.defense, r.rung, r.attack, r.eps) for r in results.accuracy}
     assert ("bicubic_x2 (native)", "white_box", "fgsm", 8 / 255) in found
     assert len(found) == len(results.accuracy)
     for row in records(folder):
@@ -66,9 +66,9 @@ def test_options_select_and_add(run_cli: Run, config: Write) -> None:
     )
     assert answer.code == 0
     results = load_results(Path("here"))
-    assert {row["defense"] for row in results.accuracy} == {"none", "jpeg"}
-    assert {row["attack"] for row in results.accuracy} == {"none", "mi_fgsm", "worst"}
-    assert {row["n"] for row in results.accuracy} == {4}
+    assert {row.defense for row in results.accuracy} == {"none", "jpeg"}
+    assert {row.attack for row in results.accuracy} == {"none", "mi_fgsm", "worst"}
+    assert {row.n for row in results.accuracy} == {4}
     assert not list(results.rows(defense="jpeg", rung="gray_box"))
 
 
@@ -142,7 +142,7 @@ def test_native_on_a_classifier_that_refuses_it_is_a_config_error(
     back = text.replace("bicubic_x2 = {}", 'bicubic_x2 = { output = "resize_back" }')
     assert run_cli("run", config(back), "--limit", 2).code == 0
     rows = load_results(Path("runs/tiny")).accuracy
-    assert "bicubic_x2 (resize_back)" in {row["defense"] for row in rows}
+    assert "bicubic_x2 (resize_back)" in {row.defense for row in rows}
 
 
 def test_data_that_breaks_in_mid_run_stops_it_and_keeps_what_is_done(

@@ -33,7 +33,7 @@ def register_defenses():
 def accuracy(results: Results, **wanted: Any) -> float:
     row = results.row(**wanted)
     assert row is not None, wanted
-    return float(row["accuracy"])
+    return float(row.accuracy)
 
 
 def test_the_undefended_classifier_has_no_gaps(run_cli: Run, config: Write) -> None:
@@ -46,7 +46,7 @@ def test_the_undefended_classifier_has_no_gaps(run_cli: Run, config: Write) -> N
         for rung in ("white_box", "bpda"):
             other = results.row(rung=rung, **of_none)
             assert other is not None
-            assert other["verdicts"] == gray["verdicts"]
+            assert other.verdicts == gray.verdicts
         worst = [
             accuracy(results, defense="none", attack="worst", eps=eps, rung=rung)
             for rung in ("gray_box", "adaptive")
@@ -80,7 +80,7 @@ def test_bpda_on_a_chain_of_identities_is_white_box_bit_for_bit(
                 for name in ("none", "twice")
             )
             if none and twice and rung == "gray_box":
-                assert none["verdicts"] == twice["verdicts"]
+                assert none.verdicts == twice.verdicts
 
 
 COUNTING = """
@@ -120,7 +120,7 @@ def test_gray_box_examples_are_made_once_and_replayed(
     results = load_results(Path("runs/tiny"))
     rights = [results.row(defense=d, rung="", attack="none") for d in ("jpeg", "median")]
     # What is wrong when clean is not attacked in verdict.
-    expected = [f"verdict {r['correct']} {eps} 1" for r in rights if r for eps in (2, 8)]
+    expected = [f"verdict {r.correct} {eps} 1" for r in rights if r for eps in (2, 8)]
     assert sorted(calls) == sorted(expected)
 
 
@@ -170,12 +170,12 @@ def test_an_attack_on_few_images_has_a_column_and_no_part_in_the_worst_case(
     assert not results.document["attacks"]["pgd"]["counted"]
     row = results.row(defense="none", attack="pgd", rung="gray_box", eps=8 / 255)
     assert row is not None
-    assert row["n"] == 4
+    assert row.n == 4
     for rung in ("gray_box", "adaptive"):
         for name in ("none", "bicubic_x2 (native)"):
             worst = results.row(defense=name, attack="worst", rung=rung, eps=8 / 255)
             assert worst is not None
-            assert worst["n"] == 8
+            assert worst.n == 8
     assert "n = 4" in Path("runs/tiny/tiny.md").read_text()
 
 
@@ -187,7 +187,7 @@ def test_worst_cases_are_per_image_over_rungs_and_attacks(run_cli: Run, config: 
     parts = [
         verdicts(row)
         for row in results.rows(defense=name, eps=8 / 255)
-        if row["attack"] in ("fgsm", "pgd")
+        if row.attack in ("fgsm", "pgd")
     ]
     assert len(parts) == 6
     worst = results.row(defense=name, rung="adaptive", attack="worst", eps=8 / 255)
@@ -204,20 +204,20 @@ def test_a_rung_with_fewer_images_leaves_gray_box_whole(run_cli: Run, config: Wr
     eps = 8 / 255
     for defense in ("none", "bicubic_x2 (native)"):
         counts = {
-            rung: row["n"]
+            rung: row.n
             for rung in ("gray_box", "white_box", "bpda")
             for row in results.rows(defense=defense, rung=rung, attack="fgsm", eps=eps)
         }
         assert counts == {"gray_box": 8, "white_box": 4, "bpda": 6}
-    worst = {(row["defense"], row["rung"]): row for row in results.rows(attack="worst", eps=eps)}
-    assert worst["none", "gray_box"]["n"] == worst["none", "adaptive"]["n"] == 8
-    assert worst["bicubic_x2 (native)", "gray_box"]["n"] == 8
+    worst = {(row.defense, row.rung): row for row in results.rows(attack="worst", eps=eps)}
+    assert worst["none", "gray_box"].n == worst["none", "adaptive"].n == 8
+    assert worst["bicubic_x2 (native)", "gray_box"].n == 8
     adaptive = worst["bicubic_x2 (native)", "adaptive"]
     bits = [
         verdicts(row)[:4]
         for row in results.rows(defense="bicubic_x2 (native)", attack="fgsm", eps=eps)
     ]
-    assert adaptive["n"] == 4
+    assert adaptive.n == 4
     np.testing.assert_array_equal(verdicts(adaptive), np.all(bits, axis=0))
     # Ranked or not, a row compares gray box and adaptive on the same images.
     for standing in rank(results):
@@ -243,7 +243,7 @@ def test_rungs_with_their_own_attacks_eps_and_images_agree_on_n(
     assert answer.code == 0, answer.err
     results = load_results(Path("runs/tiny"))
     counts = {
-        row["eps"]: row["n"] for row in results.rows(defense="bicubic_x2 (native)", rung="adaptive")
+        row.eps: row.n for row in results.rows(defense="bicubic_x2 (native)", rung="adaptive")
     }
     # No image that never met the last eps has a say in any adaptive row.
     assert counts == {2 / 255: 4, 8 / 255: 4}

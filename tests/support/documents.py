@@ -1,9 +1,11 @@
 """The golden results as a document that a test may change."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from superdef_bench.results.schema import AccuracyRow
 
 GOLDEN = Path(__file__).parents[1] / "golden/example.json"
 
@@ -13,9 +15,9 @@ def example() -> dict[str, Any]:
     return document
 
 
-def untimed(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def untimed(rows: Iterable[AccuracyRow]) -> list[AccuracyRow]:
     """Return rows without what they took, which no two runs share."""
-    return [{key: row[key] for key in row if key != "seconds"} for row in rows]
+    return [row.model_copy(update={"seconds": None}) for row in rows]
 
 
 def find(document: dict[str, Any], *where: object) -> dict[str, Any]:

@@ -12,8 +12,8 @@ def row_of(right: Bits, **columns: Any) -> AccuracyRow:
     names = [str(number) for number in range(len(right))]
     shared = {
         **dict.fromkeys(("dataset", "model", "source", "settings"), ""),
-        **{"defense": "it", "rung": "", "attack": "none", "goal": "", "topk": 1},
-        **{"target": "none", "norm": "linf", "eps": None, "draws": 1},
+        "defense": "it", "rung": "", "attack": "none", "goal": "", "topk": 1,
+        "target": "none", "norm": "linf", "eps": None, "draws": 1,
     }
     if columns.get("rung") == "adaptive":
         shared["smallest_eps"] = pack_floats(right.astype(float))
@@ -23,5 +23,5 @@ def row_of(right: Bits, **columns: Any) -> AccuracyRow:
 def attack_of(**changes: Any) -> Attack:
     """Return a counted attack that climbs the loss in an linf ball."""
     usual = {"kind": "budget", "access": "gradient", "counted": True, "norm": "linf"}
-    open_ends = {"arguments": {}, "eps": [], "rungs": [], "limit": None}
-    return Attack.model_validate({**usual, **open_ends, **changes})
+    rest: dict[str, Any] = {"arguments": {}, "eps": [], "rungs": [], "limit": None}
+    return Attack.model_validate({**usual, **rest, **changes})
