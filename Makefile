@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 QUIET := --quiet --disable-pip-version-check
 
-.PHONY: run test lint types check lock clean
+.PHONY: run test lint types check lock schema clean
 
 run: $(READY)
 	@$(BIN)/superdef-bench run configs/quickstart.toml -o runs/quickstart
@@ -38,6 +38,10 @@ lock:
 	  uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header \
 	    --no-annotate; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
+
+# The JSON Schema of results files is made of the models that read them.
+schema: $(READY)
+	$(BIN)/python -m superdef_bench.results.json_schema > docs/results.schema.json
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

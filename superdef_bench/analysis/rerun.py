@@ -14,6 +14,7 @@ from superdef_bench.benchmark.config import Config, restore
 from superdef_bench.core.errors import CellError, DataError
 from superdef_bench.core.plugins import Registry
 from superdef_bench.core.threats import CLEAN, MASKING, UNDEFENDED, Rung
+from superdef_bench.results.aggregate import add_conditional
 from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.run.cells import SHARD, Cell, Plan
 from superdef_bench.run.document import cells_of
@@ -59,6 +60,7 @@ class Again:
         for cell in cells_of(benchmark, plan, outcome, plan.groups[-1].defense):
             for found in cell.rows():
                 if all(found[column] == getattr(row, column) for column in _PLACE):
+                    add_conditional([found], None)
                     return AccuracyRow.model_validate(found), benchmark
         raise _gone(row)
 

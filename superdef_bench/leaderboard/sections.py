@@ -19,12 +19,12 @@ _NO_BALL = (
 LEADS = {
     Rung.TRANSFER: "The attacker has other classifiers, and replays what fools those.",
     Rung.GRAY_BOX: "The attacker has the bare classifier, and replays what fools it.",
-    Rung.SURROGATE: "The attacker has another defense before the classifier, and replays what fools "
-    "the two.",
+    Rung.SURROGATE: "The attacker has another defense before the classifier, and replays what "
+    "fools the two.",
     Rung.BLACK_BOX: "The attacker can ask the whole defense, and sees its answers but no gradient.",
     Rung.WHITE_BOX: "The attacker has everything, and exact gradients through the defense.",
-    Rung.BPDA: "The attacker has everything, and on the way back passes around or approximates each "
-    "stage.",
+    Rung.BPDA: "The attacker has everything, and on the way back passes around or approximates "
+    "each stage.",
 }
 _GMAC = (
     "GMAC counts convolutions and matrix products as torch dispatches them; element-wise "

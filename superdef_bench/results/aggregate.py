@@ -200,16 +200,19 @@ def over_draws(shares: Counts, draws: int) -> dict[str, Any]:
     }
 
 
-def add_conditional(rows: Sequence[dict[str, Any]], bare: Bits) -> None:
+def add_conditional(rows: Sequence[dict[str, Any]], bare: Bits | None) -> None:
     """Add to each row its accuracy on the images that the undefended classifier gets right.
 
     Mustafa et al. (IEEE TIP 2020) report it as destruction rate.
 
     Args:
         rows: Accuracy rows; all cover a prefix of the images.
-        bare: Whether the undefended classifier is right, `(n,)`.
+        bare: Whether the undefended classifier is right, `(n,)`; None where nobody knows.
     """
     for row in rows:
+        if bare is None:
+            row |= {"conditional_n": None, "conditional_accuracy": None}
+            continue
         n = min(row["n"], len(bare))
         base = bare[:n]
         right = unpack_bits(row["verdicts"], row["n"]).astype(np.float64)

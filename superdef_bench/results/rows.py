@@ -47,7 +47,7 @@ def shares(row: AccuracyRow) -> NDArray[np.float64]:
 
 
 def smallest_eps(row: AccuracyRow) -> NDArray[np.float64]:
-    """Return the smallest eps that broke each image of a worst case: inf for those left standing."""
+    """Return the smallest eps that broke each image of a worst case; inf where none did."""
     return unpack_floats(row.smallest_eps or "")
 
 

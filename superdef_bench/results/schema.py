@@ -172,8 +172,8 @@ class AccuracyRow(Columns):
     accuracy: Share
     ci_low: Share
     ci_high: Share
-    conditional_n: Count | None = None
-    conditional_accuracy: Share | None = None
+    conditional_n: Count | None
+    conditional_accuracy: Share | None
     ids_sha256: Annotated[str, Field(pattern="^[0-9a-f]+$")]
     verdicts: Base64
     shares: Base64 | None = None

@@ -43,8 +43,7 @@ def describe(
         if any(cell.kind == CLEAN for cell in cells):
             accuracy += worst_rows(cells)
     bare = [row for row in accuracy if row["defense"] == UNDEFENDED and not row["rung"]]
-    if bare:
-        add_conditional(accuracy, unpack_bits(bare[0]["verdicts"], bare[0]["n"]))
+    add_conditional(accuracy, unpack_bits(bare[0]["verdicts"], bare[0]["n"]) if bare else None)
     rows = [AccuracyRow.model_validate(row) for row in accuracy]
     attacks = {attack.name: _attack(attack) for attack in benchmark.attacks}
     document = {

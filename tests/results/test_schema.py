@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from superdef_bench.leaderboard.changes import with_changes
+from superdef_bench.results.json_schema import results_schema
 from superdef_bench.results.load import load_results
 from superdef_bench.results.schema import Results
 from tests.support.commands import CONFIG, Answer
@@ -28,6 +29,10 @@ def mistakes(document: dict[str, Any]) -> list[str]:
         f"{'/'.join(map(str, error.absolute_path))}: {error.message}"
         for error in _VALIDATOR.iter_errors(document)
     ]
+
+
+def test_the_schema_is_made_of_the_models_that_read_files() -> None:
+    assert _SCHEMA == results_schema(), "run: make schema"
 
 
 def test_the_schema_is_one() -> None:

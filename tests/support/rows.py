@@ -12,9 +12,17 @@ def row_of(right: Bits, **columns: Any) -> AccuracyRow:
     names = [str(number) for number in range(len(right))]
     shared = {
         **dict.fromkeys(("dataset", "model", "source", "settings"), ""),
-        "defense": "it", "rung": "", "attack": "none", "goal": "", "topk": 1,
-        "target": "none", "norm": "linf", "eps": None, "draws": 1,
+        "defense": "it",
+        "rung": "",
+        "attack": "none",
+        "goal": "",
+        "topk": 1,
+        "target": "none",
+        "norm": "linf",
+        "eps": None,
+        "draws": 1,
     }
+    shared |= {"conditional_n": None, "conditional_accuracy": None}
     if columns.get("rung") == "adaptive":
         shared["smallest_eps"] = pack_floats(right.astype(float))
     return AccuracyRow.model_validate({**accuracy_row(right, names), **shared, **columns})
