@@ -1,6 +1,7 @@
 """The contract of each kind of plugin as checks that plugin authors run too.
 
-`superdef-bench check NAME` prints them; a test calls `assert_contract("defense", "my_defense")`.
+`superdef-bench check NAME` prints them; a test calls
+`assert_contract(load_plugins().get("defense", "my_defense"))`.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from superdef_bench.core.checks import (
 )
 from superdef_bench.core.errors import ContractError, DataError, SuperdefError
 from superdef_bench.core.fingerprint import tensors
+from superdef_bench.core.loader import load_plugins as load_plugins
 from superdef_bench.core.plugins import Plugin
 from superdef_bench.core.rng import Random
 from superdef_bench.core.threats import AttackKind, Goal, Threat
