@@ -214,17 +214,17 @@ def _changed(
         stored, now = getattr(row, column), getattr(found, column)
         if column in row.model_fields_set and stored != now:
             yield f"{column} is {stored}, the stored config gives {now}"
-    told: list[tuple[str, Any, Any]] = [
+    arguments: list[tuple[str, Any, Any]] = [
         (defense.name, defense.arguments, results.defenses[defense.name].arguments)
         for defense in benchmark.defenses
         if defense.name == row.defense
     ]
     if row.attacked:
-        told += [
+        arguments += [
             (attack.name, attack.arguments, results.attacks[attack.name].arguments)
             for attack in benchmark.attacks
         ]
-    for name, now, then in told:
+    for name, now, then in arguments:
         known = json.loads(json.dumps(dict(now)))
         if {key: known.get(key) for key in then} != dict(then):
             yield f"the arguments of {name} are other ones"

@@ -5,7 +5,7 @@ from typing import Any
 
 from superdef_bench.cli.tables import print_table
 from superdef_bench.core.threats import UNDEFENDED
-from superdef_bench.results.schema import DEFENSE, PIPELINE
+from superdef_bench.results.facts import DEFENSE, PIPELINE
 from superdef_bench.results.table import Table, plain_lines
 from superdef_bench.results.text import three_digits
 

@@ -64,5 +64,5 @@ def _notes(results: Results, chosen: Choice, found: Sequence[Reproduction]) -> l
 def print_json(results: Results, chosen: Choice, found: Sequence[Reproduction]) -> None:
     """Print the same as JSON, with all digits."""
     rows = [{**asdict(each), "holds": each.holds} for each in found]
-    told = {"name": results.name, "seed": chosen.seed, "rows": rows}
-    print(json.dumps({**told, "holds": all(each.holds for each in found)}, indent=1))
+    document = {"name": results.name, "seed": chosen.seed, "rows": rows}
+    print(json.dumps({**document, "holds": all(each.holds for each in found)}, indent=1))

@@ -243,12 +243,12 @@ def _judged(pairs: list[_Pair]) -> Iterator[Check]:
 
 
 def _why(check: Check, status: Status, p: float, right: int) -> str:
-    told = f"{check.before:.1f} % to {check.after:.1f} %"
+    values = f"{check.before:.1f} % to {check.after:.1f} %"
     if status == "ungateable":
         return f"{right} of {check.n} right" if right else "nothing right that could be lost"
     if not check.change:
         return ""
-    by = f"{'fell' if check.change < 0 else 'rose'} by {abs(check.change):.1f} points, {told}"
+    by = f"{'fell' if check.change < 0 else 'rose'} by {abs(check.change):.1f} points, {values}"
     limit = f"limit {check.limit:g}, " if status == "regressed" else ""
     return f"{by}; {limit}p = {p:.1g}"
 

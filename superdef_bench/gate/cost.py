@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator
 
 from superdef_bench.gate.findings import Check, Limits, Status
-from superdef_bench.results.schema import CostRow, Provenance, Results
+from superdef_bench.results.facts import Provenance
+from superdef_bench.results.schema import CostRow, Results
 
 _VERSIONS = ("python", "torch")
 _LEAST = 0.05  # ms, below which a clock measures itself
@@ -52,9 +53,11 @@ def _place(row: CostRow) -> tuple[object, ...]:
 
 def _words(row: CostRow) -> str:
     height, width = row.size
-    told = [f"{row.scope}, {row.batch_size} x {height}x{width}"]
-    told += [word for word, usual in ((row.dtype, "float32"), (row.mode, "eager")) if word != usual]
-    return ", ".join(told)
+    words = [f"{row.scope}, {row.batch_size} x {height}x{width}"]
+    words += [
+        word for word, usual in ((row.dtype, "float32"), (row.mode, "eager")) if word != usual
+    ]
+    return ", ".join(words)
 
 
 def _check(metric: str, row: CostRow, before: float, after: float, limit: float) -> Check:
@@ -69,8 +72,8 @@ def _check(metric: str, row: CostRow, before: float, after: float, limit: float)
         share = f"by {100 * abs(change):.1f} %, " if before else ""
         why = f"{'rose' if change > 0 else 'fell'} {share}{before:,.6g} to {after:,.6g}"
         why += f"; limit {100 * limit:g} %"
-    told = change if math.isfinite(change) else None
-    return Check(metric, row.defense, _words(row), status, before, after, told, limit, why=why)
+    finite = change if math.isfinite(change) else None
+    return Check(metric, row.defense, _words(row), status, before, after, finite, limit, why=why)
 
 
 def _latency(

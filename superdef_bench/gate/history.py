@@ -14,9 +14,10 @@ from superdef_bench.core.errors import ConfigError, DataError, did_you_mean
 from superdef_bench.core.threats import ADAPTIVE, CLEAN, Rung
 from superdef_bench.gate.findings import one_line
 from superdef_bench.leaderboard.plots import draw, plain
+from superdef_bench.results.facts import PIPELINE
 from superdef_bench.results.load import FILE, load_results
 from superdef_bench.results.rows import score
-from superdef_bench.results.schema import PIPELINE, Results
+from superdef_bench.results.schema import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -27,9 +27,11 @@ def verdict(report: Report) -> str:
     """Return the answer in one sentence."""
     counts = Counter(check.status for check in report.checks)
     failed = counts["regressed"] + counts["missing"]
-    told = f"{counts['regressed']} worse, {counts['missing']} missing, {counts['improved']} better"
+    summary = (
+        f"{counts['regressed']} worse, {counts['missing']} missing, {counts['improved']} better"
+    )
     answer = "FAIL" if failed else "PASS"
-    return f"{answer}: {len(report.checks)} checks: {told}"
+    return f"{answer}: {len(report.checks)} checks: {summary}"
 
 
 def noise_floor(report: Report) -> Iterator[str]:
@@ -70,8 +72,8 @@ def to_text(report: Report) -> str:
 
 def _by_defense(checks: list[Check]) -> Iterator[str]:
     for defense in dict.fromkeys(check.defense for check in checks):
-        told = [f"{c.what} ({c.why})" for c in checks if c.defense == defense]
-        yield from _wrapped(f"{defense}: {'; '.join(told)}", "  ")
+        rows = [f"{c.what} ({c.why})" for c in checks if c.defense == defense]
+        yield from _wrapped(f"{defense}: {'; '.join(rows)}", "  ")
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:

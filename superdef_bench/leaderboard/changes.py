@@ -4,16 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from superdef_bench.leaderboard.notes import given, masking_verdict
+from superdef_bench.results.facts import Attack, Changes
 from superdef_bench.results.ranking import Standing, rank
 from superdef_bench.results.rows import Score
-from superdef_bench.results.schema import (
-    Attack,
-    Changes,
-    Document,
-    Published,
-    QualityResults,
-    Results,
-)
+from superdef_bench.results.schema import Document, Published, QualityResults, Results
 from superdef_bench.results.table import Table, plain_lines, to_markdown
 from superdef_bench.results.text import eps_text, escape, percent
 

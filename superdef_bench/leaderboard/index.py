@@ -57,8 +57,8 @@ def publish_all(boards: Mapping[Path, Published]) -> list[Path]:
     Raises:
         DataError: See `since_published` and `published`.
     """
-    told = {place: since_published(board, place.parent) for place, board in boards.items()}
-    written = [path for place, board in told.items() for path in publish(board, place.parent)]
+    dated = {place: since_published(board, place.parent) for place, board in boards.items()}
+    written = [path for place, board in dated.items() for path in publish(board, place.parent)]
     folders = dict.fromkeys(place.parent for place in boards)
     return written + [index for folder in folders if (index := _write_index(folder))]
 

@@ -23,9 +23,10 @@ from superdef_bench.leaderboard.sections import (
     top_five,
 )
 from superdef_bench.leaderboard.tables import BELOW, ranking_table
+from superdef_bench.results.facts import ThreatFacts
 from superdef_bench.results.ranking import Standing, conditional, is_full
 from superdef_bench.results.rows import is_drawn, score, with_interval
-from superdef_bench.results.schema import Results, ThreatFacts
+from superdef_bench.results.schema import Results
 from superdef_bench.results.table import to_markdown
 from superdef_bench.results.text import eps_text, escape, fenced, grid, link, percent
 

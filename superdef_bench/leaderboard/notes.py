@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from superdef_bench.core.threats import CLEAN, NO_TARGET, Access, AttackKind, Rung
+from superdef_bench.results.facts import Attack, NotApplicable
 from superdef_bench.results.masking import FAIL, FEW, POINTS, SUSPECT
 from superdef_bench.results.ranking import Standing
-from superdef_bench.results.schema import Attack, Columns, NotApplicable, Results
+from superdef_bench.results.schema import Columns, Results
 from superdef_bench.results.text import eps_text, escape, grid
 
 
@@ -63,9 +64,9 @@ def masking_section(results: Results, standings: Sequence[Standing]) -> Iterator
             "from a working one, and a pass is no evidence. `[run] masking` sets how many."
         )
         yield ""
-    told = [line for name in judged for line in _judgement(results, name)]
-    if told:
-        yield from told
+    lines = [line for name in judged for line in _judgement(results, name)]
+    if lines:
+        yield from lines
         yield ""
     names = dict.fromkeys(
         check.check for name in judged for check in results.defenses[name].masking.checks

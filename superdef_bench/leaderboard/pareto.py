@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from superdef_bench.leaderboard.plots import draw, heading, plain
+from superdef_bench.results.facts import PIPELINE
 from superdef_bench.results.ranking import Standing
-from superdef_bench.results.schema import PIPELINE, Results
+from superdef_bench.results.schema import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,17 +10,10 @@ from superdef_bench.leaderboard.notes import (
     masking_verdict,
     transfer_mark,
 )
+from superdef_bench.results.facts import DEFENSE, PIPELINE, SCOPES
 from superdef_bench.results.ranking import Standing
 from superdef_bench.results.rows import Score, with_interval
-from superdef_bench.results.schema import (
-    DEFENSE,
-    PIPELINE,
-    SCOPES,
-    AccuracyRow,
-    CostRow,
-    QualityResults,
-    Results,
-)
+from superdef_bench.results.schema import AccuracyRow, CostRow, QualityResults, Results
 from superdef_bench.results.table import NOTHING, Cell, Line, Table
 from superdef_bench.results.text import eps_text, percent, three_digits
 

@@ -17,7 +17,7 @@ from superdef_bench.measure.modes import Mode, Pipeline
 from superdef_bench.measure.roofline import Ceilings, measure_ceilings
 from superdef_bench.measure.timing import Laps, Stopwatch, take_turns, timed_columns
 from superdef_bench.measure.work import Work, cost_rows, work_of
-from superdef_bench.results.schema import DEFENSE, PIPELINE
+from superdef_bench.results.facts import DEFENSE, PIPELINE
 
 LONGEST = 30.0  # seconds that a pass of a batch may be expected to take
 _FITTING = 0.5  # of the free memory, that a pass may be expected to take

@@ -22,7 +22,8 @@ from superdef_bench.io.progress import progress_bar
 from superdef_bench.measure.networks import networks_of
 from superdef_bench.measure.work import gmac, parameters
 from superdef_bench.nn.quality import luma, psnr_y, ssim
-from superdef_bench.results.schema import SCHEMA, QualityResults
+from superdef_bench.results.facts import SCHEMA
+from superdef_bench.results.schema import QualityResults
 
 _LARGE, _SMALL = "_HR", "_LR"
 _HINT = "it holds pairs such as a_HR.png and a_LR.png, in itself or in one folder per set"

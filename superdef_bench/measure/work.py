@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from superdef_bench.core.transform import Protected
-from superdef_bench.results.schema import SCOPES
+from superdef_bench.results.facts import SCOPES
 
 
 @dataclass

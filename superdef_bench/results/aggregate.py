@@ -125,7 +125,7 @@ class CellRecords:
             yield {
                 **accuracy_row(self.right(eps), names),
                 **over_draws(self.shares(eps), self.draws),
-                **self._told(),
+                **self._known(),
                 **self.cell,
                 "eps": eps,
                 "forwards": round(float(self._column("forwards").mean()), 4),
@@ -145,14 +145,14 @@ class CellRecords:
         n = len(self.table)
         return max(n, min(self.made, -(-n // self.shard) * self.shard))
 
-    def _told(self) -> dict[str, Any]:
+    def _known(self) -> dict[str, Any]:
         """Return when the attack succeeded, where it knew of that, and the top-5 accuracy."""
-        told: dict[str, Any] = {}
+        known: dict[str, Any] = {}
         if self.kind in (AttackKind.BUDGET, AttackKind.MINIMAL) and not self.replayed:
-            told["first_steps"] = pack_integers(self._column("first_step"))
+            known["first_steps"] = pack_integers(self._column("first_step"))
         if self.knows_top5:
-            told["top5_accuracy"] = round(float(self.top5.mean()), 6)
-        return told
+            known["top5_accuracy"] = round(float(self.top5.mean()), 6)
+        return known
 
     @property
     def knows_top5(self) -> bool:

@@ -27,10 +27,10 @@ def contradictions(results: Results) -> Iterator[tuple[int, str]]:
         if bare is not None:
             means["conditional_accuracy"] = conditional(results, row, None)
         for column, mean in means.items():
-            told = getattr(row, column)
-            if not _near(told, mean):
+            stored = getattr(row, column)
+            if not _near(stored, mean):
                 said = "nothing" if mean is None else f"{mean:.6f}"
-                yield number, f"{column} is {told}, its verdicts say {said}"
+                yield number, f"{column} is {stored}, its verdicts say {said}"
         if _checked(row):
             why = _derived(results, row)
             if why:
@@ -47,10 +47,10 @@ def _checked(row: AccuracyRow) -> bool:
     return row.worst and row.eot is not None
 
 
-def _near(told: float | None, mean: float | None) -> bool:
-    if told is None or mean is None:
-        return told is mean
-    return math.isclose(told, mean, abs_tol=_ROUNDING)
+def _near(stored: float | None, mean: float | None) -> bool:
+    if stored is None or mean is None:
+        return stored is mean
+    return math.isclose(stored, mean, abs_tol=_ROUNDING)
 
 
 def _derived(results: Results, row: AccuracyRow) -> str:

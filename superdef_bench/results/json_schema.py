@@ -10,7 +10,8 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from superdef_bench.results.schema import SCHEMA, CostRow, Machine, Model, QualityResults, Results
+from superdef_bench.results.facts import SCHEMA, Machine, Model
+from superdef_bench.results.schema import CostRow, QualityResults, Results
 
 _OPEN = (CostRow, Machine)  # models that say what else may stand in them
 

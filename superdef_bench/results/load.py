@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from superdef_bench.core.errors import DataError
-from superdef_bench.results.schema import SCHEMA, QualityResults, Results
+from superdef_bench.results.facts import SCHEMA
+from superdef_bench.results.schema import QualityResults, Results
 
 FILE = "results.json"
 _SHOWN = 40  # characters of what stands in a wrong place
@@ -100,8 +101,8 @@ def _mistake(error: ValidationError) -> str:
         return str(first["ctx"]["error"])
     given = repr(first["input"])
     given = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}..."
-    told = first["msg"].removeprefix("Input ")
-    return f"{'/'.join(where)} {told}, not {given}"
+    should = first["msg"].removeprefix("Input ")
+    return f"{'/'.join(where)} {should}, not {given}"
 
 
 def _place(where: list[str]) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from superdef_bench.core.threats import GRADIENT_RUNGS, AttackKind, Rung
+from superdef_bench.results.facts import OUTCOMES, Attack, Outcome, Verdict
 from superdef_bench.results.rows import verdicts
-from superdef_bench.results.schema import OUTCOMES, AccuracyRow, Attack, Outcome, Verdict
+from superdef_bench.results.schema import AccuracyRow
 from superdef_bench.results.statistics import Bits, beats, binomial_tail, holm, worst_case
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from superdef_bench.core.threats import ADAPTIVE, GRADIENT_RUNGS, Access, AttackKind, Rung
+from superdef_bench.results.facts import PIPELINE, Attack
 from superdef_bench.results.rows import Score, score, shares, smallest_eps, verdicts
-from superdef_bench.results.schema import PIPELINE, AccuracyRow, Attack, Results
+from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.results.statistics import mcnemar, median_with_infinity
 
 FULL_IMAGES = 256

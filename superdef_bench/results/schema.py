@@ -1,6 +1,6 @@
-"""What a results file holds: models of its rows and of what stands beside them. No torch.
+"""What a results file holds: its rows, and the file of accuracy or of quality. No torch.
 
-docs/results-format.md says what each key means; docs/results.schema.json is generated from here
+docs/results-format.md says what each key means; docs/results.schema.json is made of these models
 by `make schema`.
 """
 
@@ -8,103 +8,55 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, get_args
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from superdef_bench.core.threats import (
     ADAPTIVE,
     CLEAN,
-    GOALS,
     MASKING,
     NO_ATTACK,
-    NORMS,
     RUNGS,
-    TARGETS,
     UNDEFENDED,
     WORST,
-    Access,
-    AttackKind,
     Rung,
 )
 from superdef_bench.io.files import write_atomically
+from superdef_bench.results.facts import (
+    Amount,
+    Attack,
+    Base64,
+    Changes,
+    Count,
+    DatasetFacts,
+    Defense,
+    GoalOfRow,
+    Machine,
+    Model,
+    ModelFacts,
+    Name,
+    NormWord,
+    NotApplicable,
+    Positive,
+    Provenance,
+    RungOfRow,
+    RungWord,
+    Scale,
+    Scope,
+    Sha256,
+    Share,
+    Source,
+    TargetWord,
+    ThreatFacts,
+    Versions,
+)
 from superdef_bench.results.statistics import (
     count_bits,
     unpack_counts,
     unpack_floats,
     unpack_integers,
 )
-
-SCHEMA = 2
-
-Outcome = Literal["pass", "suspect", "fail"]
-Verdict = Outcome | Literal[""]
-Scope = Literal["defense", "pipeline"]
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-SCOPES: tuple[Scope, ...] = get_args(Scope)
-DEFENSE, PIPELINE = SCOPES
-
-if TYPE_CHECKING:  # texts to a checker, to the loader these texts and no others
-    RungWord: TypeAlias = str
-    RungOfRow: TypeAlias = str
-    NormWord: TypeAlias = str
-    TargetWord: TypeAlias = str
-    GoalOfRow: TypeAlias = str
-    KindWord: TypeAlias = str
-    AccessWord: TypeAlias = str
-else:
-    RungWord = Literal[tuple(map(str, RUNGS))]
-    RungOfRow = Literal[("", *map(str, RUNGS), ADAPTIVE, MASKING)]
-    NormWord, TargetWord, GoalOfRow = Literal[NORMS], Literal[TARGETS], Literal[("", *GOALS)]
-    KindWord, AccessWord = Literal[tuple(map(str, AttackKind))], Literal[tuple(map(str, Access))]
-
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Amount = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, Field(min_length=1)]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-# Whoever unpacks them checks their letters: a pattern over long text costs more than the rest.
-Base64 = Annotated[str, Field(json_schema_extra={"pattern": "^[A-Za-z0-9+/]*={0,2}$"})]
-Scale = Literal[2, 3, 4]
-Versions = Annotated[
-    dict[str, str], Field(description="Python and libraries; any library may stand here.")
-]
-Arguments = Annotated[
-    dict[str, Any],
-    Field(
-        description="A plugin and its arguments, whatever they are called.",
-        json_schema_extra={
-            "properties": {
-                "plugin": {"type": "string"},
-                "chain": {"type": "array", "items": {"type": "object"}},
-            }
-        },
-    ),
-]
-Pair = Annotated[list[int | float | None], Field(min_length=2, max_length=2)]
-
-
-class Model(BaseModel):
-    """Part of a file. What it names is checked; what else a later version wrote is kept."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        strict=True,
-        extra="allow",
-        allow_inf_nan=False,
-        protected_namespaces=(),
-    )
-
-
-class Machine(Model):
-    """Where it ran; further facts may stand here."""
-
-    processor: str
-    cores: Count | None
-    memory_gib: int | float | None
-    device: str
-    gpu: str = "no GPU"
 
 
 class Columns(Model):
@@ -249,150 +201,6 @@ class CostRow(Model):
     throughput: Amount | None = None
     memory: Amount | None = None
     latency_ms: Latency | None = None
-
-
-class Attack(Model):
-    """An attack as the benchmark ran it."""
-
-    arguments: Arguments
-    kind: KindWord
-    access: AccessWord
-    norm: NormWord
-    eps: list[Amount]
-    rungs: list[RungWord]
-    limit: Positive | None
-    counted: bool
-
-
-class MaskingCheck(Model):
-    """A question to the gradient of a defense, answered."""
-
-    check: str
-    outcome: Outcome
-    n: Count
-    p: Share
-    adjusted: Share
-    evidence: str
-
-
-class Masking(Model):
-    """How the gradient of a defense was judged."""
-
-    verdict: Verdict = ""
-    checks: list[MaskingCheck] = Field(default_factory=list)
-
-
-class Defense(Model):
-    """A defense as the benchmark ran it."""
-
-    arguments: Arguments
-    differentiable: bool
-    stochastic: bool
-    stages: Count
-    replaces: bool
-    limit: Positive | None
-    suspicion: str
-    missing: list[str]
-    masking: Masking = Masking()
-
-
-class Source(Model):
-    """What examples to replay were made on."""
-
-    name: str
-    rung: RungWord
-    gradient: Literal["exact", "bpda"]
-    same: bool = False
-
-
-class NotApplicable(Model):
-    """A rung that a defense gives nothing to."""
-
-    defense: str
-    rung: RungWord
-    why: str
-
-
-class Setting(Model):
-    """A setting that is another one than in the version before."""
-
-    what: str
-    before: str | None
-    after: str | None
-
-
-class Move(Model):
-    """A row whose numbers are others: each a pair, before and after."""
-
-    row: str
-    n: Pair
-    clean: Pair | None = None
-    gray_box: Pair | None = None
-    adaptive: Pair | None = None
-    rank: Pair | None = None
-    masking: Annotated[list[str | None], Field(min_length=2, max_length=2)] | None = None
-    psnr: Pair | None = None
-    ssim: Pair | None = None
-
-
-class Changes(Model):
-    """What tables show otherwise than the version before; since is the sha256 of its file."""
-
-    since: Sha256
-    settings: list[Setting]
-    added: list[str]
-    removed: list[str]
-    moved: list[Move]
-
-
-class Records(Model):
-    """Records of a run, found in its folder or made."""
-
-    reused: Count
-    computed: Count
-
-
-class Provenance(Model):
-    """How results were made."""
-
-    command: str
-    folder: str
-    versions: Versions
-    machine: Machine
-    threads: Positive | None = None
-    reference_ms: Amount | None = None
-    batch_size: Positive
-    seconds: Amount
-    records: Records
-
-
-class DatasetFacts(Model):
-    """The images."""
-
-    name: str
-    split: str
-    sha256: Sha256
-    images: Positive
-    classes: Positive
-    shape: Annotated[list[Positive], Field(min_length=3, max_length=3)]
-
-
-class ModelFacts(Model):
-    """The attacked classifier."""
-
-    name: str
-    fingerprint: Sha256
-    weights: str | None = None
-
-
-class ThreatFacts(Model):
-    """What attackers may do."""
-
-    norm: NormWord
-    eps: Annotated[list[Amount], Field(min_length=1)]
-    topk: Positive
-    target: str
-    eightbit: bool
 
 
 class Document(Model):

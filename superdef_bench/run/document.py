@@ -13,8 +13,9 @@ from superdef_bench.core.threats import CLEAN, MASKING, NO_TARGET, UNDEFENDED, R
 from superdef_bench.io.machine import machine, versions
 from superdef_bench.measure.run_costs import RunCosts
 from superdef_bench.results.aggregate import PROBE, CellRecords, add_conditional
+from superdef_bench.results.facts import SCHEMA, Attack
 from superdef_bench.results.masking import report
-from superdef_bench.results.schema import SCHEMA, AccuracyRow, Attack, Results
+from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.results.statistics import unpack_bits
 from superdef_bench.results.worst import worst_rows
 from superdef_bench.run.cells import SHARD, Cell, Group, Plan

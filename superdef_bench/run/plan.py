@@ -279,6 +279,6 @@ def _refused(groups: list[Group], limit: int) -> Iterator[tuple[str, str]]:
             continue
         each = seconds / len(group.cells)
         if each > limit:
-            told = f"{each:.0f} s" if each < _MINUTES else f"{each / 60:.0f} min"
+            estimate = f"{each:.0f} s" if each < _MINUTES else f"{each / 60:.0f} min"
             for cell in group.cells:
-                yield cell.key, f"refused: up to {told}, cell_seconds is {limit}"
+                yield cell.key, f"refused: up to {estimate}, cell_seconds is {limit}"

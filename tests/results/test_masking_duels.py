@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from superdef_bench.results.facts import Attack
 from superdef_bench.results.masking import Report, report
-from superdef_bench.results.schema import AccuracyRow, Attack
+from superdef_bench.results.schema import AccuracyRow
 from tests.support.masking import (
     ATTACKS,
     EPS,

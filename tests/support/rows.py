@@ -3,7 +3,8 @@
 from typing import Any
 
 from superdef_bench.results.aggregate import accuracy_row
-from superdef_bench.results.schema import AccuracyRow, Attack
+from superdef_bench.results.facts import Attack
+from superdef_bench.results.schema import AccuracyRow
 from superdef_bench.results.statistics import Bits, pack_floats
 
 
