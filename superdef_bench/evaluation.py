@@ -46,15 +46,16 @@ def evaluate(
     """
     import pandas as pd
 
-    from superdef_bench.benchmark.build import build
-    from superdef_bench.benchmark.config import find_config, load_config
     from superdef_bench.core.loader import plugins, use_plugins
     from superdef_bench.io.machine import choose_device
-    from superdef_bench.run.plan import make_plan
+    from superdef_bench.run.prepare import prepare
     from superdef_bench.run.runner import run
 
-    path = find_config(str(config))
-    chosen = load_config(path).select(
+    registry = use_plugins([Path(folder) for folder in plugins_dir]) if plugins_dir else plugins()
+    prepared = prepare(
+        str(config),
+        registry,
+        choose_device(device),
         defenses=defenses,
         attacks=attacks,
         rungs=rungs,
@@ -63,8 +64,10 @@ def evaluate(
         seed=seed,
         eightbit=eightbit,
     )
-    registry = use_plugins([Path(folder) for folder in plugins_dir]) if plugins_dir else plugins()
-    benchmark = build(chosen, registry, choose_device(device))
-    folder = Path(out) if out else Path("runs") / path.stem
-    results, _ = run(benchmark, make_plan(benchmark), folder, command=f"evaluate({path.name!r})")
-    return pd.DataFrame(results.accuracy)
+    results, _ = run(
+        prepared.benchmark,
+        prepared.plan,
+        Path(out) if out else prepared.folder,
+        command=f"evaluate({prepared.path.name!r})",
+    )
+    return pd.DataFrame(results.document["accuracy"])

@@ -1,4 +1,7 @@
-"""Corruptions that know nothing of the classifier, in five severities."""
+"""Corruptions that know nothing of the classifier, in five severities.
+
+`additive_gaussian`, `blended_uniform`, `salt_and_pepper`, `blur`.
+"""
 
 import math
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""Attacks that climb the loss by the sign of its gradient: FGSM, BIM, PGD and MI-FGSM."""
+"""Attacks that climb the loss by the sign of its gradient: `fgsm`, `bim`, `pgd`, `mi_fgsm`."""
 
 from functools import partial
 from typing import Literal

@@ -1,4 +1,7 @@
-"""Attacks that take each gradient at a randomly resized and padded image."""
+"""Attacks that take each gradient at a randomly resized and padded image.
+
+`di2_fgsm`, and `mdi2_fgsm` with momentum.
+"""
 
 import torch
 from torch import Tensor

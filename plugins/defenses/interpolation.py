@@ -1,4 +1,7 @@
-"""Plain interpolation: the controls of every super-resolution defense."""
+"""Plain interpolation: the controls of every super-resolution defense.
+
+`interpolation`, and by two: `nearest_x2`, `bilinear_x2`, `bicubic_x2`.
+"""
 
 from typing import Literal
 

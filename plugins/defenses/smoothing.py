@@ -1,4 +1,4 @@
-"""Spatial smoothing: Gaussian blur and median filter."""
+"""Spatial smoothing: `gaussian_blur` and `median`."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Any super-resolution network that spandrel recognises, as a defense."""
+"""`sr`: any super-resolution network that spandrel recognises, as a defense."""
 
 import inspect
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Super-resolution networks as defenses: enlarge the image before it is classified."""
+"""Super-resolution networks as defenses: enlarge the image before it is classified.
+
+`edsr`, `rcan`, `superdef`, and its control `superdef_no_kd`.
+"""
 
 from superdef_bench import hookimpl
 from superdef_bench.nn import Denoise, Dtype, Output, SuperResolution, load_network, unusual_size

@@ -1,4 +1,4 @@
-"""The classifiers of timm."""
+"""`timm`: the classifiers of that library."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The classifiers of torchvision."""
+"""`torchvision`: the classifiers of that library."""
 
 import re
 

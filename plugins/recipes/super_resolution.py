@@ -1,4 +1,7 @@
-"""Train super-resolution on photographs alone: EDSR, RCAN, and the SuperDef student as control."""
+"""Train super-resolution on photographs alone: `edsr`, `rcan`, and `superdef_no_kd`.
+
+The last is the SuperDef student without its teacher, as a control.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -8,22 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from superdef_bench.benchmark.build import build
+from superdef_bench.analysis.run_folder import RunFolder, open_run
 from superdef_bench.benchmark.built import BuiltDefense
-from superdef_bench.benchmark.config import restore
 from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.core.plugins import Registry
 from superdef_bench.core.threats import CLEAN, Rung
 from superdef_bench.io.machine import fix_numerics
 from superdef_bench.io.progress import progress_bar
 from superdef_bench.nn.quality import psnr
-from superdef_bench.results.load import FILE, load_results
 from superdef_bench.results.rows import find_row
-from superdef_bench.results.schema import Results
 from superdef_bench.results.text import eps_text
 from superdef_bench.run.cells import Group, Plan
-from superdef_bench.run.plan import make_plan
-from superdef_bench.run.records import RecordStore
 from superdef_bench.run.shard import Shard
 
 
@@ -75,33 +70,23 @@ def agreement(
             f"{folder} is a results file: labels are in the records of the run",
             hint=f"name the run folder, such as runs/{folder.stem}",
         )
-    results = load_results(folder / FILE)
-    names = find_row(results, first), find_row(results, second)
-    return names, _alike(results, folder, names, limit, registry, device)
+    run = open_run(folder, registry, device)
+    names = find_row(run.results, first), find_row(run.results, second)
+    return names, _alike(run, names, limit)
 
 
-def _alike(
-    results: Results,
-    folder: Path,
-    names: tuple[str, str],
-    limit: int,
-    registry: Registry,
-    device: torch.device,
-) -> Iterator[Alike]:
+def _alike(run: RunFolder, names: tuple[str, str], limit: int) -> Iterator[Alike]:
     fix_numerics()
-    benchmark = build(restore(results.config), registry, device)
-    plan, store = make_plan(benchmark), RecordStore(folder / "records")
-    shards = [Shard.load(benchmark, number) for number in range(plan.shards)]
-    pairs = _groups(plan, *names)
+    benchmark, shards = run.benchmark, list(run.shards())
+    pairs = _groups(run.plan, *names)
     defenses = [next(d for d in benchmark.defenses if d.name == name) for name in names]
-    size = benchmark.config.batch_size
-    images = _compare_images(defenses, shards, limit, size)
-    failed = {(f.defense, f.attack, f.eps) for f in results.failures}
+    images = _compare_images(defenses, shards, limit, benchmark.config.batch_size)
+    failed = {(f.defense, f.attack, f.eps) for f in run.results.failures}
     for one, other in pairs:
         for number, cell in enumerate(one.cells):
             if any((name, cell.attack, cell.threat.eps) in failed for name in names):
                 continue
-            said = [_predictions(group, number, shards, store, size) for group in (one, other)]
+            said = [_predictions(run, group, number, shards) for group in (one, other)]
             n = min(map(len, said))
             clean = one.attack is None
             words = CLEAN if clean else f"gray box, {cell.attack}, {eps_text(cell.threat.eps)}"
@@ -119,22 +104,18 @@ def _groups(plan: Plan, first: str, second: str) -> list[tuple[Group, Group]]:
     return [(one, others[name]) for name, one in ones.items() if name in others]
 
 
-def _predictions(
-    group: Group, number: int, shards: list[Shard], store: RecordStore, batch_size: int
-) -> np.ndarray:
-    cell, found = group.cells[number], []
+def _predictions(run: RunFolder, group: Group, number: int, shards: list[Shard]) -> np.ndarray:
+    """Return the recorded labels of all images of a group's cell."""
+    predictions = []
     for shard in shards:
-        count = min(len(shard.images), cell.n - shard.start)
-        if count <= 0:
-            continue
-        table = store.find(shard.keys(cell, count, group, batch_size))
+        table = run.records(group, group.cells[number], shard)
         if table is None:
             raise DataError(
                 f"the run lacks records of {group.title} that this code would make",
                 hint="run the config again into the same folder",
             )
-        found.append(table["prediction"].to_numpy())
-    return np.concatenate(found)
+        predictions.append(table["prediction"].to_numpy())
+    return np.concatenate(predictions)
 
 
 @torch.no_grad()

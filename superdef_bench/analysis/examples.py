@@ -5,34 +5,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from superdef_bench.benchmark.build import build
-from superdef_bench.benchmark.built import Benchmark
-from superdef_bench.benchmark.config import restore
+from superdef_bench.analysis.run_folder import RunFolder, open_run
 from superdef_bench.core.errors import ConfigError, DataError, did_you_mean
 from superdef_bench.core.fingerprint import tensors
 from superdef_bench.core.plugins import Registry
 from superdef_bench.core.threats import UNDEFENDED, AttackKind, Rung, parse_eps
 from superdef_bench.core.types import distance
-from superdef_bench.results.load import FILE, load_results
 from superdef_bench.run.bank.example_file import ExampleFile
-from superdef_bench.run.bank.store import Bank
 from superdef_bench.run.cells import Cell, Group
 from superdef_bench.run.images import eight_bits
-from superdef_bench.run.plan import make_plan
-from superdef_bench.run.shard import Shard, Worker
-
-
-class _Kept(Bank):
-    """A bank from which nothing may be missing: nothing is attacked again."""
-
-    def get(self, key: str) -> dict[str, Tensor]:
-        found = super().get(key)
-        if found is None:
-            raise DataError(
-                "the run keeps no examples that this code would make",
-                hint="run the config again into the same folder",
-            )
-        return found
 
 
 def kept_examples(
@@ -53,19 +34,16 @@ def kept_examples(
         ConfigError: The run has no such attack in gray box, or it has no ball of that radius.
         DataError: The folder has no results, or keeps no examples that this code would make.
     """
-    benchmark = build(restore(load_results(folder / FILE).document["config"]), registry, device)
-    plan = make_plan(benchmark)
-    group = _group(benchmark, plan.groups, attack)
+    run = open_run(folder, registry, device)
+    group = _group(run, attack)
     cell = _cell(group, eps)
-    worker = Worker(benchmark, _Kept(folder / "bank"))
     ids, labels, images = [], [], []
-    for number in range(plan.shards):
-        shard = Shard.load(benchmark, number)
+    for shard in run.shards():
         count = shard.attacked(group)
         if not count:
             break
         clean = shard.images.x[:count]
-        rounded = eight_bits(worker.replayed(group, cell, shard).images, clean)
+        rounded = eight_bits(run.kept_examples(group, cell, shard).images, clean)
         _check_ball(rounded, clean, cell)
         ids.append(shard.images.ids[:count])
         labels.append(shard.images.y[:count])
@@ -75,29 +53,29 @@ def kept_examples(
         labels=torch.cat(labels),
         images=torch.cat(images),
         metadata={
-            "dataset": benchmark.task.dataset,
+            "dataset": run.benchmark.task.dataset,
             "attack": attack,
             "norm": cell.threat.norm,
             "eps": cell.eps,
-            "weights": tensors(benchmark.bare.classifier.state_dict()),
+            "weights": tensors(run.benchmark.bare.classifier.state_dict()),
         },
     )
 
 
-def _group(benchmark: Benchmark, groups: tuple[Group, ...], attack: str) -> Group:
+def _group(run: RunFolder, attack: str) -> Group:
     """Return the cells of an attack on the undefended classifier."""
-    found = {
+    replaying = {
         group.attack.name: group
-        for group in groups
+        for group in run.plan.groups
         if group.attack is not None and group.attack.attack.kind == AttackKind.BUDGET
         if group.defense.name == UNDEFENDED and group.rung is Rung.GRAY_BOX
     }
-    if attack not in found:
+    if attack not in replaying:
         raise ConfigError(
-            f"{benchmark.config.name} has no attack {attack!r} with a ball in gray box",
-            hint=did_you_mean(attack, found),
+            f"{run.benchmark.config.name} has no attack {attack!r} with a ball in gray box",
+            hint=did_you_mean(attack, replaying),
         )
-    return found[attack]
+    return replaying[attack]
 
 
 def _cell(group: Group, eps: str) -> Cell:

@@ -8,22 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from superdef_bench.benchmark.build import build
-from superdef_bench.benchmark.built import Benchmark
-from superdef_bench.benchmark.config import restore
+from superdef_bench.analysis.run_folder import open_run
 from superdef_bench.core.errors import ConfigError, DataError, did_you_mean
 from superdef_bench.core.plugins import Registry
 from superdef_bench.core.threats import MASKING
 from superdef_bench.io.files import write_atomically
 from superdef_bench.io.strips import Panels, draw_strip
-from superdef_bench.results.load import FILE, load_results
+from superdef_bench.results.rows import is_called
 from superdef_bench.results.text import eps_text
-from superdef_bench.run.bank.store import Bank
 from superdef_bench.run.cells import SHARD, Cell, Group
 from superdef_bench.run.images import eight_bits
-from superdef_bench.run.plan import make_plan
-from superdef_bench.run.records import RecordStore
-from superdef_bench.run.shard import Row, Shard, Worker
+from superdef_bench.run.shard import Row
 
 
 @dataclass(frozen=True)
@@ -47,11 +42,6 @@ class Sight:
     again: bool
 
 
-def is_called(row: str, name: str) -> bool:
-    """Return whether a row has a name, with or without what stands in brackets behind it."""
-    return row == name or row.startswith(f"{name} (")
-
-
 class OneImage:
     """An image of a run folder, with all that the run recorded of it.
 
@@ -69,9 +59,8 @@ class OneImage:
     def __init__(
         self, folder: Path, image_id: str, registry: Registry, device: torch.device
     ) -> None:
-        document = load_results(folder / FILE).document
-        self.benchmark: Benchmark = build(restore(document["config"]), registry, device)
-        plan = make_plan(self.benchmark)
+        self._run = open_run(folder, registry, device)
+        self.benchmark = self._run.benchmark
         ids = list(self.benchmark.dataset.ids[: self.benchmark.limit])
         if image_id not in ids:
             raise ConfigError(
@@ -80,9 +69,9 @@ class OneImage:
             )
         self.place = ids.index(image_id)
         names = [defense.name for defense in self.benchmark.defenses]
-        self._groups = sorted(plan.groups, key=lambda g: names.index(g.defense.name))
-        self._shard = Shard.load(self.benchmark, self.place // SHARD)
-        stored = {r["key"]: r for r in RecordStore(folder / "records").of_image(image_id)}
+        self._groups = sorted(self._run.plan.groups, key=lambda g: names.index(g.defense.name))
+        self._shard = self._run.shard(self.place // SHARD)
+        stored = {row["key"]: row for row in self._run.store.of_image(image_id)}
         keys = [self._key(group, cell) for group in self._groups for cell in group.cells]
         self.rows: list[Row] = [stored[key] for key in keys if key in stored]
         if not self.rows:
@@ -90,26 +79,34 @@ class OneImage:
                 f"run {folder} has no records of {image_id!r} that this code would make",
                 hint="run the config again into the same folder",
             )
-        self._folder = folder
+
+    def rows_of(self, defenses: Sequence[str]) -> list[Row]:
+        """Return its records behind some defenses, by their names; all where none is named.
+
+        Raises:
+            ConfigError: The run has no such row.
+        """
+        known = dict.fromkeys(row["defense"] for row in self.rows)
+        for name in defenses:
+            if not any(is_called(row, name) for row in known):
+                raise ConfigError(f"the run has no row {name!r}", hint=did_you_mean(name, known))
+        return [row for row in self.rows if _is_wanted(row["defense"], defenses)]
 
     def sights(self, attack: str, rung: str, defenses: Sequence[str]) -> Iterator[Sight]:
         """Yield the image under an attack and rung at its last eps, defense by defense."""
-        worker = Worker(self.benchmark, Bank(self._folder / "bank"))
         for group in self._groups:
             title = group.attack.name if group.attack else ""
-            name = group.defense.name
             wanted = (title, str(group.rung)) == (attack, rung)
-            if wanted and (not defenses or any(is_called(name, d) for d in defenses)):
-                yield from self._sight(group, worker)
+            if wanted and _is_wanted(group.defense.name, defenses):
+                yield from self._sight(group)
 
     def _key(self, group: Group, cell: Cell) -> str:
         """Return the key of the image's record in a cell; empty where the cell lacks it."""
         inside = self.place - self._shard.start
-        count = min(len(self._shard.images), group.n - self._shard.start)
-        size = self.benchmark.config.batch_size
-        return self._shard.keys(cell, count, group, size)[inside] if inside < count else ""
+        keys = self._run.keys(group, cell, self._shard)
+        return keys[inside] if inside < len(keys) else ""
 
-    def _sight(self, group: Group, worker: Worker) -> Iterator[Sight]:
+    def _sight(self, group: Group) -> Iterator[Sight]:
         assert group.attack is not None
         shard = self._shard
         known = {row["cell"]: row for row in self.rows}
@@ -119,13 +116,13 @@ class OneImage:
         record, place = known[cells[-1].key], self.place - shard.start
         clean, again = shard.images.x[place], False
         if cells[-1].goal == "strength":
-            example = worker.replayed(group, cells[-1], shard).images[place]
+            example = self._run.worker.replayed(group, cells[-1], shard).images[place]
         elif self._wrong(group):
             example = clean  # what is wrong from the start is never attacked
         else:
             cell = self._first_broken(cells, known)
-            found = worker.attack(group, cell, shard, torch.tensor([place]))
-            example, again = found.images[0], found.batch_dependent
+            alone = self._run.worker.attack(group, cell, shard, torch.tensor([place]))
+            example, again = alone.images[0], alone.batch_dependent
         if self.benchmark.config.eightbit:
             example = eight_bits(example, clean)
         seen = [self._seen(group, image) for image in (example, clean)]
@@ -153,29 +150,20 @@ class OneImage:
         return next((cell for cell in cells if known[cell.key]["success"]), cells[-1])
 
 
-def _check_rows(image: OneImage, defenses: Sequence[str]) -> None:
-    known = dict.fromkeys(row["defense"] for row in image.rows)
-    for name in defenses:
-        if not any(is_called(row, name) for row in known):
-            raise ConfigError(f"the run has no row {name!r}", hint=did_you_mean(name, known))
+def _is_wanted(row: str, defenses: Sequence[str]) -> bool:
+    return not defenses or any(is_called(row, name) for name in defenses)
 
 
 def write_strip(
     image: OneImage, path: Path, *, attack: str, rung: str, defenses: Sequence[str]
 ) -> None:
     """Draw one image under an attack and rung at its last eps, a row of panels per defense."""
-    _check_rows(image, defenses)
+    named = image.rows_of(defenses)
     rungs = dict.fromkeys(r["rung"] for r in image.rows if r["rung"] not in ("", MASKING))
-    attacked = [
-        row
-        for row in image.rows
-        if row["rung"] == rung != MASKING
-        and (not defenses or any(is_called(row["defense"], name) for name in defenses))
-    ]
-    found = {row["attack"] for row in attacked}
+    attacked = {row["attack"] for row in named if row["rung"] == rung != MASKING}
     # The first one that counts, where there is one: a corruption says little.
     by_weight = sorted(image.benchmark.attacks, key=lambda built: not built.counted)
-    known = [built.name for built in by_weight if built.name in found]
+    known = [built.name for built in by_weight if built.name in attacked]
     chosen = next((name for name in known if not attack or is_called(name, attack)), "")
     if not chosen:
         where = image.rows[0]["image_id"]

@@ -7,14 +7,16 @@ from typing import TypeVar
 
 import torch
 
+from superdef_bench.analysis.run_folder import config_of
 from superdef_bench.benchmark.build import build
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.benchmark.choices import Choice
-from superdef_bench.benchmark.config import Config, restore
+from superdef_bench.benchmark.config import Config
 from superdef_bench.core.errors import CellError, DataError
 from superdef_bench.core.plugins import Registry
 from superdef_bench.core.threats import CLEAN, MASKING, UNDEFENDED, Rung
 from superdef_bench.results.aggregate import add_conditional
+from superdef_bench.results.rows import is_called
 from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.run.cells import SHARD, Cell, Plan
 from superdef_bench.run.document import cells_of
@@ -41,7 +43,8 @@ class Again:
     ) -> None:
         self._results, self._registry = results, registry
         self._device, self._folder = device, folder
-        self._config = _config(results)
+        # A slower machine is no reason to refuse a cell.
+        self._config = replace(config_of(results), cell_seconds=None)
         self._built: tuple[Config, Benchmark] | None = None
 
     def run(self, row: AccuracyRow) -> tuple[AccuracyRow, Benchmark]:
@@ -87,17 +90,6 @@ def words(row: AccuracyRow) -> str:
     return " ".join(filter(None, (row.defense, row.rung or CLEAN, attack)))
 
 
-def _config(results: Results) -> Config:
-    try:
-        config = restore(results.config)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"{results.name} carries a config that cannot be read: {type(error).__name__}: {error}",
-            hint="run the config again",
-        ) from error
-    return replace(config, cell_seconds=None)  # a slower machine is no reason to refuse
-
-
 def _narrowed(config: Config, row: AccuracyRow) -> Config:
     """Return the config of one row: what it needs is built, the rest is left out."""
     none = next(choice for choice in config.defenses if choice.name == UNDEFENDED)
@@ -116,7 +108,7 @@ def _narrowed(config: Config, row: AccuracyRow) -> Config:
 
 def _meant(choices: Sequence[Chosen], name: str) -> Chosen | None:
     """Return the choice whose row is called `name`: a row says in brackets what it is, too."""
-    fitting = [c for c in choices if name == c.name or name.startswith(f"{c.name} (")]
+    fitting = [choice for choice in choices if is_called(name, choice.name)]
     return max(fitting, key=lambda choice: len(choice.name), default=None)
 
 

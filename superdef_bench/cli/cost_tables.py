@@ -45,16 +45,16 @@ def cost_tables(rows: Sequence[Row], ceilings: Mapping[str, Any]) -> Iterator[No
             yield from _modes([row for row in here if row["batch_size"] == 1], side, modes)
 
 
-def print_costs(rows: Sequence[Row], facts: Mapping[str, Any]) -> None:
+def print_costs(document: Mapping[str, Any]) -> None:
     """Print all of them, and what was measured where."""
-    for table, note in cost_tables(rows, facts["ceilings"]):
+    for table, note in cost_tables(document["cost"], document["ceilings"]):
         print_table(table, note)
-    for note in facts["notes"]:
+    for note in document["notes"]:
         print(note)
-    machine = facts["machine"]
+    machine = document["machine"]
     print(
-        f"{machine.get('gpu', machine['processor'])}, {facts['threads']} thread(s), "
-        f"scale {facts['scale']}, classifier {facts['model']}."
+        f"{machine.get('gpu', machine['processor'])}, {document['threads']} thread(s), "
+        f"scale {document['scale']}, classifier {document['model']}."
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.markup import escape as markup
 from rich.table import Table
 
-from superdef_bench.analysis.image import OneImage, _check_rows, is_called
+from superdef_bench.analysis.image import OneImage
 from superdef_bench.cli.tables import console
 from superdef_bench.core.errors import DataError
 from superdef_bench.core.threats import CLEAN, MASKING
@@ -20,12 +20,7 @@ _LISTED = 20
 def print_image(image: OneImage, defenses: Sequence[str]) -> None:
     """Print the records of one image, under the named rows only if there are any."""
     names = image.benchmark.task.class_names
-    _check_rows(image, defenses)
-    rows = [
-        row
-        for row in image.rows
-        if not defenses or any(is_called(row["defense"], name) for name in defenses)
-    ]
+    rows = image.rows_of(defenses)
     title = f"{rows[0]['image_id']}: {names[rows[0]['label']]}"
     targets = [row["target"] for row in rows if row["target"] is not None]
     if targets:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -132,8 +131,8 @@ def cost_command(
     import torch
 
     from superdef_bench.cli.cost_tables import print_costs
-    from superdef_bench.io.machine import choose_device, machine, versions
-    from superdef_bench.measure.latency import Budget, measure
+    from superdef_bench.io.machine import choose_device
+    from superdef_bench.measure.latency import Budget, cost_document, measure
     from superdef_bench.measure.modes import Mode
     from superdef_bench.measure.networks import pipelines_of
 
@@ -145,27 +144,18 @@ def cost_command(
     pipelines, left_out = pipelines_of(defense or [], model, scale, where)
     for name, why in left_out.items():
         print(f"left out: {name}: {why}", file=sys.stderr)
-    found = measure(
+    budget = Budget(rounds, seconds)
+    costs = measure(
         pipelines,
         model,
         sizes=size or [32],
         batches=batch_size or [8, 64, 256],
         modes=modes,
-        budget=Budget(rounds, seconds),
+        budget=budget,
         device=where,
     )
-    facts = {
-        "machine": machine(str(where)),
-        "versions": versions(),
-        "threads": torch.get_num_threads(),
-        "scale": scale,
-        "rounds": rounds,
-        "seconds": seconds,
-        "model": model,
-        "ceilings": asdict(found.ceilings),
-        "notes": found.notes,
-    }
+    document = cost_document(costs, model, scale=scale, budget=budget, device=where)
     if as_json:
-        print(json.dumps({**facts, "cost": found.rows}, indent=1))
+        print(json.dumps(document, indent=1))
     else:
-        print_costs(found.rows, facts)
+        print_costs(document)

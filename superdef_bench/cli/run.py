@@ -44,19 +44,19 @@ def run_command(
     ] = None,
 ) -> None:
     """Run a benchmark; what the run folder already holds is not run again."""
-    from superdef_bench.benchmark.build import build
-    from superdef_bench.benchmark.config import find_config, load_config
     from superdef_bench.cli.plan_table import print_plan
     from superdef_bench.cli.tables import print_failures, print_ranking
     from superdef_bench.io.machine import choose_device
     from superdef_bench.leaderboard.publish import publish
-    from superdef_bench.run.plan import make_plan
+    from superdef_bench.run.prepare import prepare
     from superdef_bench.run.runner import run
 
     keep_data_in(data_dir)
     registry = registry_of(plugins_dir)
-    path = find_config(config)
-    wanted = load_config(path).select(
+    prepared = prepare(
+        config,
+        registry,
+        choose_device(device),
         defenses=defense or [],
         attacks=attack or [],
         rungs=rung or [],
@@ -65,13 +65,11 @@ def run_command(
         seed=seed,
         eightbit=eightbit,
     )
-    benchmark = build(wanted, registry, choose_device(device))
-    planned = make_plan(benchmark)
     if plan:
-        print_plan(benchmark, planned)
+        print_plan(prepared.benchmark, prepared.plan)
         return
-    folder = out or Path("runs") / path.stem
-    results, outcome = run(benchmark, planned, folder, command=command_line())
+    folder = out or prepared.folder
+    results, outcome = run(prepared.benchmark, prepared.plan, folder, command=command_line())
     publish(results, folder)
     print_ranking(results)
     note = f", {outcome.reused} of them reused" if outcome.reused else ""

@@ -11,7 +11,7 @@ from torch import Tensor
 from superdef_bench.core.errors import ConfigError, DataError, SuperdefError
 from superdef_bench.core.threats import UNDEFENDED
 from superdef_bench.core.transform import Protected
-from superdef_bench.io.machine import fix_numerics, out_of_memory
+from superdef_bench.io.machine import fix_numerics, machine, out_of_memory, versions
 from superdef_bench.io.progress import progress_bar
 from superdef_bench.measure.modes import Mode, Pipeline
 from superdef_bench.measure.roofline import Ceilings, measure_ceilings
@@ -103,6 +103,32 @@ def measure(
                 bench.time(n, rounds if n == 1 else of_batches, device)
                 bar.advance(1)
     return costs
+
+
+def cost_document(
+    costs: Costs, model: str, *, scale: int, budget: Budget, device: torch.device
+) -> dict[str, Any]:
+    """Return what `measure` found as JSON, with where and how it was measured; see docs/cost.md.
+
+    Args:
+        costs: What was found.
+        model: Name of the classifier.
+        scale: Of what has a scale.
+        budget: How long was measured.
+        device: Where it was measured.
+    """
+    return {
+        "machine": machine(str(device)),
+        "versions": versions(),
+        "threads": torch.get_num_threads(),
+        "scale": scale,
+        "rounds": budget.rounds,
+        "seconds": budget.seconds,
+        "model": model,
+        "ceilings": asdict(costs.ceilings),
+        "notes": costs.notes,
+        "cost": costs.rows,
+    }
 
 
 def _work(name: str, protected: Protected, size: int, device: torch.device) -> dict[str, Work]:

@@ -66,6 +66,11 @@ def score(row: AccuracyRow | None, n: int | None = None) -> Score | None:
     return Score(float(right.mean()), low, high, len(right))
 
 
+def is_called(row: str, name: str) -> bool:
+    """Return whether a row has a name, with or without what stands in brackets behind it."""
+    return row == name or row.startswith(f"{name} (")
+
+
 def find_row(results: Results, word: str) -> str:
     """Return the row that a word means: its name, or what stands before its brackets.
 
@@ -73,7 +78,7 @@ def find_row(results: Results, word: str) -> str:
         ConfigError: There is none, or there are several.
     """
     names = list(results.defenses)
-    fitting = [n for n in names if n == word] or [n for n in names if n.startswith(f"{word} (")]
+    fitting = [n for n in names if n == word] or [n for n in names if is_called(n, word)]
     if len(fitting) != 1:
         hint = f"it may be {' or '.join(fitting)}" if fitting else did_you_mean(word, names)
         raise ConfigError(f"{results.name} has no row {word!r}", hint=hint)

@@ -37,11 +37,6 @@ class Scores:
     ssim: Tensor
     errors: list[str | None]
 
-    @property
-    def broken(self) -> Tensor:
-        """Which images most draws get wrong, `(N,)`."""
-        return self.wrong.float().mean(dim=0) > 0.5
-
 
 def score(
     defense: BuiltDefense,

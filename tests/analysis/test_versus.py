@@ -10,6 +10,7 @@ import pytest
 from superdef_bench.analysis.versus import compare_rows
 from superdef_bench.results.load import load_results
 from superdef_bench.results.rows import find_row, verdicts
+from superdef_bench.results.schema import Results
 from superdef_bench.results.statistics import mcnemar, ratio_interval
 from tests.support.commands import Answer
 
@@ -109,8 +110,10 @@ def test_a_row_that_is_not_there_and_one_that_is_two(run_cli: Run) -> None:
     assert (answer.code, answer.out) == (2, "")
     assert "has no row 'nonne'" in answer.err
     assert "did you mean 'none'?" in answer.err
-    results = load_results(GOLDEN)
-    results.document["defenses"].update({"x (native)": {}, "x (resize_back)": {}})
+    document = json.loads(GOLDEN.read_text())
+    one = document["defenses"]["none"]
+    document["defenses"] |= {"x (native)": one, "x (resize_back)": one}
+    results = Results.of(document)
     assert find_row(results, "x (native)") == "x (native)"
     with pytest.raises(Exception, match=r"has no row 'x'") as error:
         find_row(results, "x")

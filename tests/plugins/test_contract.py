@@ -1,6 +1,8 @@
 """Every built-in plugin keeps its contract, and a plugin that breaks it is caught."""
 
+import ast
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +25,9 @@ from superdef_bench.core.loader import load_plugins
 from superdef_bench.core.plugins import Plugin
 from superdef_bench.testing import Check, assert_contract, check_attack, check_defense
 
-_PLUGINS = [plugin for plugin in load_plugins() if not plugin.needs_arguments]
+_ALL = list(load_plugins())
+_PLUGINS = [plugin for plugin in _ALL if not plugin.needs_arguments]
+_FILES = sorted({plugin.file for plugin in _ALL if plugin.source == "built-in"})
 
 
 @pytest.mark.parametrize("plugin", _PLUGINS, ids=lambda plugin: f"{plugin.kind}:{plugin.name}")
@@ -41,6 +45,15 @@ def test_plugins_say_what_they_are() -> None:
         assert plugin.summary.endswith("."), plugin.name
 
 
+@pytest.mark.parametrize("file", _FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_a_file_is_named_like_its_plugin_or_lists_its_family(file: Path) -> None:
+    names = {plugin.name for plugin in _ALL if plugin.file == file}
+    source = file / "__init__.py" if file.is_dir() else file
+    docstring = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+    unlisted = {name for name in names if f"`{name}`" not in docstring}
+    assert names == {file.stem} or not unlisted, sorted(unlisted)
+
+
 def problems(checks: Iterator[Check]) -> str:
     return "; ".join(f"{name}: {problem}" for name, problem in checks if problem)
 
@@ -49,8 +62,8 @@ class Broken:
     """PGD with one thing wrong."""
 
     norms: frozenset[Norm] = frozenset({"linf"})
-    kind = "budget"
-    access = "gradient"
+    kind: str = "budget"
+    access: str = "gradient"
 
     def __init__(self, fault: str) -> None:
         self.fault = fault

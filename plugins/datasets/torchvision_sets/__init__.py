@@ -1,4 +1,7 @@
-"""Public data sets that torchvision downloads and checks: CIFAR-10, CIFAR-100, MNIST, GTSRB."""
+"""Public data sets that torchvision downloads and checks.
+
+`cifar10`, `cifar100`, `mnist`, `gtsrb`.
+"""
 
 import hashlib
 from collections.abc import Callable, Sequence

@@ -1,0 +1,68 @@
+"""From the name of a config to a benchmark that is built and planned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+import torch
+
+from superdef_bench.benchmark.build import build
+from superdef_bench.benchmark.built import Benchmark
+from superdef_bench.benchmark.config import find_config, load_config
+from superdef_bench.core.plugins import Registry
+from superdef_bench.run.cells import Plan
+from superdef_bench.run.plan import make_plan
+
+
+class Selection(TypedDict, total=False):
+    """What a caller changes of a config, as `Config.select` takes it."""
+
+    defenses: Sequence[str]
+    attacks: Sequence[str]
+    rungs: Sequence[str]
+    limit: int | None
+    batch_size: int | None
+    seed: int | None
+    eightbit: bool
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A benchmark that is ready to run.
+
+    Attributes:
+        path: File of its config.
+        benchmark: What the config names, built.
+        plan: What runs.
+    """
+
+    path: Path
+    benchmark: Benchmark
+    plan: Plan
+
+    @property
+    def folder(self) -> Path:
+        """The run folder where the caller names none."""
+        return Path("runs") / self.path.stem
+
+
+def prepare(
+    config: str, registry: Registry, device: torch.device, **selection: Unpack[Selection]
+) -> Prepared:
+    """Return the benchmark of a config, built and planned; nothing is attacked.
+
+    Args:
+        config: TOML file, or the name of a shipped config.
+        registry: Plugins.
+        device: Where to compute.
+        selection: What to keep of the config, or to change.
+
+    Raises:
+        ConfigError: The file cannot be read, or a name, argument or size does not fit.
+        PluginError: A plugin cannot be built.
+        DataError: Data or weights are missing or damaged.
+    """
+    path = find_config(config)
+    benchmark = build(load_config(path).select(**selection), registry, device)
+    return Prepared(path, benchmark, make_plan(benchmark))
