@@ -5,7 +5,7 @@ Models, which check what they name and keep what else a later version wrote. No 
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from superdef_bench.core.threats import (
     ADAPTIVE,
@@ -54,8 +54,18 @@ Scale = Literal[2, 3, 4]
 Versions = Annotated[
     dict[str, str], Field(description="Python and libraries; any library may stand here.")
 ]
+
+
+def _names_plugins(arguments: dict[str, Any]) -> dict[str, Any]:
+    for link in arguments.get("chain", [arguments]):
+        if "plugin" not in link:
+            raise ValueError("arguments name no plugin")
+    return arguments
+
+
 Arguments = Annotated[
     dict[str, Any],
+    AfterValidator(_names_plugins),
     Field(
         description="A plugin and its arguments, whatever they are called.",
         json_schema_extra={
@@ -98,7 +108,7 @@ class Attack(Model):
     kind: KindWord
     access: AccessWord
     norm: NormWord
-    eps: list[Amount]
+    eps: Annotated[list[Amount], Field(min_length=1)]
     rungs: list[RungWord]
     limit: Positive | None
     counted: bool
