@@ -207,10 +207,14 @@ def test_many_small_operations_are_bound_by_launches_and_one_large_is_not() -> N
         "tiny": Protected([Tiny()], nn.Identity()),
         "wide": Protected([Wide()], nn.Identity()),
     }
-    rows = measured(pipelines, [], Budget(rounds=30, seconds=3)).rows
-    found = {row["defense"]: row for row in rows}
-    assert found["tiny"]["roofline"]["bound"] == "launch"
-    assert found["wide"]["roofline"]["bound"] != "launch"
+    bounds = []
+    for _ in range(4):  # whatever else computes makes a pass longer, and starting it no dearer
+        rows = measured(pipelines, [], Budget(rounds=30, seconds=3)).rows
+        bounds.append({row["defense"]: row["roofline"]["bound"] for row in rows})
+        if bounds[-1]["tiny"] == "launch":
+            break
+    assert bounds[-1]["tiny"] == "launch", bounds
+    assert not any(found["wide"] == "launch" for found in bounds)
 
 
 class Broken(InputTransform):
