@@ -32,7 +32,7 @@ def row_of(right: Bits, **columns: Any) -> AccuracyRow:
 def attack_of(**changes: Any) -> Attack:
     """Return a counted attack that climbs the loss in an linf ball."""
     usual = {"kind": "budget", "access": "gradient", "counted": True, "norm": "linf"}
-    rest = {"arguments": {"plugin": "pgd"}, "eps": [8 / 255], "limit": None}
+    rest: dict[str, Any] = {
         "arguments": {"plugin": "pgd"},
         "eps": [8 / 255],
         "rungs": [],

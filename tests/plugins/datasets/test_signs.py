@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from superdef_bench import SuperdefError, load_dataset, load_model
+from tests.support.pace import slowdown
 
 # One image of each kind: split, index, grey, size.
 _PINS = {
@@ -19,7 +20,6 @@ _PINS = {
     ("test", 5, True, 28): "52ea9e870e769c49",
     ("test", 5, False, 64): "ba12513833f8221e",
 }
-from tests.support.pace import slowdown
 
 
 @pytest.mark.parametrize("which", _PINS)
