@@ -4,17 +4,19 @@ import importlib
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
 from types import ModuleType
 
-_BUILTIN = "superdef_bench_plugins.builtin"
+from superdef_bench.core.shipped import shipped
+
 RENAMED = {
-    "superdef_bench.autoattack": f"{_BUILTIN}.models.robustbench.autoattack_alias",
     "superdef_bench.datasets": "superdef_bench.io.datasets",
     "superdef_bench.plugins": "superdef_bench.core.loader",
     "superdef_bench.pretrained": "superdef_bench.nn.pretrained",
     "superdef_bench.statistics": "superdef_bench.results.statistics",
     "superdef_bench.weights": "superdef_bench.nn.weights",
 }
+_ALIAS = "superdef_bench.autoattack"  # a file of the plugin that needs it now
 
 
 class _Renamed:
@@ -23,6 +25,9 @@ class _Renamed:
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        if name == _ALIAS:
+            file = shipped("plugins") / "models/robustbench/autoattack_alias.py"
+            return spec_from_file_location(name, file)
         if name not in RENAMED:
             return None
         return ModuleSpec(name, self)  # type: ignore[arg-type]  # a loader by its methods: the base class takes long to import
@@ -31,10 +36,7 @@ class _Renamed:
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        place = RENAMED[module.__name__]
-        if place.startswith(_BUILTIN) and place.rpartition(".")[0] not in sys.modules:
-            importlib.import_module("superdef_bench.core.loader").load_plugins()
-        sys.modules[module.__name__] = importlib.import_module(place)
+        sys.modules[module.__name__] = importlib.import_module(RENAMED[module.__name__])
 
 
 def find_renamed() -> None:

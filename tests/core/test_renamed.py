@@ -61,6 +61,12 @@ def test_an_old_name_is_the_module_itself(name: str) -> None:
     assert done.stdout.strip() == RENAMED[name]
 
 
+def test_the_alias_of_autoattack_is_found_too() -> None:
+    code = "from superdef_bench.autoattack import install_alias; print(install_alias().__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "autoattack"
+
+
 def test_a_name_that_never_was_is_not_found() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"superdef_bench\.rows"):
         __import__("superdef_bench.rows")
