@@ -44,7 +44,7 @@ class Again:
         self._results, self._registry = results, registry
         self._device, self._folder = device, folder
         # A slower machine is no reason to refuse a cell.
-        self._config = replace(config_of(results), cell_seconds=None)
+        self._config = config_of(results).model_copy(update={"cell_seconds": None})
         self._built: tuple[Config, Benchmark] | None = None
 
     def run(self, row: AccuracyRow) -> tuple[AccuracyRow, Benchmark]:
@@ -98,11 +98,12 @@ def _narrowed(config: Config, row: AccuracyRow) -> Config:
     if defense is None or (row.attacked and attack is None):
         raise _gone(row)
     sources = [s for s in config.sources if s.choice.name == row.made_on]
-    return replace(
-        config,
-        defenses=(none,) if defense is none else (none, defense),
-        attacks=() if attack is None else (attack,),
-        sources=tuple(sources),
+    return config.model_copy(
+        update={
+            "defenses": (none,) if defense is none else (none, defense),
+            "attacks": () if attack is None else (attack,),
+            "sources": tuple(sources),
+        }
     )
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from superdef_bench.benchmark.build import build
 from superdef_bench.benchmark.built import Benchmark
-from superdef_bench.benchmark.config import Config, restore
-from superdef_bench.core.errors import DataError
+from superdef_bench.benchmark.config import Config
+from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.core.plugins import Registry
 from superdef_bench.results.load import FILE, load_results
 from superdef_bench.results.schema import Results
@@ -135,9 +136,16 @@ def config_of(results: Results) -> Config:
         DataError: It cannot be read.
     """
     try:
-        return restore(results.config)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"{results.name} carries a config that cannot be read: {type(error).__name__}: {error}",
-            hint="run the config again",
-        ) from error
+        return Config.model_validate(results.config)
+    except ConfigError as error:
+        raise _unreadable(results, error.message) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = "/".join(map(str, first["loc"]))
+        raise _unreadable(results, f"{where}: {first['msg']}") from error
+
+
+def _unreadable(results: Results, why: str) -> DataError:
+    return DataError(
+        f"{results.name} carries a config that cannot be read: {why}", hint="run the config again"
+    )

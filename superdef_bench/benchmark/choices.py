@@ -1,20 +1,13 @@
 """What a config says, checked: numbers, radii, rungs, and the plugins that it chooses."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from math import inf
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from superdef_bench.core.errors import ConfigError, did_you_mean
-from superdef_bench.core.threats import (
-    NORMS,
-    TARGETS,
-    UNDEFENDED,
-    WORST,
-    Norm,
-    Rung,
-    Target,
-    parse_eps,
-)
+from superdef_bench.core.threats import NORMS, UNDEFENDED, WORST, Norm, Rung, parse_eps
 
 
 def check_keys(table: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
@@ -27,47 +20,42 @@ def table_of(document: Mapping[str, Any], key: str) -> dict[str, Any]:
     table = document.get(key, {})
     if not isinstance(table, dict):
         raise ConfigError(f"{key!r} is a {type(table).__name__}", hint=f"write a table [{key}]")
-    return table
+    return dict(table)
 
 
-def required(table: Mapping[str, Any], key: str, where: str) -> Any:
-    if key not in table:
-        raise ConfigError(f"{where} has no {key!r}", hint=f'add {key} = "signs"')
-    return table[key]
+def word_of(value: object, words: Sequence[str], kind: str | None, where: str) -> object:
+    if value not in words:
+        raise ConfigError(
+            f"unknown {kind} {value!r} in {where}", hint=did_you_mean(str(value), words)
+        )
+    return value
 
 
-def whole_number(table: Mapping[str, Any], key: str, default: int, *, least: int = 1) -> int:
-    value = table.get(key, default)
+def rungs_of(values: object, where: str) -> tuple[Rung, ...]:
+    names = [str(rung) for rung in Rung]
+    if not isinstance(values, list | tuple) or not values:
+        raise ConfigError(f"{where} is {values!r}", hint=f"take from {names}")
+    for value in values:
+        word_of(value, names, "rung", where)
+    return tuple(rung for rung in Rung if rung in values)
+
+
+def _whole_number(value: object, key: str | None, least: int, most: float = inf) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigError(f"{key} is {value!r}", hint=f"take a whole number from {least}")
+    if value > most:
+        raise ConfigError(f"{key} is {value}", hint=f"take {least} to {most}")
     return value
 
 
-def norm_of(value: object, where: str) -> Norm:
-    if value not in NORMS:
-        raise ConfigError(
-            f"unknown norm {value!r} in {where}", hint=did_you_mean(str(value), NORMS)
-        )
-    return value
-
-
-def target_of(value: object) -> Target:
-    if value not in TARGETS:
-        raise ConfigError(
-            f"unknown target {value!r} in [threat]", hint=did_you_mean(str(value), TARGETS)
-        )
-    return value
-
-
-def truth_of(table: Mapping[str, Any], key: str) -> bool:
-    value = table.get(key, False)
+def _truth(value: object, info: ValidationInfo) -> bool:
     if not isinstance(value, bool):
-        raise ConfigError(f"{key} is {value!r}", hint="take true or false")
+        raise ConfigError(f"{info.field_name} is {value!r}", hint="take true or false")
     return value
 
 
-def radii_of(value: object) -> tuple[str, ...]:
-    values = value if isinstance(value, list) else [value]
+def _radii(value: object) -> tuple[str, ...]:
+    values = value if isinstance(value, list | tuple) else [value]
     if not values:
         raise ConfigError("eps is an empty list", hint='write eps = ["2/255", "8/255"]')
     texts = [str(v).replace(" ", "") for v in values]
@@ -77,36 +65,37 @@ def radii_of(value: object) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def rungs_of(values: object, where: str) -> tuple[Rung, ...]:
-    names = [str(rung) for rung in Rung]
-    if not isinstance(values, list) or not values:
-        raise ConfigError(f"{where} is {values!r}", hint=f"take from {names}")
-    for value in values:
-        if value not in names:
-            raise ConfigError(
-                f"unknown rung {value!r} in {where}", hint=did_you_mean(str(value), names)
-            )
-    return tuple(rung for rung in Rung if str(rung) in values)
-
-
-def limits_of(value: object) -> dict[str, int]:
-    """Return the images of each rung that has a limit of its own."""
+def _limits(value: object) -> dict[str, int]:
     if not isinstance(value, dict):
         raise ConfigError(f"limits is {value!r}", hint="write limits = { white_box = 256 }")
     rungs = rungs_of(list(value), "[run] limits") if value else ()
-    return {str(rung): whole_number(value, str(rung), 1) for rung in rungs}
+    return {str(rung): _whole_number(value[rung], rung, 1) for rung in rungs}
 
 
-def draws_of(run: Mapping[str, Any]) -> int:
-    """Return how many draws score a random defense; a byte per image counts them."""
-    draws = whole_number(run, "draws", 20, least=20)
-    if draws > 255:
-        raise ConfigError(f"draws is {draws}", hint="take 20 to 255")
-    return draws
+def whole(least: int, most: float = inf) -> BeforeValidator:
+    """Return the check of a whole number."""
+    return BeforeValidator(lambda v, info: _whole_number(v, info.field_name, least, most))
 
 
-@dataclass(frozen=True)
-class Choice:
+def word(words: Sequence[str], where: str) -> BeforeValidator:
+    """Return the check of a word that is one of some; its field is called after what it is."""
+    return BeforeValidator(lambda v, info: word_of(v, words, info.field_name, where))
+
+
+Count = Annotated[int, whole(1)]
+Truth = Annotated[bool, BeforeValidator(_truth)]
+Radii = Annotated[tuple[str, ...], BeforeValidator(_radii)]
+Rungs = Annotated[tuple[Rung, ...], BeforeValidator(lambda v: rungs_of(v, "[run] rungs"))]
+Limits = Annotated[Mapping[str, int], BeforeValidator(_limits)]
+
+
+class Frozen(BaseModel):
+    """What nothing changes, and has no other keys. ConfigError where a value cannot be used."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Choice(Frozen):
     """A plugin with its arguments, under the name of its row.
 
     Attributes:
@@ -117,101 +106,92 @@ class Choice:
 
     name: str
     plugin: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
 
 
-@dataclass(frozen=True)
 class AttackChoice(Choice):
     """An attack, with what it has of its own beside the benchmark's threat."""
 
     norm: Norm | None = None
-    eps: tuple[str, ...] | None = None
-    limit: int | None = None
+    eps: Radii | None = None
+    limit: Count | None = None
     rungs: tuple[Rung, ...] | None = None
 
 
-@dataclass(frozen=True)
 class DefenseChoice(Choice):
     """A defense: one transform, or a chain of them, with a limit of its own where it is slow."""
 
-    limit: int | None = None
+    limit: Count | None = None
     chain: tuple[Choice, ...] = ()
+
+
+class SourceChoice(Frozen):
+    """What the examples of a replay rung are made on: another classifier, or another defense."""
+
+    kind: Literal["model", "defense"]
+    choice: DefenseChoice
 
 
 def choice_of(name: str, value: object) -> Choice:
     """Return the plugin that a name or a table means."""
     if isinstance(value, str):
-        return Choice(value, value)
+        return Choice(name=value, plugin=value)
     if not isinstance(value, dict):
         raise ConfigError(f"{name!r} is {value!r}", hint='write a name or { plugin = "name" }')
     arguments = dict(value)
     plugin = arguments.pop("plugin", name)
-    return Choice(str(arguments.get("name", plugin)), str(plugin), arguments)
+    return Choice(name=str(arguments.get("name", plugin)), plugin=str(plugin), arguments=arguments)
 
 
-def _keywords(name: str, value: object, kind: str) -> dict[str, Any]:
-    """Return the table of a row; a string is short for its plugin."""
-    if isinstance(value, dict):
-        return dict(value)
-    if isinstance(value, str):
-        return {"plugin": value}
-    raise ConfigError(
-        f"{kind} {name!r} is {value!r}", hint=f"write {name} = {{ argument = {value!r} }}"
-    )
+def _row(
+    name: str, value: object, kind: str, model: type[Choice]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a row has of its own, and the rest; a string is short for its plugin."""
+    table = {"plugin": value} if isinstance(value, str) else value
+    if not isinstance(table, dict):
+        raise ConfigError(
+            f"{kind} {name!r} is {value!r}", hint=f"write {name} = {{ argument = {value!r} }}"
+        )
+    rest = dict(table)
+    keys = [key for key in model.model_fields if key not in Choice.model_fields]
+    return {key: rest.pop(key) for key in keys if key in table}, rest
 
 
 def attack_of(name: str, value: object) -> AttackChoice:
     """Return the attack that a row of `[attacks]` means."""
-    table, where = _keywords(name, value, "attack"), f"attack {name!r}"
+    own, rest = _row(name, value, "attack", AttackChoice)
+    where = f"attack {name!r}"
     if name == WORST:
         raise ConfigError(
             "attack 'worst' has the name of a worst case", hint='write mine = { plugin = "worst" }'
         )
-    norm, eps, rungs = (table.pop(key, None) for key in ("norm", "eps", "rungs"))
-    limit = whole_number(table, "limit", 1) if "limit" in table else None
-    table.pop("limit", None)
-    choice = choice_of(name, table)
-    return AttackChoice(
-        name,
-        choice.plugin,
-        choice.arguments,
-        norm=None if norm is None else norm_of(norm, where),
-        eps=None if eps is None else radii_of(eps),
-        limit=limit,
-        rungs=None if rungs is None else rungs_of(rungs, f"rungs of {where}"),
-    )
+    if "norm" in own:
+        word_of(own["norm"], NORMS, "norm", where)
+    if "rungs" in own:
+        own["rungs"] = rungs_of(own["rungs"], f"rungs of {where}")
+    return AttackChoice(**{**dict(choice_of(name, rest)), **own, "name": name})
 
 
 def defense_of(name: str, value: object) -> DefenseChoice:
     """Return the defense that a row of `[defenses]` means."""
-    table = _keywords(name, value, "defense")
-    limit = whole_number(table, "limit", 1) if "limit" in table else None
-    table.pop("limit", None)
-    row = str(table.pop("name", name))
-    links = table.pop("chain", None)
-    if links is None:
-        choice = choice_of(name, table)
-        return DefenseChoice(row, choice.plugin, choice.arguments, limit)
-    if table:
+    own, rest = _row(name, value, "defense", DefenseChoice)
+    row = str(rest.pop("name", name))
+    if "chain" not in own:
+        return DefenseChoice(**{**dict(choice_of(name, rest)), **own, "name": row})
+    if rest:
         raise ConfigError(
-            f"defense {name!r} has {', '.join(map(repr, table))} beside its chain",
+            f"defense {name!r} has {', '.join(map(repr, rest))} beside its chain",
             hint="beside a chain stand name and limit only; arguments belong into its links",
         )
+    links = own["chain"]
     if not isinstance(links, list) or not links:
         raise ConfigError(
             f"the chain of defense {name!r} is {links!r}",
             hint='write { chain = ["jpeg", { plugin = "bicubic_x2" }] }',
         )
-    stages = tuple(choice_of(str(link), link) for link in links)
-    return DefenseChoice(row, " + ".join(s.plugin for s in stages), limit=limit, chain=stages)
-
-
-@dataclass(frozen=True)
-class SourceChoice:
-    """What the examples of a replay rung are made on: another classifier, or another defense."""
-
-    kind: Literal["model", "defense"]
-    choice: DefenseChoice
+    own["chain"] = [choice_of(str(link), link) for link in links]
+    plugins = " + ".join(link.plugin for link in own["chain"])
+    return DefenseChoice(name=row, plugin=plugins, **own)
 
 
 def sources_of(
@@ -239,10 +219,10 @@ def sources_of(
             )
         if kind == "model":
             model = models.get(name) or choice_of("model", name)
-            choice = DefenseChoice(name, model.plugin, model.arguments)
+            choice = DefenseChoice(**{**dict(model), "name": name})
         else:
-            choice = rows.get(name) or DefenseChoice(name, name)
-        found[kind, name] = SourceChoice(kind, choice)  # type: ignore[arg-type]  # one of the two, as checked
+            choice = rows.get(name) or DefenseChoice(name=name, plugin=name)
+        found[kind, name] = SourceChoice.model_validate({"kind": kind, "choice": choice})
     return tuple(found.values())
 
 
@@ -255,7 +235,7 @@ def with_none(defenses: Iterable[DefenseChoice]) -> tuple[DefenseChoice, ...]:
                 f"two defenses are named {choice.name!r}", hint="the name of a row is its own"
             )
         named[choice.name] = choice
-    bare = DefenseChoice(UNDEFENDED, UNDEFENDED)
+    bare = DefenseChoice(name=UNDEFENDED, plugin=UNDEFENDED)
     none = named.pop(UNDEFENDED, bare)
     if (none.plugin, none.arguments, none.chain) != (bare.plugin, bare.arguments, bare.chain):
         raise ConfigError(

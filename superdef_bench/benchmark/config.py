@@ -1,46 +1,49 @@
-"""TOML into a frozen, checked config. Unknown keys are errors; nothing is built here."""
+"""A frozen, checked config, from TOML or a results file. Unknown keys are errors."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
 
 from superdef_bench.benchmark.choices import (
     AttackChoice,
     Choice,
+    Count,
     DefenseChoice,
+    Frozen,
+    Limits,
+    Radii,
+    Rungs,
     SourceChoice,
+    Truth,
     attack_of,
     check_keys,
     choice_of,
     defense_of,
-    draws_of,
-    limits_of,
-    norm_of,
-    radii_of,
-    required,
     rungs_of,
     sources_of,
     table_of,
-    target_of,
-    truth_of,
-    whole_number,
+    whole,
     with_none,
+    word,
 )
 from superdef_bench.core.errors import ConfigError, did_you_mean
 from superdef_bench.core.shipped import shipped
-from superdef_bench.core.threats import NO_TARGET, UNDEFENDED, Norm, Rung, Target, parse_eps
-
-_RUN_KEYS = (
-    *("dataset", "model", "limit", "batch_size", "seed", "rungs"),
-    *("presets", "eightbit", "limits", "eot", "draws", "masking", "cell_seconds"),
+from superdef_bench.core.threats import (
+    NO_TARGET,
+    NORMS,
+    RUNGS,
+    TARGETS,
+    UNDEFENDED,
+    Norm,
+    Target,
+    parse_eps,
 )
-_THREAT_KEYS = ("norm", "eps", "topk", "target")
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(Frozen):
     """One benchmark.
 
     Attributes:
@@ -58,23 +61,39 @@ class Config:
     name: str
     dataset: Choice
     model: Choice
-    limit: int
-    batch_size: int
-    seed: int
-    rungs: tuple[Rung, ...]
-    norm: Norm
-    eps: tuple[str, ...]
-    topk: int
-    target: Target
-    eightbit: bool
+    limit: Count = 128
+    batch_size: Count = 64
+    seed: Annotated[int, whole(0)] = 0
+    rungs: Rungs = RUNGS
+    norm: Annotated[Norm, word(NORMS, "[threat]")] = "linf"
+    eps: Radii = ("2/255", "8/255")
+    topk: Count = 1
+    target: Annotated[Target, word(TARGETS, "[threat]")] = NO_TARGET
+    eightbit: Truth = False
     attacks: tuple[AttackChoice, ...]
     defenses: tuple[DefenseChoice, ...]
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Limits = Field(default_factory=dict)
     sources: tuple[SourceChoice, ...] = ()
-    eot: int = 16
-    draws: int = 20
-    masking: int = 64
-    cell_seconds: int | None = None
+    eot: Count = 16
+    draws: Annotated[int, whole(20, 255)] = 20
+    masking: Annotated[int, whole(0)] = 64
+    cell_seconds: Count | None = None
+
+    @model_validator(mode="after")
+    def _check_radii(self) -> Self:
+        for choice in self.attacks:
+            if choice.norm and choice.norm != self.norm and not choice.eps:
+                raise ConfigError(
+                    f"attack {choice.name!r} has norm {choice.norm} but no eps",
+                    hint=f'write {{ norm = "{choice.norm}", eps = "0.5" }}',
+                )
+            norm, eps = choice.norm or self.norm, (choice.eps or self.eps)[-1]
+            if norm == "linf" and parse_eps(eps) > 1:
+                raise ConfigError(
+                    f"eps {eps!r} is above 1, the whole range of a pixel",
+                    hint=f'did you mean "{eps}/255"?',
+                )
+        return self
 
     def select(
         self,
@@ -98,7 +117,9 @@ class Config:
         if defenses:
             ours = {choice.name: choice for choice in self.defenses}
             named = dict.fromkeys([UNDEFENDED, *defenses])
-            changed["defenses"] = tuple(ours.get(n) or DefenseChoice(n, n) for n in named)
+            changed["defenses"] = tuple(
+                ours.get(n) or DefenseChoice(name=n, plugin=n) for n in named
+            )
         if attacks:
             own = {choice.name: choice for choice in self.attacks}
             known = _shipped("presets")
@@ -107,47 +128,13 @@ class Config:
                 if name in known and name not in own:
                     picked |= {key: own.get(key, row) for key, row in _preset(name).items()}
                 else:
-                    picked[name] = own.get(name) or AttackChoice(name, name)
+                    picked[name] = own.get(name) or AttackChoice(name=name, plugin=name)
             changed["attacks"] = tuple(picked.values())
         if rungs:
             changed["rungs"] = rungs_of(list(rungs), "--rung")
         if eightbit:
             changed["eightbit"] = True
-        return _checked(replace(self, **changed))
-
-
-def restore(document: Mapping[str, Any]) -> Config:
-    """Return the config that a results file carries under `config`."""
-    attacks = [
-        AttackChoice(**{**row, "eps": _tuple(row["eps"]), "rungs": _rungs(row["rungs"])})
-        for row in document["attacks"]
-    ]
-    defenses = [_defense(row) for row in document["defenses"]]
-    sources = [
-        SourceChoice(row["kind"], _defense(row["choice"])) for row in document.get("sources", ())
-    ]
-    built = {
-        "dataset": Choice(**document["dataset"]),
-        "model": Choice(**document["model"]),
-        "rungs": _rungs(document["rungs"]),
-        "eps": tuple(document["eps"]),
-        "attacks": tuple(attacks),
-        "defenses": tuple(defenses),
-        "sources": tuple(sources),
-    }
-    return Config(**{**document, **built})
-
-
-def _defense(row: Mapping[str, Any]) -> DefenseChoice:
-    return DefenseChoice(**{**row, "chain": tuple(Choice(**link) for link in row["chain"])})
-
-
-def _tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:
-    return None if values is None else tuple(values)
-
-
-def _rungs(values: Sequence[str] | None) -> Any:
-    return None if values is None else tuple(Rung(value) for value in values)
+        return Config.model_validate({**dict(self), **changed})
 
 
 def _shipped(below: str = "") -> dict[str, Path]:
@@ -191,70 +178,44 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path}: {error.message}", hint=error.hint) from error
 
 
+_THREAT = ("norm", "eps", "topk", "target")
+_TABLES = ("run", "threat", "transfer", "models", "attacks", "defenses")
+_RUN = {"presets", *Config.model_fields} - {"name", "sources", "attacks", "defenses", *_THREAT}
+
+
 def parse(document: Mapping[str, Any], name: str) -> Config:
-    """Check a parsed TOML document and return the benchmark it describes."""
-    keys = ("run", "threat", "transfer", "attacks", "defenses", "models")
-    check_keys(document, keys, "the config")
-    run, threat = table_of(document, "run"), table_of(document, "threat")
-    transfer = table_of(document, "transfer")
+    """Return the benchmark that a parsed TOML document describes.
+
+    Raises:
+        ConfigError: It says something unknown or wrong.
+    """
+    check_keys(document, _TABLES, "the config")
+    tables = {key: table_of(document, key) for key in _TABLES}
+    run, threat, transfer = tables["run"], tables["threat"], tables["transfer"]
     if "surrogates" in run:
         raise ConfigError("[run] has 'surrogates'", hint="write them below [transfer]")
-    check_keys(run, _RUN_KEYS, "[run]")
-    check_keys(threat, _THREAT_KEYS, "[threat]")
+    check_keys(run, _RUN, "[run]")
+    check_keys(threat, _THREAT, "[threat]")
     check_keys(transfer, ("surrogates",), "[transfer]")
-    models = {key: choice_of(key, value) for key, value in table_of(document, "models").items()}
-    model = required(run, "model", "[run]")
+    for key in ("model", "dataset"):
+        if key not in run:
+            raise ConfigError(f"[run] has no {key!r}", hint=f'add {key} = "signs"')
+    models = {key: choice_of(key, value) for key, value in tables["models"].items()}
+    model = run["model"]
     chosen = models.get(model) if isinstance(model, str) else None
-    eps = threat.get("eps", ["2/255", "8/255"])
-    defenses = with_none(defense_of(k, v) for k, v in table_of(document, "defenses").items())
-    presets = run.get("presets", [])
+    defenses = with_none(defense_of(k, v) for k, v in tables["defenses"].items())
+    presets = run.pop("presets", [])
     if not isinstance(presets, list):
         raise ConfigError(f"presets is {presets!r}", hint='write presets = ["mustafa_attacks"]')
     attacks = {key: choice for name in presets for key, choice in _preset(name).items()}
-    for key, value in table_of(document, "attacks").items():
+    for key, value in tables["attacks"].items():
         attacks[key] = attack_of(key, value)
-    return _checked(
-        Config(
-            name=name,
-            dataset=choice_of("dataset", required(run, "dataset", "[run]")),
-            model=chosen or choice_of("model", model),
-            limit=whole_number(run, "limit", 128),
-            batch_size=whole_number(run, "batch_size", 64),
-            seed=whole_number(run, "seed", 0, least=0),
-            rungs=rungs_of(run.get("rungs", [str(rung) for rung in Rung]), "[run] rungs"),
-            norm=norm_of(threat.get("norm", "linf"), "[threat]"),
-            eps=radii_of(eps),
-            topk=whole_number(threat, "topk", 1),
-            target=target_of(threat.get("target", NO_TARGET)),
-            eightbit=truth_of(run, "eightbit"),
-            attacks=tuple(attacks.values()),
-            defenses=defenses,
-            limits=limits_of(run.get("limits", {})),
-            sources=sources_of(transfer.get("surrogates", []), models, defenses),
-            eot=whole_number(run, "eot", 16),
-            draws=draws_of(run),
-            masking=whole_number(run, "masking", 64, least=0),
-            cell_seconds=whole_number(run, "cell_seconds", 1) if "cell_seconds" in run else None,
-        )
-    )
-
-
-def _checked(config: Config) -> Config:
-    for choice in config.attacks:
-        if choice.norm and choice.norm != config.norm and not choice.eps:
-            raise ConfigError(
-                f"attack {choice.name!r} has norm {choice.norm} but no eps",
-                hint=f'write {{ norm = "{choice.norm}", eps = "0.5" }}',
-            )
-        norm, eps = choice.norm or config.norm, (choice.eps or config.eps)[-1]
-        if norm == "linf" and parse_eps(eps) > 1:
-            raise ConfigError(
-                f"eps {eps!r} is above 1, the whole range of a pixel",
-                hint=f'did you mean "{eps}/255"?',
-            )
-    for number, least in (("limit", 1), ("batch_size", 1), ("seed", 0)):
-        if getattr(config, number) < least:
-            raise ConfigError(
-                f"{number} is {getattr(config, number)}", hint=f"take a whole number from {least}"
-            )
-    return config
+    rows = {
+        "name": name,
+        "dataset": choice_of("dataset", run["dataset"]),
+        "model": chosen or choice_of("model", model),
+        "attacks": tuple(attacks.values()),
+        "defenses": defenses,
+        "sources": sources_of(transfer.get("surrogates", []), models, defenses),
+    }
+    return Config.model_validate({**run, **threat, **rows})

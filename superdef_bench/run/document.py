@@ -1,7 +1,7 @@
 """The results document: everything that a leaderboard, a plot or a gate needs to know."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -61,7 +61,7 @@ def describe(
             "seconds": round(seconds, 1),
             "records": {"reused": outcome.reused, "computed": outcome.computed},
         },
-        "config": asdict(config),
+        "config": config.model_dump(),
         "dataset": {
             "name": task.dataset,
             "split": benchmark.dataset.split,

@@ -256,6 +256,23 @@ def test_a_file_whose_plugin_or_data_is_not_here_exits_with_2(run_cli: Run, tmp_
     assert "are no JSON" in answer.err
 
 
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"newer": True}, "newer: Extra inputs are not permitted"),
+        ({"attacks": [{"name": "pgd"}]}, "attacks/0/plugin: Field required"),
+        ({"rungs": ["grey_box"]}, "unknown rung 'grey_box' in [run] rungs"),
+    ],
+)
+def test_a_config_that_cannot_be_read_exits_with_2(
+    run_cli: Run, published: Path, changes: dict[str, Any], why: str
+) -> None:
+    other = edited(published, lambda d: d["config"].update(changes))
+    answer = run_cli("reproduce", other, "--row", 1)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"carries a config that cannot be read: {why}\nhint: run the config again" in answer.err
+
+
 def test_images_that_are_not_those_of_the_file_exit_with_2(run_cli: Run, published: Path) -> None:
     other = edited(published, lambda d: d["dataset"].update(sha256="0" * 64))
     answer = run_cli("reproduce", other, "--row", 1)

@@ -1,5 +1,6 @@
 """Configs: what they mean, and every way to get one wrong, through the real command line."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from superdef_bench.benchmark.choices import AttackChoice
-from superdef_bench.benchmark.config import find_config, load_config, parse
+from superdef_bench.benchmark.config import Config, find_config, load_config, parse
 from superdef_bench.core.errors import ConfigError
 from superdef_bench.core.threats import Rung, parse_eps
 from tests.support.commands import CONFIG, Answer
@@ -56,7 +57,13 @@ def test_rows_take_arguments_threats_limits_and_chains() -> None:
     assert (config.model.plugin, config.model.arguments) == ("checkpoint", {"path": "y"})
     assert config.dataset.arguments == {"path": "x"}
     expected = AttackChoice(
-        "cw", "cw", {"kappa": 1}, norm="l2", eps=("0.5",), limit=32, rungs=(Rung.BPDA,)
+        name="cw",
+        plugin="cw",
+        arguments={"kappa": 1},
+        norm="l2",
+        eps=("0.5",),
+        limit=32,
+        rungs=(Rung.BPDA,),
     )
     assert config.attacks == (expected,)
     none, jpeg, both = config.defenses
@@ -248,4 +255,6 @@ def test_shipped_configs_are_valid(repository: Path) -> None:
     files = sorted((repository / "configs").glob("*.toml"))
     assert len(files) >= 3
     for file in files:
-        assert load_config(file).attacks
+        config = load_config(file)
+        assert config.attacks
+        assert Config.model_validate(json.loads(json.dumps(config.model_dump()))) == config

@@ -181,7 +181,7 @@ def test_the_task_is_that_of_a_dataset_plugin(train: Run) -> None:
 
 def test_the_task_is_that_of_a_run_but_for_the_split() -> None:
     registry = load_plugins()
-    config = replace(load_config(find_config("quickstart")), defenses=with_none([]))
+    config = load_config(find_config("quickstart")).model_copy(update={"defenses": with_none([])})
     task = build(config, registry, torch.device("cpu")).task
     trained = task_to_train_for("signs", "signs_resnet8", registry)
     assert trained.sha256 != task.sha256
