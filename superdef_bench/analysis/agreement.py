@@ -126,7 +126,7 @@ def _compare_images(
     values = torch.empty(0)
     with progress_bar(limit) as bar:
         for shard in shards:
-            count = max(min(limit - shard.start, len(shard.images)), 0)
+            count = shard.count(limit)
             for start in range(0, count, batch_size):
                 places = slice(start, min(start + batch_size, count))
                 x, ids = shard.images.x[places], shard.images.ids[places]

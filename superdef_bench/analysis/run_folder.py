@@ -100,7 +100,7 @@ class RunFolder:
 
     def keys(self, group: Group, cell: Cell, shard: Shard) -> list[str]:
         """Return the keys of a cell's records, of the images of a shard that the cell has."""
-        count = max(0, min(len(shard.images), group.n - shard.start))
+        count = shard.count(group.n)
         return shard.keys(cell, count, group, self.benchmark.config.batch_size)
 
     def records(self, group: Group, cell: Cell, shard: Shard) -> pa.Table | None:

@@ -7,13 +7,12 @@ versions, threat, seed and image. Device and batch size are left to the manifest
 import ast
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from superdef_bench.core.renamed import RENAMED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -120,8 +119,11 @@ def _offered_by(room: str) -> Mapping[str, str] | None:
 
 
 def _module_file(module: str) -> Path | None:
-    base = _PACKAGE.joinpath(*RENAMED.get(module, module).split(".")[1:])
+    _, *inner = module.split(".")
+    base = _PACKAGE.joinpath(*inner)
     for candidate in (base.with_suffix(".py"), base / "__init__.py"):
         if candidate.is_file() and candidate != _PACKAGE / "__init__.py":
             return candidate
-    return None
+    # A module that was renamed has no file of its name; its finder says where it is.
+    spec = importlib.util.find_spec(module) if len(inner) == 1 else None
+    return Path(spec.origin) if spec and spec.origin else None

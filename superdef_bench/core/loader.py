@@ -104,12 +104,15 @@ def load_plugins(directories: Sequence[Path] = ()) -> Registry:
         owner = f"{distribution.name} {distribution.version}" if distribution else entry.value
         try:
             module = entry.load()
-            _register(manager, module, owner, Path(module.__file__))
+            path = Path(module.__file__)
+            if path.name == "__init__.py":
+                path = path.parent  # all of its sources
+            _register(manager, module, owner, path)
         except Exception as error:
             registry.broken[owner] = f"{type(error).__name__}: {error}"
             warnings.warn(f"plugins of {owner} are left out: {error}", stacklevel=2)
             continue
-        origins[owner] = (owner, Path(module.__file__))
+        origins[owner] = (owner, path)
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:

@@ -5,10 +5,12 @@ import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
+from pathlib import Path
 from types import ModuleType
 
 from superdef_bench.core.shipped import shipped
 
+_PACKAGE = Path(__file__).parents[1]
 RENAMED = {
     "superdef_bench.datasets": "superdef_bench.io.datasets",
     "superdef_bench.plugins": "superdef_bench.core.loader",
@@ -30,7 +32,9 @@ class _Renamed:
             return spec_from_file_location(name, file)
         if name not in RENAMED:
             return None
-        return ModuleSpec(name, self)  # type: ignore[arg-type]  # a loader by its methods: the base class takes long to import
+        _, *inner = RENAMED[name].split(".")
+        origin = _PACKAGE.joinpath(*inner).with_suffix(".py")
+        return ModuleSpec(name, self, origin=str(origin))  # type: ignore[arg-type]  # a loader by its methods: the base class takes long to import
 
     def create_module(self, spec: ModuleSpec) -> None:
         return None

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from superdef_bench.core.fingerprint import fingerprint
-from superdef_bench.core.threats import RUNGS, AttackKind, Rung
+from superdef_bench.core.threats import RUNGS, AttackKind, Rung, Threat
 from superdef_bench.results.statistics import (
     Bits,
     Counts,
@@ -84,7 +84,7 @@ class CellRecords:
         """Return how many draws are right per image, as `right` counts them."""
         right: Counts = np.array([b.count("0") for b in self._column("bits")], dtype=np.uint8)
         if self.kind == AttackKind.MINIMAL and eps is not None:
-            near = self.distance <= eps * (1 + 1e-5) + 1e-6
+            near = self.distance <= Threat(self.cell["norm"], eps).limit
             # Too far away the attacker is left with the clean image.
             clean = np.full_like(right, self.draws) if self.clean is None else self.clean
             right = np.where(near, right, clean[: len(near)])

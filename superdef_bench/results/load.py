@@ -13,6 +13,7 @@ from superdef_bench.results.schema import QualityResults, Results
 FILE = "results.json"
 _SHOWN = 40  # characters of what stands in a wrong place
 _AGAIN = "run the config again"
+_QUALITY_AGAIN = "superdef-bench quality writes them again"
 
 
 def load_results(path: Path) -> Results:
@@ -55,7 +56,7 @@ def load_published(path: Path) -> Results | QualityResults:
     try:
         return QualityResults.parse(content)
     except ValidationError as error:
-        raise _damaged(file, error, "superdef-bench quality writes them again") from error
+        raise _damaged(file, error, _QUALITY_AGAIN) from error
 
 
 def _file(path: Path) -> Path:
@@ -69,12 +70,13 @@ def _check_json(file: Path, content: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"results {file} are no JSON: {error}", hint=_AGAIN) from error
     schema = document.get("schema") if isinstance(document, dict) else None
+    again = _QUALITY_AGAIN if isinstance(document, dict) and "quality" in document else _AGAIN
     if not isinstance(schema, int) or isinstance(schema, bool):
         raise DataError(f"{file} is no results file: it has no schema", hint=_AGAIN)
     if schema != SCHEMA:
         raise DataError(
             f"results {file} have schema {schema}, this version reads {SCHEMA}",
-            hint="upgrade superdef-bench" if schema > SCHEMA else _AGAIN,
+            hint="upgrade superdef-bench" if schema > SCHEMA else again,
         )
     found: dict[str, Any] = document
     return found

@@ -146,7 +146,10 @@ class AccuracyRow(Columns):
         what = f"{self.defense} / {self.attack}"
         if self.rung == ADAPTIVE and self.smallest_eps is None:
             raise ValueError(f"{what}: there is no 'smallest_eps'")
-        count = count_bits(self.verdicts, self.n)
+        try:
+            count = count_bits(self.verdicts, self.n)
+        except ValueError as error:
+            raise ValueError(f"{what}: verdicts: {error}") from error
         if count != self.correct:
             raise ValueError(f"{what}: {count} bits are set, correct says {self.correct}")
         for key, text, unpack in (
@@ -154,8 +157,12 @@ class AccuracyRow(Columns):
             ("first_steps", self.first_steps, unpack_integers),
             ("smallest_eps", self.smallest_eps, unpack_floats),
         ):
-            if text is not None and len(unpack(text)) != self.n:
-                raise ValueError(f"{what}: {key} are not {self.n}")
+            try:
+                length = self.n if text is None else len(unpack(text))
+            except ValueError as error:
+                raise ValueError(f"{what}: {key}: {error}") from error
+            if length != self.n:
+                raise ValueError(f"{what}: {key} are {length}, not {self.n}")
         return self
 
 
@@ -354,8 +361,10 @@ class QualityResults(Document):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         for row in self.quality:
-            if row.network not in self.networks or row.dataset not in self.sets:
-                raise ValueError(f"a row is of {row.network!r} on {row.dataset!r}, one is not told")
+            if row.network not in self.networks:
+                raise ValueError(f"a row is of {row.network!r}, which is no network of the file")
+            if row.dataset not in self.sets:
+                raise ValueError(f"a row is on {row.dataset!r}, which is no set of the file")
         return self
 
 

@@ -157,7 +157,9 @@ class _Generators:
 def _seeded(key: str) -> Iterator[_Generators]:
     """Seed the global generators for a while, and put them back."""
     numpy_state, python_state = np.random.get_state(), random.getstate()  # as above
-    with torch.random.fork_rng():
-        yield _Generators(int(key[:8], 16))
-    np.random.set_state(numpy_state)  # as above
-    random.setstate(python_state)
+    try:
+        with torch.random.fork_rng():
+            yield _Generators(int(key[:8], 16))
+    finally:
+        np.random.set_state(numpy_state)  # as above
+        random.setstate(python_state)

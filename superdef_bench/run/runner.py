@@ -103,7 +103,7 @@ def _run_group(
     benchmark: Benchmark,
 ) -> None:
     """Run the cells of a group on a shard; a failure is noted and the cell not tried again."""
-    count = min(len(shard.images), group.n - shard.start)
+    count = shard.count(group.n)
     pending = [cell for cell in group.cells if cell.key not in outcome.failures]
     if count <= 0 or len(pending) < len(group.cells):
         return

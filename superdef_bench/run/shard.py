@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from superdef_bench.benchmark.built import Benchmark
+from superdef_bench.benchmark.built import Benchmark, BuiltAttack
 from superdef_bench.core.errors import CellError, ContractError
 from superdef_bench.core.fingerprint import fingerprint
 from superdef_bench.core.rng import image_id
@@ -116,9 +116,9 @@ class Shard:
 
     def keys(self, cell: Cell, count: int, group: Group, batch_size: int) -> list[str]:
         """Return the keys of a cell's records for the first `count` images."""
-        attack, batch = group.attack, ""
-        if attack is not None and attack.batch_dependent is not False:
-            # An attack that may look at the whole batch gives numbers that belong to this batch.
+        batch = ""
+        if group.attack is not None and _looks_around(group.attack):
+            # Its numbers belong to this batch.
             together = self.attacked(group) if cell.goal == "strength" else count
             batch = fingerprint(list(self.names[:together]), batch_size)
         images = zip(self.names[:count], self.digests[:count], strict=True)
@@ -126,7 +126,16 @@ class Shard:
 
     def attacked(self, group: Group) -> int:
         """Return how many images of the shard get examples that are replayed."""
-        return max(0, min(len(self.images), group.made - self.start))
+        return self.count(group.made)
+
+    def count(self, n: int) -> int:
+        """Return how many of the first `n` images of the dataset are in the shard."""
+        return max(0, min(len(self.images), n - self.start))
+
+
+def _looks_around(attack: BuiltAttack) -> bool:
+    """Return whether the example of an image may depend on the batch that it is made in."""
+    return attack.batch_dependent is not False
 
 
 class Worker:
@@ -156,7 +165,7 @@ class Worker:
             CellError: The attack or the defense raised or broke its contract, or the defense
                 failed on every image so far.
         """
-        count = min(len(shard.images), group.n - shard.start)
+        count = shard.count(group.n)
         before = clean[:count]
         for cell in group.cells:
             rows = known(cell)
@@ -238,7 +247,7 @@ class Worker:
             example_key(self._benchmark, group.attack, group.source, cell.threat),
             list(shard.names[:count]),
             shard.digests[:count],
-            self._size,
+            self._size if _looks_around(group.attack) else "",
         )
         if key not in shard.examples:
             stored = self._bank.get(key)
