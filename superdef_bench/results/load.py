@@ -22,10 +22,11 @@ def load_results(path: Path) -> Results:
     Raises:
         DataError: It is missing, no JSON, of another schema, or contradicts itself.
     """
-    found = load_published(path)
-    if isinstance(found, QualityResults):
+    file = _file(path)
+    found = _accuracy(file, _content(file))
+    if found is None:
         raise DataError(
-            f"{_file(path)} holds the quality of restored photographs, no accuracy",
+            f"{file} holds the quality of restored photographs, no accuracy",
             hint="superdef-bench run CONFIG writes accuracy",
         )
     return found
@@ -38,21 +39,10 @@ def load_published(path: Path) -> Results | QualityResults:
         DataError: It is missing, no JSON, of another schema, or contradicts itself.
     """
     file = _file(path)
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"results {file} cannot be read: {error.strerror}",
-            hint="name a run folder or its results.json; superdef-bench run CONFIG writes them",
-        ) from error
-    try:
-        if b"NaN" in content or b"Infinity" in content:  # perhaps in a name only
-            _check_json(file, content)
-        return Results.parse(content)
-    except ValidationError as error:
-        # Only what is no file of accuracy is looked at a second time.
-        if "quality" not in _check_json(file, content):
-            raise _damaged(file, error, _AGAIN) from error
+    content = _content(file)
+    found = _accuracy(file, content)
+    if found is not None:
+        return found
     try:
         return QualityResults.parse(content)
     except ValidationError as error:
@@ -61,6 +51,29 @@ def load_published(path: Path) -> Results | QualityResults:
 
 def _file(path: Path) -> Path:
     return path / FILE if path.is_dir() else path
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"results {file} cannot be read: {error.strerror}",
+            hint="name a run folder or its results.json; superdef-bench run CONFIG writes them",
+        ) from error
+
+
+def _accuracy(file: Path, content: bytes) -> Results | None:
+    """Return the results of a file of accuracy; None for a file of quality."""
+    try:
+        if b"NaN" in content or b"Infinity" in content:  # perhaps in a name only
+            _check_json(file, content)
+        return Results.parse(content)
+    except ValidationError as error:
+        # Only what is no file of accuracy is looked at a second time.
+        if "quality" not in _check_json(file, content):
+            raise _damaged(file, error, _AGAIN) from error
+    return None
 
 
 def _check_json(file: Path, content: bytes) -> dict[str, Any]:

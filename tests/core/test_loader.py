@@ -240,6 +240,28 @@ for defense in ("edsr", "rcan", "superdef", "superdef_no_kd", "mustafa"):
     assert done.stdout.split("\n")[:-1] == [f"{path.name} True" for path in sorted(shipped)]
 
 
+def test_all_sources_of_a_distribution_that_is_a_package_count(site: Path, tmp_path: Path) -> None:
+    package, facts = tmp_path / "lib/halves", tmp_path / "lib/halves-0.1.dist-info"
+    package.mkdir(parents=True)
+    facts.mkdir()
+    (package / "__init__.py").write_text(
+        "from superdef_bench import hookimpl\nfrom halves.half import Half\n\n\n"
+        "@hookimpl\ndef register_defenses():\n    return {'half': Half}\n"
+    )
+    (package / "half.py").write_text("class Half:\n    pass\n")
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: halves\nVersion: 0.1\n")
+    (facts / "entry_points.txt").write_text("[superdef_bench]\nhalves = halves\n")
+    code = f"""
+sys.path.insert(0, {str(tmp_path / "lib")!r})
+from superdef_bench.core.fingerprint import sources
+from superdef_bench.core.loader import load_plugins
+found = sources(load_plugins().get("defense", "half").file)
+print(sorted(name for name in found if name.startswith("halves/")))
+"""
+    done = installed(site, code, tmp_path)
+    assert done.stdout == "['halves/__init__.py', 'halves/half.py']\n", done.stderr
+
+
 def test_a_broken_distribution_is_a_warning_that_names_it(site: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     (broken / "bad_plugin-0.1.dist-info").mkdir(parents=True)

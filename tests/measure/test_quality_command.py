@@ -89,11 +89,17 @@ def test_published_rows_stand_beside_the_sets_that_they_are_of() -> None:
         for name, n in (("Set5", 5), ("Set14", 3))
     ]
     document = {
+        "schema": 2,
         "name": "name",
         "scale": 2,
-        "provenance": {"command": "c", "file": "f.json", "versions": {}},
+        "provenance": {
+            "command": "c",
+            "file": "f.json",
+            "versions": {},
+            "machine": {"processor": "p", "cores": 2, "memory_gib": 4, "device": "cpu"},
+        },
         "sets": {"Set5": "0" * 64, "Set14": "1" * 64},
-        "networks": {"x": {"params": 1, "gmac": None}},
+        "networks": {"x": {"params": 1, "gmac": None, "weights_sha256": "2" * 64}},
         "quality": rows,
     }
     table = quality_files(QualityResults.of(document))[".md"].decode()

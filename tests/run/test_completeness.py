@@ -5,13 +5,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from superdef_bench.results.schema import AccuracyRow
 from superdef_bench.run.completeness import suspicion_of
 from tests.support.commands import CONFIG, Answer
+from tests.support.rows import row_of
 
 
-def suspicion(rows: list[dict[str, Any]], *, failed: str = "", of: str = "it") -> str:
+def suspicion(rows: list[AccuracyRow], *, failed: str = "", of: str = "it") -> str:
     """Return what is said of a defense after a probe of another, or its own, failed or not."""
     mine, other = SimpleNamespace(name="it"), SimpleNamespace(name="other")
     groups = [
@@ -24,8 +27,8 @@ def suspicion(rows: list[dict[str, Any]], *, failed: str = "", of: str = "it") -
     return suspicion_of(plan, outcome, mine, rows)  # type: ignore[arg-type]  # all that it reads
 
 
-def probed(correct: int, attack: str = "finite_difference") -> dict[str, Any]:
-    return {"rung": "masking", "attack": attack, "n": 16, "correct": correct}
+def probed(correct: int, attack: str = "finite_difference") -> AccuracyRow:
+    return row_of(np.arange(16) < correct, rung="masking", attack=attack)
 
 
 def test_a_probe_that_failed_is_as_good_as_a_gradient_that_disagrees() -> None:

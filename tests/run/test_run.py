@@ -178,3 +178,15 @@ def load_order(folder: Path) -> list[str]:
     from superdef_bench import load_dataset
 
     return list(load_dataset("imagefolder", path=str(folder)).ids)
+
+
+def test_examples_kept_with_one_batch_size_are_found_with_another(
+    run_cli: Run, config: Write
+) -> None:
+    path = config()
+    run_cli("run", path, "--batch-size", 8, "-o", "out")
+    kept = sorted(Path("out/bank").rglob("*.safetensors"))
+    assert kept
+    more = config(CONFIG.replace("bicubic_x2", "jpeg = {}\nbicubic_x2"), "more")
+    run_cli("run", more, "--batch-size", 4, "-o", "out")
+    assert sorted(Path("out/bank").rglob("*.safetensors")) == kept
