@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from superdef_bench.core.threats import ADAPTIVE
+from superdef_bench.core.threats import ADAPTIVE, NO_ATTACK
 from superdef_bench.results.rows import (
     is_drawn,
     verdicts,
@@ -57,7 +57,7 @@ def compare_rows(
     incomplete = bool(why_not(results, first, second))
     for row in results.rows(defense=first):
         other = theirs.get(row.place)
-        wanted = row.clean or row.worst or (attacks and not row.probe)
+        wanted = row.attack == NO_ATTACK or row.worst or (attacks and not row.probe)
         if other is None or not wanted or (incomplete and row.rung == ADAPTIVE):
             continue
         n = min(row.n, other.n)

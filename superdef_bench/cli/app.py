@@ -32,8 +32,10 @@ class _Commands(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Show help where it is asked for, before typer loads what it checks values with."""
         command = self.commands.get(args[0]) if args else None
-        ctx.meta[WORDS] = args[1:]
-        if command is not None and not set(_HELP).isdisjoint(args[1:]):
+        ctx.meta[WORDS] = args[2:] if args[:1] == ["--"] else args[1:]
+        # Behind an option it may be a value: that is for typer to say.
+        plain = not any(word.startswith("-") for word in args[1:-1])
+        if command is not None and plain and args[-1] in _HELP:
             settings = {**command.context_settings, "info_name": command.name, "parent": ctx}
             own = command.context_class(command, **settings)
             print(command.get_help(own))

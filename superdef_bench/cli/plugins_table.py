@@ -32,7 +32,7 @@ def print_plugins(registry: Registry, kind: str, *, as_json: bool) -> None:
         return
     rows = [[each.kind, each.name, each.place, each.summary] for each in plugins]
     head = ["kind", "name", "file", "what"]
-    print_table(Table("plugins", "", head, plain_lines(rows)), unbroken=["name"])
+    print_table(Table("plugins", "", head, plain_lines(rows)), unbroken=["name"], words=True)
 
 
 def _arguments(plugin: Plugin) -> dict[str, object]:

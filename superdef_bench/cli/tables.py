@@ -28,18 +28,21 @@ def console() -> Console:
     return Console(highlight=False)
 
 
-def print_table(table: Table, note: str = "", *, unbroken: Sequence[str] = ()) -> None:
+def print_table(
+    table: Table, note: str = "", *, unbroken: Sequence[str] = (), words: bool = False
+) -> None:
     """Print one table under its caption, and the note beneath it.
 
     Args:
         table: The table.
         note: What a reader should know beside.
         unbroken: Titles of columns that stay on one line.
+        words: Whether all columns are words, and stand left.
     """
     shown = Screen(title=markup(table.caption))
     numeric = table.numeric
     for place, title in enumerate(table.head):
-        right = numeric[place] if any(numeric) else place > 0
+        right = not words and (numeric[place] if any(numeric) else place > 0)
         shown.add_column(title, overflow="fold", no_wrap=title in unbroken)
         shown.columns[-1].justify = "right" if right else "left"
     for line in table.lines:

@@ -76,7 +76,9 @@ def sources(path: Path) -> Mapping[str, str]:
 def _label(file: Path, plugin: Path) -> str:
     """Return the name of a source: the same for a plugin in a repository and in a wheel."""
     ours = file.is_relative_to(_PACKAGE) and not file.is_relative_to(plugin)
-    return str(file.relative_to(_PACKAGE.parent if ours else plugin.parent))
+    base = _PACKAGE.parent if ours else plugin.parent
+    # The alias of AutoAttack lies with our plugins, which are in the package or beside it.
+    return str(file.relative_to(base)) if file.is_relative_to(base) else file.name
 
 
 @cache
@@ -86,7 +88,10 @@ def _distributions() -> Mapping[str, list[str]]:
 
 def _imports(content: bytes) -> Iterator[str]:
     """Yield the modules a source imports; `from package import name` yields both readings."""
-    tree = ast.parse(content)
+    try:
+        tree = ast.parse(content)
+    except SyntaxError:
+        return  # a template, say, in the folder of a plugin: nothing runs through it
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             node.body = []  # nothing runs through a name for checkers
@@ -100,7 +105,10 @@ def _imports(content: bytes) -> Iterator[str]:
             if offered is None:
                 yield node.module
             for alias in node.names:
-                yield (offered or {}).get(alias.name, f"{node.module}.{alias.name}")
+                found = (offered or {}).get(alias.name, f"{node.module}.{alias.name}")
+                yield found
+                if offered is not None and alias.name not in offered and not _module_file(found):
+                    yield node.module  # its own name, or all of them
 
 
 @cache

@@ -43,7 +43,8 @@ def cost_checks(
 
 def _timed(row: CostRow) -> bool:
     """Return whether a row has times, and of more than the clock itself."""
-    return row.latency_ms is not None and row.latency_ms.p10 >= _LEAST
+    times = row.latency_ms
+    return times is not None and min(times.p10, times.p50) >= _LEAST
 
 
 def _place(row: CostRow) -> tuple[object, ...]:

@@ -57,8 +57,13 @@ Versions = Annotated[
 
 
 def _names_plugins(arguments: dict[str, Any]) -> dict[str, Any]:
-    for link in arguments.get("chain", [arguments]):
-        if "plugin" not in link:
+    if "plugin" in arguments:
+        return arguments
+    chain = arguments.get("chain", [arguments])
+    if not isinstance(chain, list):
+        raise ValueError("the chain in arguments is no list")
+    for link in chain:
+        if not isinstance(link, dict) or "plugin" not in link:
             raise ValueError("arguments name no plugin")
     return arguments
 
@@ -221,7 +226,8 @@ class DatasetFacts(Model):
 
     name: str
     split: str
-    sha256: Sha256
+    # A plugin's own may be any text; `check` says so, a run goes on.
+    sha256: Annotated[str, Field(json_schema_extra={"pattern": "^[0-9a-f]{64}$"})]
     images: Positive
     classes: Positive
     shape: Annotated[list[Positive], Field(min_length=3, max_length=3)]

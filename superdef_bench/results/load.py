@@ -68,7 +68,8 @@ def _accuracy(file: Path, content: bytes) -> Results | None:
     try:
         if b"NaN" in content or b"Infinity" in content:  # perhaps in a name only
             _check_json(file, content)
-        return Results.parse(content)
+        found = Results.parse(content)
+        return None if "quality" in (found.model_extra or {}) else found
     except ValidationError as error:
         # Only what is no file of accuracy is looked at a second time.
         if "quality" not in _check_json(file, content):
@@ -114,6 +115,8 @@ def _mistake(error: ValidationError) -> str:
         return f"{place} no {where[-1]!r}"
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
+    if first["type"] == "json_invalid":
+        return str(first["msg"])
     given = repr(first["input"])
     given = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}..."
     should = first["msg"].removeprefix("Input ")

@@ -20,6 +20,7 @@ from torch import nn
 from superdef_bench import hookimpl
 from superdef_bench.datasets import balanced_order, hash_files, to_images
 from superdef_bench.pretrained import Normalized, fill, read_tensors
+from superdef_bench.autoattack import install_alias
 from superdef_bench.weights import load_weights, save_weights
 
 assert balanced_order([["a"], ["b"]])
@@ -48,6 +49,7 @@ def test_its_keys_follow_what_it_runs_through(plugin_folder: Callable[..., Path]
     folder = plugin_folder(OLD, "old")
     plugin = load_plugins([folder]).get("model", "tiny")
     assert {
+        "autoattack_alias.py",
         "superdef_bench/io/datasets.py",
         "superdef_bench/nn/pretrained.py",
         "superdef_bench/nn/weights.py",
@@ -70,3 +72,9 @@ def test_the_alias_of_autoattack_is_found_too() -> None:
 def test_a_name_that_never_was_is_not_found() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"superdef_bench\.rows"):
         __import__("superdef_bench.rows")
+
+
+def test_all_names_of_a_room_follow_the_whole_room(tmp_path: Path) -> None:
+    file = tmp_path / "star.py"
+    file.write_text("from superdef_bench.nn import *\n")
+    assert {"superdef_bench/nn/__init__.py", "superdef_bench/nn/weights.py"} <= set(sources(file))

@@ -90,6 +90,15 @@ def test_whatever_is_damaged_is_one_line_or_harms_nothing(file: Path, tmp_path: 
     assert refused > 3 * published > 0
 
 
+@pytest.mark.parametrize("chain", [3, "jpeg", [3], ["jpeg"], {"plugin": "jpeg"}])
+def test_a_chain_of_what_names_no_plugin_is_refused(tmp_path: Path, chain: object) -> None:
+    document, path = small(GOLDEN), tmp_path / "chain.json"
+    document["defenses"]["jpeg"]["arguments"] = {"chain": chain}
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match=r"chain in arguments is no list|arguments name no plugin"):
+        load_published(path)
+
+
 @pytest.mark.parametrize("cut", [0, 1, 500, -2])
 def test_a_file_that_ends_too_early_is_no_json(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "cut.json"
