@@ -147,6 +147,8 @@ def _row(
     name: str, value: object, kind: str, model: type[Choice]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a row has of its own, and the rest; a string is short for its plugin."""
+    if not name:
+        raise ConfigError(f"a row of [{kind}s] has no name", hint=f"write [{kind}s.NAME]")
     table = {"plugin": value} if isinstance(value, str) else value
     if not isinstance(table, dict):
         raise ConfigError(

@@ -258,3 +258,10 @@ def test_shipped_configs_are_valid(repository: Path) -> None:
         config = load_config(file)
         assert config.attacks
         assert Config.model_validate(json.loads(json.dumps(config.model_dump()))) == config
+
+
+def test_a_row_without_a_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "nameless.toml"
+    path.write_text('[run]\nmodel = "m"\ndataset = "d"\n[attacks.""]\nplugin = "fgsm"\n')
+    with pytest.raises(ConfigError, match=r"a row of \[attacks\] has no name"):
+        load_config(path)
