@@ -1,6 +1,7 @@
 """Build everything that a config names, check that it fits together, and key it."""
 
 import time
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,9 +17,11 @@ from superdef_bench.benchmark.sources import (
     other_defense,
 )
 from superdef_bench.benchmark.task import check_classes, classify, make_task
+from superdef_bench.core.calls import calling, reason
 from superdef_bench.core.checks import check_attack_facts, check_defense_facts
-from superdef_bench.core.errors import ConfigError, ContractError, PluginError, SuperdefError
+from superdef_bench.core.errors import ConfigError, ContractError, PluginError
 from superdef_bench.core.fingerprint import fingerprint, sources, tensors
+from superdef_bench.core.handover import HandOver
 from superdef_bench.core.plugins import Kind, Plugin, Registry
 from superdef_bench.core.threats import NO_TARGET, AttackKind, Rung
 from superdef_bench.core.transform import InputTransform, Protected
@@ -38,27 +41,37 @@ def build(config: Config, registry: Registry, device: torch.device) -> Benchmark
     """
     # All names and arguments first: what can fail at once should not wait for a download.
     plugins = {id(row): _plugin(config, registry, kind, row) for kind, row in _choices(config)}
-    built = {id(c): plugins[id(c)].build(**c.arguments) for _, c in _choices(config)}
+    built = {id(choice): _built(plugins[id(choice)], choice) for _, choice in _choices(config)}
     dataset: Dataset = built[id(config.dataset)]
-    _check_topk(config, dataset.num_classes)
+    with _facts_of(plugins[id(config.dataset)]):
+        _check_topk(config, dataset.num_classes)
     model: nn.Module = built[id(config.model)]
-    attacks = tuple(
-        _attack(config, c, plugins[id(c)], built[id(c)], dataset) for c in config.attacks
-    )
-    model = model.eval().requires_grad_(False).to(device)  # no attack needs a weight's gradient
+    attacks = []
+    for row in config.attacks:
+        with _facts_of(plugins[id(row)]):
+            attacks.append(_attack(config, row, plugins[id(row)], built[id(row)], dataset))
     plugin = plugins[id(config.model)]
+    with _facts_of(plugin):
+        model = model.eval().requires_grad_(False).to(device)  # no attack needs their gradient
     resolved = _resolved(plugin, config.model)
-    task = make_task(dataset, model, config.model.name, plugin, resolved)
+    with _facts_of(plugins[id(config.dataset)]):
+        task = make_task(dataset, model, config.model.name, plugin, resolved)
+        first = dataset.load([0, 1])[0].to(device)
     bare = Protected((), model, seed=config.seed).eval()
-    logits = classify(bare, dataset.load([0, 1])[0].to(device), task.model, task.dataset)
-    check_classes(logits, task.model, dataset)
+    check_classes(classify(bare, first, task.model, task.dataset), task.model, dataset)
+    watch = HandOver({task.model: model})
+    watch.settle(task.model, partial(model, first))
     made: dict[str, BuiltDefense] = {}
     choices = _defenses(config)
     with progress_bar(len(choices)) as bar:
         for choice in choices:
             bar.show(f"building {choice.name}", f"{len(made)}/{len(choices)}")
             parts = [(plugins[id(c)], c, built[id(c)]) for c in choice.chain or (choice,)]
-            made[choice.name] = _defense(choice, parts, bare, task, dataset, device, config.seed)
+            owner = f"defense {choice.name!r}"
+            with watch.to(owner, ContractError, draws=True), calling(owner, PluginError):
+                made[choice.name] = _defense(
+                    choice, parts, bare, task, dataset, device, config.seed
+                )
             bar.advance(1)
     defenses = tuple(made[choice.name] for choice in config.defenses)
     lenders: list[Source] = [bare_classifier(bare, task, defenses[0])]
@@ -74,8 +87,18 @@ def build(config: Config, registry: Registry, device: torch.device) -> Benchmark
             lenders.append(other_defense(name, made[name], defenses, task))
     answers_only = not getattr(model, "differentiable", True)
     return Benchmark(
-        config, dataset, task, bare, attacks, defenses, device, tuple(lenders), answers_only
+        config, dataset, task, bare, tuple(attacks), defenses, device, tuple(lenders), answers_only
     )
+
+
+def _built(plugin: Plugin, choice: Choice) -> Any:
+    with HandOver({}).to(plugin.title, PluginError, draws=True):
+        return plugin.build(**choice.arguments)
+
+
+def _facts_of(plugin: Plugin) -> calling:
+    """Run a block that reads what a plugin says of itself."""
+    return calling(plugin.title, PluginError, hint=f"it comes from {plugin.source}")
 
 
 def _plugin(config: Config, registry: Registry, kind: Kind, choice: Choice) -> Plugin:
@@ -190,7 +213,6 @@ def _defense(
     device: torch.device,
     seed: int,
 ) -> BuiltDefense:
-    before = tensors(bare.classifier.state_dict())
     module: nn.Module = bare.classifier
     for plugin, _, defense in reversed(parts):
         check_defense_facts(plugin.title, defense)
@@ -199,20 +221,9 @@ def _defense(
                 f"defense {choice.name!r} chains {type(defense).__name__}, which is no transform",
                 hint="a chain takes input transforms",
             )
-        try:
+        told, hint = f"cannot protect {task.model!r}:", f"it comes from {plugin.source}"
+        with calling(plugin.title, PluginError, verb=told, hint=hint):
             module = defense.protect(module, task)
-        except SuperdefError:
-            raise
-        except Exception as error:
-            raise PluginError(
-                f"{plugin.title} cannot protect {task.model!r}: {type(error).__name__}: {error}",
-                hint=f"it comes from {plugin.source}",
-            ) from error
-    if tensors(bare.classifier.state_dict()) != before:
-        raise ContractError(
-            f"defense {choice.name!r} changed the classifier it was given",
-            hint="protect must copy what it changes",
-        )
     stochastic = any(defense.stochastic for _, _, defense in parts)
     if not isinstance(module, Protected):
         module = Protected((), module, stochastic=stochastic)
@@ -256,7 +267,9 @@ def _try(
     with torch.no_grad():
         try:
             defended, again = protected.defend(images), protected.defend(images)
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # a plugin may raise anything, SystemExit too
             return size, 0.0
         resized = defended.shape[-2:] != images.shape[-2:]
         if not protected.stochastic and not _same(defended, again):
@@ -271,12 +284,14 @@ def _try(
             if device.type == "cuda":
                 torch.cuda.synchronize()
             seconds = (time.perf_counter() - start) / count
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # as above
             if not resized:
                 return size, 0.0
             raise ConfigError(
                 f"defense {choice.name!r} gives {defended.shape[-1]}x{defended.shape[-2]} images, "
-                f"which the classifier refuses: {str(error).splitlines()[0]}",
+                f"which the classifier refuses: {reason(error, kind=False)}",
                 hint='set output = "resize_back"',
             ) from error
     return "native" if resized else size, seconds

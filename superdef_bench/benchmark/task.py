@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from superdef_bench.core.calls import reason
 from superdef_bench.core.errors import ConfigError
 from superdef_bench.core.fingerprint import fingerprint, sources, tensors
 from superdef_bench.core.plugins import Plugin
@@ -50,10 +51,12 @@ def classify(model: nn.Module, images: Tensor, name: str, dataset: str) -> Tenso
         with torch.no_grad():
             logits: Tensor = model(images)
         shape = tuple(logits.shape)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may raise anything, SystemExit too
         raise ConfigError(
             f"model {name!r} cannot take the images {tuple(images.shape[1:])} of dataset "
-            f"{dataset!r}: {(str(error).splitlines() or [type(error).__name__])[0]}",
+            f"{dataset!r}: {reason(error, kind=False)}",
             hint="resizing and cropping belong to the dataset",
         ) from error
     if len(shape) != 2 or shape[0] != len(images):

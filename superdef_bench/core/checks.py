@@ -37,6 +37,26 @@ def check_defense_facts(owner: str, defense: Defense) -> None:
         raise ContractError(f"{owner} has no transform", hint="write transform(self, x)")
 
 
+def plain_tensor(owner: str, returned: object) -> Tensor:
+    """Return what a plugin returned as a plain tensor: a subclass could answer as it likes.
+
+    Raises:
+        ContractError: It is no tensor, or one of a class that torch cannot see through.
+    """
+    if type(returned) is Tensor:
+        return returned
+    if not isinstance(returned, Tensor):
+        raise ContractError(f"{owner} returned a {type(returned).__name__}, not a tensor")
+    with torch._C.DisableTorchFunctionSubclass():
+        plain = returned.as_subclass(Tensor)
+    if type(plain) is not Tensor:
+        raise ContractError(
+            f"{owner} returned a {type(returned).__name__}, which is no plain tensor",
+            hint="return a torch.Tensor",
+        )
+    return plain
+
+
 def check_range(owner: str, what: str, images: Tensor) -> None:
     """Raise ContractError unless images are in [0, 1]; NaN is judged elsewhere, per image."""
     low, high = float(images.amin()), float(images.amax())
@@ -61,8 +81,7 @@ def check_examples(owner: str, x: Tensor, before: Tensor, x_adv: object, threat:
         ContractError: Not a tensor, wrong shape or type, not finite, out of [0, 1], out of the
             ball, or `x` was changed.
     """
-    if not isinstance(x_adv, Tensor):
-        raise ContractError(f"{owner} returned a {type(x_adv).__name__}, not a tensor")
+    x_adv = plain_tensor(owner, x_adv)
     if not torch.equal(x, before):
         raise ContractError(f"{owner} changed its input images", hint="clone them first")
     if x_adv.shape != x.shape:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pluggy
 
 from superdef_bench.core import hookspecs
+from superdef_bench.core.calls import calling, reason
 from superdef_bench.core.errors import ConfigError, PluginError, did_you_mean
 from superdef_bench.core.fingerprint import fingerprint
 from superdef_bench.core.plugins import KINDS, Plugin, Registry
@@ -54,16 +55,13 @@ def _import(path: Path, name: str) -> ModuleType:
         raise PluginError(f"{file} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # before it runs, so that its dataclasses find their module
+    hint = "mend the file, or take it out of the folder"
     try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
+        with calling(f"plugin {path}", PluginError, verb="could not be loaded:", hint=hint):
+            spec.loader.exec_module(module)
+    except BaseException:
         del sys.modules[name]
-        if not isinstance(error, Exception):
-            raise
-        raise PluginError(
-            f"plugin {path} could not be loaded: {type(error).__name__}: {error}",
-            hint="mend the file, or take it out of the folder",
-        ) from error
+        raise
     return module
 
 
@@ -88,6 +86,8 @@ def load_plugins(directories: Sequence[Path] = ()) -> Registry:
         ConfigError: A folder does not exist.
         PluginError: A file is broken, a hook is misspelt, or a name is claimed twice.
     """
+    from superdef_bench.core.handover import HandOver  # it imports torch, as plugins do
+
     manager = pluggy.PluginManager("superdef_bench")
     manager.add_hookspecs(hookspecs)
     registry = Registry()
@@ -97,20 +97,25 @@ def load_plugins(directories: Sequence[Path] = ()) -> Registry:
             parts = path.relative_to(directory).with_suffix("").parts
             origin = f"folder_{fingerprint(source)[:16]}" if number else "builtin"
             name = ".".join((_NAMESPACE, origin, *parts))
-            _register(manager, _import(path, name), name, path)
+            with HandOver({}).to(f"plugin {path}", PluginError, draws=True):
+                module = _import(path, name)
+            _register(manager, module, name, path)
             origins[name] = (source, path)
     for entry in importlib.metadata.entry_points(group=GROUP):
         distribution = entry.dist
         owner = f"{distribution.name} {distribution.version}" if distribution else entry.value
         try:
-            module = entry.load()
+            with HandOver({}).to(f"plugin {owner}", PluginError, draws=True):
+                module = entry.load()
             path = Path(module.__file__)
             if path.name == "__init__.py":
                 path = path.parent  # all of its sources
             _register(manager, module, owner, path)
-        except Exception as error:
-            registry.broken[owner] = f"{type(error).__name__}: {error}"
-            warnings.warn(f"plugins of {owner} are left out: {error}", stacklevel=2)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may raise anything, SystemExit too
+            registry.broken[owner] = reason(error)
+            warnings.warn(f"plugins of {owner} are left out: {reason(error)}", stacklevel=2)
             continue
         origins[owner] = (owner, path)
     try:
@@ -147,7 +152,8 @@ def _register(manager: pluggy.PluginManager, module: ModuleType, name: str, path
 
 
 def _mapping(implementation: Any, file: Path) -> Mapping[str, Callable[..., Any]]:
-    offered = implementation.function()
+    with calling(f"plugin {file}", PluginError, hint="mend its register_... function"):
+        offered = implementation.function()
     if not isinstance(offered, Mapping) or not all(
         isinstance(name, str) and callable(factory) for name, factory in offered.items()
     ):

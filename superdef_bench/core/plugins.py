@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from superdef_bench.core.arguments import check_keywords
+from superdef_bench.core.calls import reason
 from superdef_bench.core.errors import ConfigError, PluginError, SuperdefError, did_you_mean
 from superdef_bench.core.shipped import shipped
 
@@ -82,11 +83,12 @@ class Plugin:
         except SuperdefError:
             raise
         except ValueError as error:
-            raise ConfigError(f"{self.title}: {error}") from error
-        except Exception as error:
-            reason = (str(error).splitlines() or [""])[0][:200]
+            raise ConfigError(f"{self.title}: {reason(error, kind=False)}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may raise anything, SystemExit too
             raise PluginError(
-                f"{self.title} could not be built: {type(error).__name__}: {reason}",
+                f"{self.title} could not be built: {reason(error)}",
                 hint=f"it comes from {self.source}",
             ) from error
 

@@ -1,25 +1,32 @@
 """Call an attack on the images of a shard and check what it returns."""
 
-import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from superdef_bench.benchmark.built import BuiltAttack
+from superdef_bench.core.calls import calling
 from superdef_bench.core.checks import check_examples
-from superdef_bench.core.errors import CellError, SuperdefError
+from superdef_bench.core.errors import CellError, ContractError, InterruptError, SuperdefError
 from superdef_bench.core.fingerprint import fingerprint
 from superdef_bench.core.rng import Random
+from superdef_bench.core.settings import Generators
 from superdef_bench.core.threats import Goal, Threat
 from superdef_bench.core.transform import Protected, ScoresOnly
 from superdef_bench.core.types import AttackContext
 from superdef_bench.run.images import Images
+
+_PER_IMAGE = {
+    "first_step": torch.int64,
+    "forwards": torch.float64,
+    "backwards": torch.float64,
+    "seconds": torch.float64,
+}
 
 
 @dataclass
@@ -47,10 +54,32 @@ class Examples:
         return {**vars(self), "batch_dependent": torch.tensor(self.batch_dependent)}
 
     @classmethod
-    def unpack(cls, tensors: dict[str, Tensor], device: torch.device) -> "Examples":
-        flag = bool(tensors.pop("batch_dependent"))
-        images = tensors.pop("images").to(device)
-        return cls(images, **tensors, batch_dependent=flag)
+    def unpack(cls, stored: Mapping[str, Tensor], clean: Tensor, threat: Threat) -> "Examples":
+        """Return kept examples of the images `clean`, on their device.
+
+        Args:
+            stored: What `pack` gave.
+            clean: The images `(N, C, H, W)`.
+            threat: Ball that they lie in.
+
+        Raises:
+            ContractError: A tensor is missing or surplus, of another shape or type, or the
+                images are out of [0, 1] or of the ball.
+        """
+        wanted: set[tuple[str, torch.dtype, tuple[int, ...]]] = {
+            ("images", torch.float32, tuple(clean.shape)),
+            ("batch_dependent", torch.bool, ()),
+            *((name, dtype, (len(clean),)) for name, dtype in _PER_IMAGE.items()),
+        }
+        found = {(name, tensor.dtype, tuple(tensor.shape)) for name, tensor in stored.items()}
+        if found != wanted:
+            other = ", ".join(sorted({name for name, *_ in found ^ wanted}))
+            raise ContractError(f"{other}: not what examples have")
+        checked = check_examples(
+            "the bank", clean, clean, stored["images"].to(clean.device), threat
+        )
+        rest = {name: stored[name] for name in _PER_IMAGE}
+        return cls(checked, **rest, batch_dependent=bool(stored["batch_dependent"]))
 
 
 def make_examples(
@@ -116,12 +145,13 @@ def _attack(
     start = time.perf_counter()
     with _seeded(fingerprint(seed, attack.name, ids.tolist())) as generators:
         try:
-            returned = attack.attack(shown, x, images.y, threat, context)
-            adversarial = check_examples(owner, x, before, returned, threat)
+            with calling(owner, CellError):
+                returned = attack.attack(shown, x, images.y, threat, context)
+                adversarial = check_examples(owner, x, before, returned, threat)
+        except InterruptError:
+            raise
         except SuperdefError as error:
             raise CellError(error.message, hint=error.hint) from error
-        except Exception as error:
-            raise CellError(f"{owner} raised {type(error).__name__}: {error}") from error
         drew = generators.used() or model.drew_by_row
     count = len(x)
     forwards, backwards = model.passes.forwards, model.passes.backwards
@@ -135,31 +165,12 @@ def _attack(
     )
 
 
-class _Generators:
-    """The global generators, seeded; tells whether they were drawn from."""
-
-    def __init__(self, seed: int) -> None:
-        torch.manual_seed(seed)
-        np.random.seed(seed)  # it is the global one that third-party code uses
-        random.seed(seed)
-        self._before = self._state()
-
-    def _state(self) -> tuple[bytes, bytes, int, object]:
-        _, keys, place, *_ = np.random.get_state()  # as above
-        state = torch.get_rng_state().numpy().tobytes()
-        return state, np.asarray(keys).tobytes(), int(place), random.getstate()
-
-    def used(self) -> bool:
-        return self._state() != self._before
-
-
 @contextmanager
-def _seeded(key: str) -> Iterator[_Generators]:
-    """Seed the global generators for a while, and put them back."""
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # as above
+def _seeded(key: str) -> Iterator[Generators]:
+    """Seed the global generators for a while, and put them back; tell whether they were used."""
+    before = Generators()
     try:
-        with torch.random.fork_rng():
-            yield _Generators(int(key[:8], 16))
+        before.seed(int(key[:8], 16))
+        yield Generators()
     finally:
-        np.random.set_state(numpy_state)  # as above
-        random.setstate(python_state)
+        before.restore()

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from superdef_bench.benchmark.built import Benchmark, BuiltAttack, BuiltDefense
+from superdef_bench.core.calls import reason
+from superdef_bench.core.errors import InterruptError
 from superdef_bench.core.rng import Random
 from superdef_bench.core.threats import UNDEFENDED, Threat
 from superdef_bench.core.transform import Gradient, InputTransform, Protected
@@ -179,5 +181,7 @@ def ask(
     """Return which images get a bad answer to a question, and what it raised, if it did."""
     try:
         return QUESTIONS[name].ask(protected, gradient, images).tolist(), None
-    except Exception as error:
-        return [True] * len(images), f"{type(error).__name__}: {error}"
+    except (KeyboardInterrupt, InterruptError):
+        raise
+    except BaseException as error:  # a plugin may raise anything, SystemExit too
+        return [True] * len(images), reason(error)

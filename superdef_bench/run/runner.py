@@ -61,7 +61,7 @@ def compute(benchmark: Benchmark, plan: Plan, out: Path) -> Outcome:
         total = sum(cell.n for cell in plan.cells)
 
         def work(number: int) -> None:
-            shard = Shard.load(benchmark, number)
+            shard = worker.load(number)
             clean: dict[str, list[Row]] = {}
             for group in plan.groups:
                 done = outcome.reused + outcome.computed

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from superdef_bench.benchmark.built import BuiltDefense
-from superdef_bench.core.checks import check_defended, check_logits
-from superdef_bench.core.errors import CellError, ContractError
+from superdef_bench.core.calls import reason
+from superdef_bench.core.checks import check_defended, check_logits, plain_tensor
+from superdef_bench.core.errors import CellError, ContractError, InterruptError
 from superdef_bench.core.transform import resize
 from superdef_bench.core.types import fooled
 from superdef_bench.nn.quality import psnr, ssim
@@ -60,9 +61,11 @@ def score(
     for batch in _batches(attacked, images, batch_size):
         try:
             parts.append(_score(defense, *batch, num_classes, topk, draws))
+        except (KeyboardInterrupt, InterruptError):
+            raise
         except ContractError as error:
             raise CellError(error.message, hint=error.hint) from error
-        except Exception:
+        except BaseException:  # a plugin may raise anything, SystemExit too
             rows = _batches(*batch, 1)
             parts += [_score_one(defense, *row, num_classes, topk, draws) for row in rows]
     return Scores(
@@ -84,9 +87,11 @@ def _score_one(
 ) -> Scores:
     try:
         return _score(defense, attacked, image, num_classes, topk, draws)
+    except (KeyboardInterrupt, InterruptError):
+        raise
     except ContractError as error:
         raise CellError(error.message, hint=error.hint) from error
-    except Exception as error:
+    except BaseException as error:  # as above
         nothing = torch.full((1,), torch.nan)
         return Scores(
             prediction=torch.tensor([-1]),
@@ -94,7 +99,7 @@ def _score_one(
             wrong=torch.ones(draws, 1, dtype=torch.bool),
             psnr=nothing,
             ssim=nothing,
-            errors=[f"{type(error).__name__}: {error}"],
+            errors=[reason(error)],
         )
 
 
@@ -107,9 +112,13 @@ def _score(
     answers = []
     for number in range(draws):
         with view.draws(images.ids, 1, "score"):
-            seen = view.defend(attacked)
+            seen = plain_tensor(owner, view.defend(attacked))
             check_defended(owner, seen, *attacked.shape[:2])
-            answers.append(check_logits(owner, view.classify(seen, count), count, num_classes))
+            answers.append(
+                check_logits(
+                    owner, plain_tensor(owner, view.classify(seen, count)), count, num_classes
+                )
+            )
         if not number:
             defended = resize(seen, (clean.shape[-2], clean.shape[-1])).clamp(0.0, 1.0)
     logits = torch.stack(answers)  # (draws, N, K)

@@ -3,16 +3,21 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from superdef_bench.benchmark.built import Benchmark, BuiltAttack
+from superdef_bench.core.calls import calling
+from superdef_bench.core.checks import check_range, plain_tensor
+from superdef_bench.core.clock import checking
 from superdef_bench.core.errors import CellError, ContractError
 from superdef_bench.core.fingerprint import fingerprint
+from superdef_bench.core.handover import HandOver
 from superdef_bench.core.rng import image_id
-from superdef_bench.core.threats import NORMS, Rung
+from superdef_bench.core.threats import NORMS, Rung, Threat
 from superdef_bench.core.types import distance
 from superdef_bench.run.attack import Examples, make_examples
 from superdef_bench.run.bank.store import Bank
@@ -94,17 +99,25 @@ class Shard:
 
     @classmethod
     def load(cls, benchmark: Benchmark, number: int) -> "Shard":
-        """Load shard `number` onto the benchmark's device."""
+        """Load shard `number` onto the benchmark's device.
+
+        Raises:
+            ContractError: The dataset raised, or its images are not what it promises.
+        """
         dataset, device = benchmark.dataset, benchmark.device
         start = number * SHARD
         places = range(start, min(start + SHARD, benchmark.limit))
-        x, y = dataset.load(places)
+        owner = f"dataset {dataset.name!r}"
+        with calling(owner, ContractError):
+            x, y = dataset.load(places)
+            x, y = plain_tensor(owner, x), plain_tensor(owner, y)
         wanted = (len(places), *benchmark.task.input_shape)
         if tuple(x.shape) != wanted or x.dtype != torch.float32:
             raise ContractError(
                 f"dataset {dataset.name!r} returned {x.dtype} {tuple(x.shape)}, "
                 f"the contract is float32 {wanted}"
             )
+        _check_images(owner, x, y, benchmark.task.num_classes)
         names = [dataset.ids[place] for place in places]
         digests = [
             hashlib.sha256(image.numpy().tobytes() + bytes(str(int(label)), "ascii")).hexdigest()
@@ -138,6 +151,26 @@ def _looks_around(attack: BuiltAttack) -> bool:
     return attack.batch_dependent is not False
 
 
+def _check_images(owner: str, x: Tensor, y: Tensor, num_classes: int) -> None:
+    if not bool(torch.isfinite(x).all()):
+        raise ContractError(f"{owner} returned NaN or infinite pixels")
+    check_range(owner, "pixels", x)
+    if tuple(y.shape) != (len(x),) or y.dtype != torch.int64:
+        raise ContractError(
+            f"{owner} returned labels {y.dtype} {tuple(y.shape)}, the contract is int64 {(len(x),)}"
+        )
+    if int(y.min()) < 0 or int(y.max()) >= num_classes:
+        raise ContractError(
+            f"{owner} returned labels {int(y.min())} to {int(y.max())}, "
+            f"the contract is 0 to {num_classes - 1}"
+        )
+
+
+def _two_passes(network: nn.Module, x: Tensor) -> None:
+    network(x)
+    network(x[:1])
+
+
 class Worker:
     """Runs the groups of a plan on shards, one after the other."""
 
@@ -145,6 +178,31 @@ class Worker:
         self._benchmark, self._bank = benchmark, bank
         self._size = benchmark.config.batch_size
         self._works: set[str] = set()
+
+    @cached_property
+    def _hand_over(self) -> HandOver:
+        """The watch over all networks of the benchmark, once each has seen two batches."""
+        benchmark = self._benchmark
+        networks: dict[str, nn.Module] = {"classifier": benchmark.bare.classifier}
+        networks |= {defense.name: defense.protected for defense in benchmark.defenses}
+        for source in benchmark.sources:
+            networks.setdefault(source.name, source.protected)
+        x = benchmark.dataset.load(range(min(2, len(benchmark.dataset.ids))))[0]
+        x = x.to(benchmark.device)
+        watch = HandOver(networks)
+        for name, network in networks.items():
+            watch.settle(name, partial(_two_passes, network, x))
+        return watch
+
+    def load(self, number: int) -> Shard:
+        """Return shard `number`.
+
+        Raises:
+            ContractError: The dataset broke its contract.
+        """
+        owner = f"dataset {self._benchmark.dataset.name!r}"
+        with self._hand_over.to(owner, ContractError, draws=True):
+            return Shard.load(self._benchmark, number)
 
     def run(
         self,
@@ -208,13 +266,13 @@ class Worker:
                     rows[place] = row
         return rows
 
-    @staticmethod
     def _asked(
-        group: Group, cell: Cell, shard: Shard, keys: Sequence[str], clean: Sequence[Row]
+        self, group: Group, cell: Cell, shard: Shard, keys: Sequence[str], clean: Sequence[Row]
     ) -> list[Row]:
         """Return the records of a question; `success` is a bad answer."""
         images = shard.images.take(torch.arange(len(keys), device=shard.images.x.device))
-        bad, error = ask(group.probe, group.defense.protected, group.gradient, images)
+        with self._hand_over.to(f"defense {cell.defense!r}"):
+            bad, error = ask(group.probe, group.defense.protected, group.gradient, images)
         return [
             {**row, **identity(cell, key), "bits": str(int(b)), "success": b, "error": error}
             for row, key, b in zip(clean, keys, bad, strict=False)
@@ -225,19 +283,20 @@ class Worker:
         assert group.attack is not None
         config = self._benchmark.config
         attacked = group.source.protected if group.source else group.defense.protected
-        return make_examples(
-            group.attack,
-            attacked.view(group.gradient),
-            shard.images.take(places.to(shard.images.x.device)),
-            cell.threat,
-            # Rounding undoes what fools by a hair, and so do fresh draws: the whole budget.
-            "strength" if config.eightbit or attacked.stochastic else cell.goal,
-            topk=config.topk,
-            seed=config.seed,
-            batch_size=self._size,
-            eot=cell.eot,
-            scores_only=group.rung is Rung.BLACK_BOX,
-        )
+        with self._hand_over.to(f"attack {group.attack.name!r}"):
+            return make_examples(
+                group.attack,
+                attacked.view(group.gradient),
+                shard.images.take(places.to(shard.images.x.device)),
+                cell.threat,
+                # Rounding undoes what fools by a hair, and so do fresh draws: the whole budget.
+                "strength" if config.eightbit or attacked.stochastic else cell.goal,
+                topk=config.topk,
+                seed=config.seed,
+                batch_size=self._size,
+                eot=cell.eot,
+                scores_only=group.rung is Rung.BLACK_BOX,
+            )
 
     def replayed(self, group: Group, cell: Cell, shard: Shard) -> Examples:
         """Return examples on the group's source, made once for all defenses."""
@@ -250,14 +309,25 @@ class Worker:
             self._size if _looks_around(group.attack) else "",
         )
         if key not in shard.examples:
-            stored = self._bank.get(key)
-            if stored:
-                shard.examples[key] = Examples.unpack(stored, shard.images.x.device)
-            else:
-                made = self.attack(group, cell, shard, torch.arange(count))
-                shard.examples[key] = made
-                self._bank.put(key, made.pack())
+            clean = shard.images.take(torch.arange(count, device=shard.images.x.device)).x
+            found = self._stored(key, clean, cell.threat)
+            if found is None:
+                found = self.attack(group, cell, shard, torch.arange(count))
+                self._bank.put(key, found.pack())
+            shard.examples[key] = found
         return shard.examples[key]
+
+    def _stored(self, key: str, clean: Tensor, threat: Threat) -> Examples | None:
+        """Return kept examples of the images `clean`; None if there are none that can be used."""
+        stored = self._bank.get(key)
+        if stored is None:
+            return None
+        try:
+            with checking():
+                return Examples.unpack(stored, clean, threat)
+        except ContractError as error:
+            self._bank.refuse(key, error.message)
+            return None
 
     def _rows(
         self,
@@ -281,18 +351,23 @@ class Worker:
             images = replace(images, target=None)
         if examples is not None and config.eightbit:
             attacked = eight_bits(attacked, images.x)
-        scores = score(
-            group.defense,
-            attacked,
-            images,
-            task.num_classes,
-            topk=config.topk,
-            batch_size=self._size,
-            draws=cell.draws,
-        )
+        with self._hand_over.to(f"defense {cell.defense!r}"):
+            scores = score(
+                group.defense,
+                attacked,
+                images,
+                task.num_classes,
+                topk=config.topk,
+                batch_size=self._size,
+                draws=cell.draws,
+            )
         apart = {norm: distance(images.x, attacked, norm).tolist() for norm in NORMS}
-        # An image between two levels may leave a small ball by rounding.
+        # An image between two levels may leave a small ball by rounding; nothing else may.
         inside = [far <= cell.threat.limit for far in apart[cell.threat.norm]]
+        if not (config.eightbit or all(inside)):
+            raise CellError(
+                f"{inside.count(False)} examples of {cell.attack!r} are out of the ball"
+            )
         rows: list[Row] = []
         for number, place in enumerate(places.tolist()):
             wrong = bool(clean) and bool(clean[place]["success"])
