@@ -15,6 +15,7 @@ from superdef_bench.cli.app import (
     keep_data_in,
     registry_of,
 )
+from superdef_bench.cli.output import say, write
 
 
 @app.command("show")
@@ -50,7 +51,7 @@ def show_command(
     path = path if out else path.with_name(f"{path.name}.png")
     write_strip(found, path, attack=attack, rung=rung, defenses=defense or [])
     print_image(found, defense or [])
-    print(path)
+    say(path)
 
 
 @app.command("reproduce")
@@ -111,9 +112,9 @@ def examples_command(
     keep_data_in(data_dir)
     found = kept_examples(run, attack, eps, registry_of(plugins_dir), choose_device(device))
     digest = found.save(out)
-    print(f"{len(found.ids)} examples, {out.stat().st_size:,} bytes: {out}")
+    say(f"{len(found.ids)} examples, {out.stat().st_size:,} bytes: {out}")
     facts = f'file = "{out.as_posix()}", sha256 = "{digest}"'
-    print(f'{attack}_examples = {{ plugin = "replay", {facts} }}')
+    say(f'{attack}_examples = {{ plugin = "replay", {facts} }}')
 
 
 @app.command("versus")
@@ -139,9 +140,9 @@ def versus_command(
     found = {name: list(compare_rows(loaded, row, name, attacks=attacks)) for name in others}
     if as_json:
         listed = [{"against": name, **asdict(r)} for name, rows in found.items() for r in rows]
-        print(json.dumps(listed, indent=1))
+        write(json.dumps(listed, indent=1) + "\n")
     elif markdown:
-        print(in_markdown(row, found, why_not(loaded, row, *others)), end="")
+        write(in_markdown(row, found, why_not(loaded, row, *others)))
     else:
         for name, rows in found.items():
             print_comparisons((row, name), rows, why_not(loaded, row, name))
@@ -168,6 +169,6 @@ def agreement_command(
     names, found = agreement(run, first, second, limit=limit, registry=registry, device=where)
     rows = list(found)
     if as_json:
-        print(json.dumps([asdict(row) for row in rows], indent=1))
+        write(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     else:
         print_agreement(names, rows)

@@ -3,13 +3,15 @@
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from superdef_bench import __version__
+from superdef_bench.cli.output import complain, finish, own_stdout, say, strangers, write
 from superdef_bench.core.errors import InterruptError, SuperdefError
 from superdef_bench.io.files import DATA_VARIABLE
 
@@ -26,6 +28,17 @@ _HELP = ["-h", "--help"]
 WORDS = "superdef_bench.words"  # of the context: what stands behind the command
 
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Command(TyperCommand):
+    """A command; what plugins print while it runs is no part of its answer."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with strangers():
+            return super().invoke(ctx)
+
+
 class _Commands(TyperGroup):
     """All commands, listed from the one that most begin with."""
 
@@ -38,7 +51,7 @@ class _Commands(TyperGroup):
         if command is not None and plain and args[-1] in _HELP:
             settings = {**command.context_settings, "info_name": command.name, "parent": ctx}
             own = command.context_class(command, **settings)
-            print(command.get_help(own))
+            write(command.get_help(own) + "\n")
             ctx.exit()
         return super().parse_args(ctx, args)
 
@@ -46,7 +59,16 @@ class _Commands(TyperGroup):
         return sorted(super().list_commands(ctx), key=_ORDER.index)
 
 
-app = typer.Typer(
+class _App(typer.Typer):
+    """An application of such commands."""
+
+    def command(
+        self, *words: Any, cls: type[TyperCommand] | None = None, **settings: Any
+    ) -> Callable[[Function], Function]:
+        return super().command(*words, cls=cls or Command, **settings)
+
+
+app = _App(
     cls=_Commands,
     name="superdef-bench",
     help="Benchmark input-transformation defenses: gray box and adaptive, on the same images.",
@@ -70,19 +92,28 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 def main() -> NoReturn:
     """Run the command line; an error that the user can act on is one line and a hint."""
+    with own_stdout():
+        raise SystemExit(finish(_run()))
+
+
+def _run() -> int:
+    """Run the command that was typed; return its exit code."""
     try:
         app(prog_name="superdef-bench")
     except SuperdefError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(130 if isinstance(error, InterruptError) else 2) from None
-    raise SystemExit(0)
+        complain(error)
+        return 130 if isinstance(error, InterruptError) else 2
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    return 0
 
 
 def registry_of(directories: list[Path] | None) -> "Registry":
     """Load the plugins, those of the folders too."""
     from superdef_bench.core.loader import use_plugins
 
-    return use_plugins(directories or [])
+    with strangers():
+        return use_plugins(directories or [])
 
 
 def keep_data_in(folder: Path | None) -> None:
@@ -102,7 +133,7 @@ def command_line() -> str:
 
 def _version(value: bool) -> None:
     if value:
-        print(f"superdef-bench {__version__}")
+        say(f"superdef-bench {__version__}")
         raise typer.Exit
 
 

@@ -4,13 +4,14 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from rich.console import Console
 from rich.markup import escape as markup
 from rich.table import Table
 
 from superdef_bench.analysis.defense_facts import CONFIG, Fact, facts
+from superdef_bench.cli.output import console, write
 from superdef_bench.core.errors import ConfigError, DataError, SuperdefError, did_you_mean
 from superdef_bench.core.plugins import KINDS, Plugin, Registry
+from superdef_bench.core.visible import one_line, shortened, visible
 from superdef_bench.io.progress import progress_bar
 from superdef_bench.testing import Check, check_plugin
 
@@ -65,7 +66,7 @@ def print_checks(
                 _print(found[-1])
             bar.advance(1)
     if as_json:
-        print(json.dumps([_told(each) for each in found], indent=1))
+        write(json.dumps([_told(each) for each in found], indent=1) + "\n")
     return not any(each.problems for each in found)
 
 
@@ -92,23 +93,25 @@ def _checked(plugin: Plugin, registry: Registry, *, every: bool, brief: bool) ->
 
 
 def _print(checked: Checked) -> None:
-    screen, name = Console(highlight=False), checked.plugin
+    screen, name = console(), visible(checked.plugin)
     if checked.skipped:
-        screen.print(f"skipped  {name}  {checked.skipped}", markup=False, soft_wrap=True)
+        screen.print(f"skipped  {name}  {visible(checked.skipped)}", markup=False, soft_wrap=True)
         return
     word = "broken " if checked.problems else "ok     "
     screen.print(f"{word}  {name}  {len(checked.checks)} checks", markup=False)
     for check, problem in checked.problems:
-        screen.print(f"         {check}: {problem}", markup=False)
+        line = shortened(one_line(f"{check}: {problem}"))
+        screen.print(f"         {line}", markup=False)
     if checked.silent:
-        screen.print(f"         not tried on signs: {checked.silent}", markup=False)
+        why = shortened(one_line(checked.silent))
+        screen.print(f"         not tried on signs: {why}", markup=False)
     if checked.facts:
         table = Table(title=markup(f"{name} on the images and classifier of {CONFIG}"))
         table.add_column("what", overflow="fold")
         table.add_column("measured", overflow="fold")
         table.add_column("look at", overflow="fold")
         for fact in checked.facts:
-            table.add_row(markup(fact.name), markup(fact.value), markup(fact.hint))
+            table.add_row(*(markup(visible(word)) for word in (fact.name, fact.value, fact.hint)))
         screen.print(table)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from superdef_bench.cli.output import say
 from superdef_bench.cli.tables import print_table
 from superdef_bench.core.threats import UNDEFENDED
 from superdef_bench.results.facts import DEFENSE, PIPELINE
@@ -50,9 +51,9 @@ def print_costs(document: Mapping[str, Any]) -> None:
     for table, note in cost_tables(document["cost"], document["ceilings"]):
         print_table(table, note)
     for note in document["notes"]:
-        print(note)
+        say(note)
     machine = document["machine"]
-    print(
+    say(
         f"{machine.get('gpu', machine['processor'])}, {document['threads']} thread(s), "
         f"scale {document['scale']}, classifier {document['model']}."
     )

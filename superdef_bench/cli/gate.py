@@ -1,6 +1,5 @@
 """Commands that tell whether something got worse."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from superdef_bench.cli.app import (
     app,
 )
+from superdef_bench.cli.output import encoding, say, write
 from superdef_bench.core.errors import ConfigError
 
 
@@ -50,7 +50,7 @@ def compare_command(
         names=(baseline.as_posix(), results.as_posix()),
         one_job=one_job,
     )
-    print(FORMATS[form](report), end="")
+    write(FORMATS[form](report))
     if report.regressed:
         raise typer.Exit(1)
 
@@ -73,7 +73,7 @@ def history_command(
     from superdef_bench.io.files import write_atomically
 
     found = history(list(versions_of(results, commits)), metric)
-    print(to_text(found, sys.stdout.encoding or "ascii"), end="")
+    write(to_text(found, encoding()))
     if svg:
         write_atomically(svg, to_svg(found))
-        print(svg)
+        say(svg)

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.markup import escape as markup
 from rich.table import Table
 
 from superdef_bench.analysis.image import OneImage
-from superdef_bench.cli.tables import console
+from superdef_bench.cli.output import cell as markup
+from superdef_bench.cli.output import console
 from superdef_bench.core.errors import DataError
 from superdef_bench.core.threats import CLEAN, MASKING
 from superdef_bench.results.text import eps_text
@@ -35,7 +35,7 @@ def print_image(image: OneImage, defenses: Sequence[str]) -> None:
         far = f"{row['norm']} {row[row['norm']]:.4f}" if row["rung"] else ""
         table.add_row(
             markup(row["defense"]),
-            row["rung"] or CLEAN,
+            markup(row["rung"] or CLEAN),
             markup(row["attack"]) if row["rung"] else "",
             ("x " if row["success"] else "") + markup(says),
             eps_text(row["eps"]) if row["eps"] is not None else "",

@@ -1,6 +1,5 @@
 """The command that publishes results."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from superdef_bench.cli.app import (
     app,
 )
+from superdef_bench.cli.output import remark, say
 from superdef_bench.core.errors import ConfigError
 
 
@@ -38,15 +38,15 @@ def leaderboard_command(
     if html:
         from superdef_bench.leaderboard.site import write_site
 
-        print(write_site(boards, html))
+        say(write_site(boards, html))
         return
     if not check:
         for path in publish_all(boards):
-            print(path)
+            say(path)
         return
     old = stale_files(boards)
     for path in old:
-        print(f"stale: {path}", file=sys.stderr)
+        remark(f"stale: {path}")
     if old:
-        print("hint: superdef-bench leaderboard RESULTS writes them again", file=sys.stderr)
+        remark("hint: superdef-bench leaderboard RESULTS writes them again")
         raise typer.Exit(1)

@@ -1,7 +1,6 @@
 """Commands that measure networks without an attacker."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from superdef_bench.cli.app import (
     command_line,
     registry_of,
 )
+from superdef_bench.cli.output import remark, say, write
 
 
 @app.command("quality")
@@ -66,7 +66,7 @@ def quality_command(
             crop=crop,
             device=choose_device(device),
         )
-        print(picture)
+        say(picture)
         return
     name = name or f"super-resolution-x{scale}"
     last_published(out, name)  # what is wrong there is said before the work, not after it
@@ -82,7 +82,7 @@ def quality_command(
     written = publish_all({out / results.name: results})
     print_quality(results)
     for path in written:
-        print(path)
+        say(path)
 
 
 @app.command("cost")
@@ -143,7 +143,7 @@ def cost_command(
         torch.set_num_threads(threads)
     pipelines, left_out = pipelines_of(defense or [], model, scale, where)
     for name, why in left_out.items():
-        print(f"left out: {name}: {why}", file=sys.stderr)
+        remark(f"left out: {name}: {why}")
     budget = Budget(rounds, seconds)
     costs = measure(
         pipelines,
@@ -156,6 +156,6 @@ def cost_command(
     )
     document = cost_document(costs, model, scale=scale, budget=budget, device=where)
     if as_json:
-        print(json.dumps(document, indent=1))
+        write(json.dumps(document, indent=1) + "\n")
     else:
         print_costs(document)

@@ -3,8 +3,10 @@
 from itertools import groupby
 
 from superdef_bench.benchmark.built import Benchmark
-from superdef_bench.cli.tables import console, print_left_out, print_table
+from superdef_bench.cli.output import console
+from superdef_bench.cli.tables import print_left_out, print_table
 from superdef_bench.core.threats import CLEAN, UNDEFENDED
+from superdef_bench.core.visible import visible
 from superdef_bench.results.table import Cell, Line, Table
 from superdef_bench.run.cells import Group, Plan
 
@@ -52,7 +54,7 @@ def print_plan(benchmark: Benchmark, plan: Plan) -> None:
         if cell.key in plan.refused
     )
     for line in refused:
-        screen.print(line, markup=False)
+        screen.print(visible(line), markup=False)
     left_out = [(rung, why, defense) for defense, rung, why in plan.left_out]
     print_left_out(left_out, len(benchmark.defenses) - 1)
     screen.print(

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from typer.core import TyperCommand
-
-from superdef_bench.cli.app import WORDS, registry_of
+from superdef_bench.cli.app import WORDS, Command, registry_of
+from superdef_bench.cli.output import console
+from superdef_bench.core.visible import visible
 
 if TYPE_CHECKING:
     from superdef_bench.core.arguments import Flag
@@ -67,7 +67,7 @@ def _arguments(lines: list[str]) -> dict[str, str]:
 _TAKES_WIDTH = 18
 
 
-class _CommandOfPlugin(TyperCommand):
+class _CommandOfPlugin(Command):
     """A command whose first argument, named like its kind, is a plugin."""
 
     kind: ClassVar["Kind"]
@@ -94,14 +94,13 @@ class CommandOfDefense(_CommandOfPlugin):
 
 
 def _print_plugin(plugin: "Plugin") -> None:
-    from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
 
     from superdef_bench.cli.plugin_help import described_arguments, prose
     from superdef_bench.core.arguments import RESERVED, flags_of
 
-    screen = Console(highlight=False)
+    screen = console()
     if plugin.kind == "recipe":
         train = plugin.build().train
         flags = flags_of(train, reserved=RESERVED)
@@ -135,7 +134,7 @@ def _table(title: str, flags: "list[Flag]", meanings: dict[str, str]) -> Any:
 
 
 def _plain(text: str) -> str:
-    return text.replace("`", "")
+    return visible(text.replace("`", ""), keep="\n")
 
 
 def _folded(takes: tuple[str, ...]) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from superdef_bench.cli.app import Directories, Folder, app, registry_of
+from superdef_bench.cli.output import say, write
 
 
 @app.command("list")
@@ -55,4 +56,5 @@ def new_command(
     from superdef_bench.cli.scaffold import write_plugin
 
     path, commands = write_plugin(kind, name, out)
-    print(path, *commands, sep="\n")
+    say(path)
+    write("".join(f"{command}\n" for command in commands))

@@ -3,6 +3,7 @@
 import inspect
 import json
 
+from superdef_bench.cli.output import write
 from superdef_bench.cli.tables import print_table
 from superdef_bench.core.arguments import settings
 from superdef_bench.core.errors import ConfigError, did_you_mean
@@ -28,7 +29,8 @@ def print_plugins(registry: Registry, kind: str, *, as_json: bool) -> None:
             }
             for plugin in plugins
         ]
-        print(json.dumps({"plugins": listed, "broken": registry.broken}, indent=1, default=str))
+        document = {"plugins": listed, "broken": registry.broken}
+        write(json.dumps(document, indent=1, default=str) + "\n")
         return
     rows = [[each.kind, each.name, each.place, each.summary] for each in plugins]
     head = ["kind", "name", "file", "what"]

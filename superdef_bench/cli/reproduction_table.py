@@ -4,11 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from rich.console import Console
-from rich.markup import escape as markup
 from rich.table import Table
 
 from superdef_bench.analysis.reproduce import AGREEING, POINTS, Choice, Reproduction
+from superdef_bench.cli.output import cell as markup
+from superdef_bench.cli.output import console, write
+from superdef_bench.core.visible import one_line, visible
 from superdef_bench.results.contradictions import derived
 from superdef_bench.results.schema import Results
 from superdef_bench.results.text import eps_text, percent
@@ -34,13 +35,13 @@ def print_reproductions(results: Results, chosen: Choice, found: Sequence[Reprod
             f"{each.seconds:.1f}",
             "holds" if each.holds else "differs",
         )
-    screen = Console(highlight=False)
+    screen = console()
     screen.print(table)
     for each in found:
         if not each.holds:
-            screen.print(f"row {each.number}, {each.what}: {each.problem}", markup=False)
+            screen.print(one_line(f"row {each.number}, {each.what}: {each.problem}"), markup=False)
     for line in _notes(results, chosen, found):
-        screen.print(line, markup=False)
+        screen.print(visible(line), markup=False)
 
 
 def _notes(results: Results, chosen: Choice, found: Sequence[Reproduction]) -> list[str]:
@@ -64,5 +65,6 @@ def _notes(results: Results, chosen: Choice, found: Sequence[Reproduction]) -> l
 def print_json(results: Results, chosen: Choice, found: Sequence[Reproduction]) -> None:
     """Print the same as JSON, with all digits."""
     rows = [{**asdict(each), "holds": each.holds} for each in found]
-    document = {"name": results.name, "seed": chosen.seed, "rows": rows}
-    print(json.dumps({**document, "holds": all(each.holds for each in found)}, indent=1))
+    document: dict[str, object] = {"name": results.name, "seed": chosen.seed, "rows": rows}
+    document["holds"] = all(each.holds for each in found)
+    write(json.dumps(document, indent=1) + "\n")

@@ -14,6 +14,7 @@ from superdef_bench.cli.app import (
     keep_data_in,
     registry_of,
 )
+from superdef_bench.cli.output import say
 
 
 @app.command("run")
@@ -73,7 +74,7 @@ def run_command(
     publish(results, folder)
     print_ranking(results)
     note = f", {outcome.reused} of them reused" if outcome.reused else ""
-    print(f"{outcome.reused + outcome.computed} records{note}: {folder / results.name}.md")
+    say(f"{outcome.reused + outcome.computed} records{note}: {folder / results.name}.md")
     if outcome.failures:
         print_failures(results)
         raise typer.Exit(1)

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape as markup
 from rich.table import Table as Screen
 
 from superdef_bench.analysis.versus import Comparison, comparison_table
+from superdef_bench.cli.output import cell as markup
+from superdef_bench.cli.output import console, remark
 from superdef_bench.core.threats import CLEAN
+from superdef_bench.core.visible import visible
 from superdef_bench.leaderboard.notes import idle
 from superdef_bench.leaderboard.tables import quality_table, ranking_table
 from superdef_bench.results.ranking import is_full, rank
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from superdef_bench.analysis.agreement import Alike
 
 _QUALITY = ("network", "set", "PSNR", "SSIM", "photographs")
-
-
-def console() -> Console:
-    """Return where tables go: plain text, no guessed colours."""
-    return Console(highlight=False)
 
 
 def print_table(
@@ -70,11 +66,11 @@ def print_ranking(results: Results) -> None:
     screen = console()
     for why in dict.fromkeys(s.reasons[0] for s in standings if s.rank is None and s.reasons):
         rows = [s.defense for s in standings if s.rank is None and why in s.reasons[:1]]
-        screen.print(f"not ranked ({why}): {', '.join(rows)}", markup=False)
+        screen.print(f"not ranked ({visible(why)}): {', '.join(map(visible, rows))}", markup=False)
     left_out = [(each.rung, each.why, each.defense) for each in results.not_applicable]
     print_left_out(left_out, len(results.defenses) - 1)
     for line in idle(results):
-        screen.print(line, markup=False)
+        screen.print(visible(line), markup=False)
 
 
 def print_left_out(left_out: Sequence[tuple[str, str, str]], defenses: int) -> None:
@@ -82,20 +78,18 @@ def print_left_out(left_out: Sequence[tuple[str, str, str]], defenses: int) -> N
     for rung, why in dict.fromkeys((rung, why) for rung, why, _ in left_out):
         rows = [name for *rest, name in left_out if rest == [rung, why]]
         where = "" if len(rows) == defenses else f" to {', '.join(rows)}"
-        console().print(f"{rung} does not apply{where}: {why}", markup=False)
+        console().print(visible(f"{rung} does not apply{where}: {why}"), markup=False)
 
 
 def print_failures(results: Results) -> None:
     """Print each failed cell once per reason, on stderr."""
-    screen = Console(stderr=True, highlight=False)
     by_reason: dict[str, list[str]] = {}
     for failure in results.failures:
         cell = f"{failure.defense} {failure.rung or CLEAN} {failure.attack}"
         by_reason.setdefault(failure.error, []).append(cell)
     for reason, failed in by_reason.items():
         more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-        line = " ".join(f"failed: {failed[0]}{more}: {reason}".split())
-        screen.print(line, markup=False, soft_wrap=True)
+        remark(f"failed: {failed[0]}{more}: {reason}")
 
 
 def print_comparisons(
@@ -106,7 +100,7 @@ def print_comparisons(
         "p: McNemar's exact test on the same images. Ratio: first over second, none over 0; "
         "its interval from 5 right images on."
     )
-    note = "\n".join([note, *notes])
+    note = "\n".join([note, *map(visible, notes)])
     print_table(comparison_table(f"{names[0]} against {names[1]}, accuracy in %", found), note)
 
 

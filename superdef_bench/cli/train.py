@@ -14,6 +14,7 @@ from superdef_bench.cli.app import (
     keep_data_in,
     registry_of,
 )
+from superdef_bench.cli.output import say
 from superdef_bench.cli.plugin_help import CommandOfDefense, CommandOfRecipe
 
 _FLAGS = {"allow_extra_args": True, "ignore_unknown_options": True}  # the plugin's own
@@ -65,7 +66,7 @@ def train_command(
         registry=registry,
     )
     for path in files:
-        print(path)
+        say(path)
 
 
 @app.command("apply", cls=CommandOfDefense, context_settings=_FLAGS)
@@ -88,4 +89,4 @@ def apply_command(
     from superdef_bench.io.machine import choose_device
 
     plugin, where = registry_of(plugins_dir).get("defense", defense), choose_device(device)
-    apply_words(plugin, image, out, force=force, device=where, seed=seed, report=print)
+    apply_words(plugin, image, out, force=force, device=where, seed=seed, report=say)

@@ -3,9 +3,14 @@
 import difflib
 from collections.abc import Iterable
 
+from superdef_bench.core.visible import one_line, shortened
+
 
 class SuperdefError(Exception):
     """An error shown as one line, with a `hint:` line where there is a remedy.
+
+    Whatever names and texts of others are part of it, it is shown as `one_line` does, and cut
+    where it is very long; `message` and `hint` stay as they were given.
 
     Args:
         message: What is wrong, and with which thing.
@@ -17,7 +22,8 @@ class SuperdefError(Exception):
         self.message, self.hint = message, hint
 
     def __str__(self) -> str:
-        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+        message, hint = (shortened(one_line(text)) for text in (self.message, self.hint))
+        return f"{message}\nhint: {hint}" if hint else message
 
 
 class ConfigError(SuperdefError):

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 from superdef_bench.core.errors import DataError
 from superdef_bench.core.threats import ADAPTIVE, CLEAN, Rung
+from superdef_bench.core.visible import shortened
 from superdef_bench.gate.cost import cost_checks
-from superdef_bench.gate.findings import Check, Limits, Report, Status, one_line
+from superdef_bench.gate.findings import Check, Limits, Report, Status
 from superdef_bench.results.rows import is_drawn, shares, verdicts, words_of
 from superdef_bench.results.schema import AccuracyRow, Columns, Results
 from superdef_bench.results.statistics import holm, mcnemar
@@ -260,7 +261,7 @@ def _why_missing(results: Results, row: AccuracyRow) -> str:
     for cell, why in stopped:
         same = cell.clean or (cell.rung, cell.attack) == (row.rung, row.attack)
         if cell.defense == row.defense and (row.worst or same):
-            return f"failed: {one_line(why)}"
+            return f"failed: {shortened(why)}"
     return "the results have no such row"
 
 

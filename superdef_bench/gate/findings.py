@@ -1,7 +1,6 @@
 """What a comparison of two results finds, and how much each metric may get worse. No torch."""
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -153,10 +152,3 @@ class Report:
     def of(self, *statuses: Status) -> Iterator[Check]:
         """Yield the checks with one of the statuses."""
         return (check for check in self.checks if check.status in statuses)
-
-
-def one_line(text: object) -> str:
-    """Return text without what a terminal or an XML parser would take for more than text."""
-    return " ".join(
-        re.sub(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]", " ", str(text)).split()
-    )

@@ -1,8 +1,6 @@
 """One metric over several results: a line per defense. No torch."""
 
 import json
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from superdef_bench.core.errors import ConfigError, DataError, did_you_mean
 from superdef_bench.core.threats import ADAPTIVE, CLEAN, Rung
-from superdef_bench.gate.findings import one_line
+from superdef_bench.core.visible import one_line, shortened
+from superdef_bench.gate.git import commits_of, content_at
 from superdef_bench.leaderboard.plots import draw, plain
 from superdef_bench.results.facts import PIPELINE
 from superdef_bench.results.load import FILE, load_results
@@ -75,11 +74,9 @@ def versions_of(paths: Sequence[Path], commits: int) -> Iterator[Version]:
 
 
 def _committed(file: Path, commits: int) -> Iterator[Version]:
-    listed = _git(file, "log", f"--max-count={commits}", "--format=%h", "--", file.name)
-    for commit in reversed(listed.split()):
-        try:
-            content = _git(file, "show", f"{commit}:./{file.name}")
-        except DataError:
+    for commit in reversed(commits_of(file, commits)):
+        content = content_at(file, commit)
+        if content is None:
             continue  # the commit that deleted it
         with tempfile.TemporaryDirectory() as folder:
             old = Path(folder) / FILE
@@ -88,24 +85,7 @@ def _committed(file: Path, commits: int) -> Iterator[Version]:
                 yield Version(commit, load_results(old))
             except DataError as error:
                 reason = error.message.replace(str(old), file.name)
-                print(f"{commit} is left out: {reason}", file=sys.stderr)
-
-
-def _git(file: Path, *words: str) -> str:
-    program = shutil.which("git")
-    if program is None:
-        raise DataError("git is not installed", hint="name results files instead")
-    done = subprocess.run(  # noqa: S603  # a list of words, no shell
-        [program, "-C", str(file.parent), *words],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
-    if done.returncode:
-        reason = one_line(done.stderr) or "no reason given"
-        raise DataError(f"git knows no history of {file}: {reason}", hint="leave --commits out")
-    return done.stdout
+                print(shortened(one_line(f"{commit} is left out: {reason}")), file=sys.stderr)
 
 
 def history(versions: Sequence[Version], metric: str) -> History:

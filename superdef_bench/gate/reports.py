@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from xml.etree import ElementTree
 
-from superdef_bench.gate.findings import Check, Report, Status, one_line
+from superdef_bench.core.visible import one_line
+from superdef_bench.gate.findings import Check, Report, Status
 from superdef_bench.results.text import escape, grid
 
 _WIDTH = 80

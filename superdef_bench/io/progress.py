@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from superdef_bench.core.visible import one_line
+
 
 class Bar:
     """One bar; its length is work, its text says where the work stands."""
@@ -20,11 +22,11 @@ class Bar:
 
     def show(self, text: str, count: str = "") -> None:
         """Say what is being done, and how many images or steps of it are."""
-        self._progress.update(self._task, description=text, count=count)
+        self._progress.update(self._task, description=one_line(text), count=count)
 
     def log(self, text: str) -> None:
         """Leave a line on stderr, above the bar where one is drawn."""
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._progress.console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
 
 
 _shown = False

@@ -9,6 +9,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from superdef_bench.core.visible import visible
+
 GAIN = 10
 _SIDE, _GAP, _LINE = 192, 8, 16
 _PER_LINE = 4
@@ -53,12 +55,12 @@ def draw_strip(rows: Sequence[Panels]) -> bytes:
     sheet = Image.new("RGB", (width, height), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
     for column, title in enumerate(titles):
-        pen.text((_GAP + column * (_SIDE + _GAP), _GAP), title, "black", font)
+        pen.text((_GAP + column * (_SIDE + _GAP), _GAP), visible(title), "black", font)
     for number, row in enumerate(rows):
         top = _LINE + 2 * _GAP + number * high
         for column, image in enumerate(row.images()):
             sheet.paste(_panel(image), (_GAP + column * (_SIDE + _GAP), top))
-        pen.text((_GAP, top + _SIDE), row.words, "black", font)
+        pen.text((_GAP, top + _SIDE), visible(row.words), "black", font)
     return _png(sheet)
 
 
@@ -73,7 +75,7 @@ def draw_crops(crops: Sequence[tuple[Tensor, str]]) -> bytes:
         line, column = divmod(number, per_line)
         left, top = _GAP + column * (_SIDE + _GAP), _GAP + line * high
         sheet.paste(_panel(image), (left, top))
-        pen.text((left, top + _SIDE), words, "black", font)
+        pen.text((left, top + _SIDE), visible(words), "black", font)
     return _png(sheet)
 
 

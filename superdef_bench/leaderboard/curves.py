@@ -226,7 +226,7 @@ def draw_curves(results: Results, standings: Sequence[Standing]) -> bytes:
 
         for place, panel in enumerate(shown, start=1):
             _paint(figure.add_subplot(lines, columns, place), panel, looks)
-        figure.suptitle(title)
+        figure.suptitle(plain(title))
         handles = [Line2D([], [], **looks[name]) for name in names]
         labels = [plain(name) for name in names]
         figure.legend(handles, labels, loc="outside right upper", frameon=False)
@@ -267,5 +267,5 @@ def _paint(axes: "Axes", panel: Panel, looks: Mapping[str, Mapping[str, Any]]) -
     axes.set_ylim(-2, 102)
     axes.set_xlabel(plain(panel.label))
     axes.set_ylabel("accuracy (%)")
-    axes.set_title(panel.title, fontsize=9)
+    axes.set_title(plain(panel.title), fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)

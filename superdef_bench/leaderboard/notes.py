@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from superdef_bench.core.threats import CLEAN, NO_TARGET, Access, AttackKind, Rung
+from superdef_bench.core.visible import shortened
 from superdef_bench.results.facts import Attack, NotApplicable
 from superdef_bench.results.masking import FAIL, FEW, POINTS, SUSPECT
 from superdef_bench.results.ranking import Standing
@@ -137,7 +138,7 @@ def failures(results: Results) -> Iterator[str]:
         together.setdefault(why, []).append(f"{cell.defense}, {rung} {cell.attack}{eps}")
     for why, cells in together.items():
         more = f", and {len(cells) - 1} more" if len(cells) > 1 else ""
-        yield f"{cells[0]}{more}: {why}"
+        yield f"{cells[0]}{more}: {shortened(why)}"
 
 
 def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[str]:

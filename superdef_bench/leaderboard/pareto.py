@@ -107,7 +107,7 @@ def draw_pareto(results: Results, standings: Sequence[Standing]) -> bytes:
     def paint(figure: "Figure") -> None:
         for place, panel in enumerate(shown, start=1):
             _paint(figure.add_subplot(1, len(shown), place), panel)
-        figure.suptitle(title)
+        figure.suptitle(plain(title))
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
 
@@ -150,7 +150,7 @@ def _paint(axes: "Axes", panel: Panel) -> None:
         axes.minorticks_off()
     axes.set_xlim(*scale.limits)
     axes.set_ylim(-5, 105)
-    axes.set_xlabel(panel.label)
+    axes.set_xlabel(plain(panel.label))
     axes.set_ylabel("accuracy (%)")
     axes.spines[["top", "right"]].set_visible(False)
     for label in labels(panel.points, scale):

@@ -10,7 +10,9 @@ from contextvars import ContextVar
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as Tree
 
+from superdef_bench.core.visible import visible
 from superdef_bench.results.ranking import Standing
 from superdef_bench.results.schema import Results
 from superdef_bench.results.text import eps_text
@@ -50,7 +52,7 @@ def draw(shown: str, size: tuple[float, float], paint: Callable[["Figure"], None
     """
     digest = hashlib.sha256(shown.encode()).hexdigest()
     known = _drawn.get()
-    if known and digest in known:
+    if known and digest in known and _is_whole(known[digest]):
         return known[digest]
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -66,9 +68,18 @@ def draw(shown: str, size: tuple[float, float], paint: Callable[["Figure"], None
     return stream.getvalue()
 
 
+def _is_whole(svg: bytes) -> bool:
+    """Return whether a picture that lay in a folder is one that a page can take."""
+    try:
+        Tree.fromstring(svg)  # noqa: S314  # expat bounds entities, and only whether it fails counts
+    except Tree.ParseError:
+        return False
+    return True
+
+
 def plain(name: str) -> str:
     """Return a name that is drawn as it is: a dollar sign would start a formula."""
-    return name.replace("$", r"\$")
+    return visible(name).replace("$", r"\$")
 
 
 def heading(results: Results) -> str:
@@ -84,7 +95,7 @@ def draw_bars(results: Results, standings: Sequence[Standing]) -> bytes:
     def paint(figure: "Figure") -> None:
         axes = figure.add_subplot()
         _bars(axes, standings)
-        axes.set_title(title)
+        axes.set_title(plain(title))
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
 

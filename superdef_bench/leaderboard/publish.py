@@ -18,6 +18,7 @@ from superdef_bench.leaderboard.quality import quality_files
 from superdef_bench.results.load import load_published
 from superdef_bench.results.ranking import Standing, rank
 from superdef_bench.results.schema import Published, QualityResults, Results
+from superdef_bench.results.table import spelt
 
 _COLUMNS = (
     *("dataset", "model", "defense", "rung", "source", "attack", "goal", "topk", "target"),
@@ -179,5 +180,5 @@ def table(results: Results) -> str:
         stream, [*_COLUMNS, *given], restval="", extrasaction="ignore", lineterminator="\n"
     )
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(spelt(rows))
     return stream.getvalue()

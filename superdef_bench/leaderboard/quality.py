@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from superdef_bench.leaderboard.changes import changes_section
 from superdef_bench.results.schema import QualityResults, QualityRow
+from superdef_bench.results.table import spelt
 from superdef_bench.results.text import escape, fenced, grid
 
 # PSNR on Set5, Set14 and BSD100 of networks trained on DIV2K for far longer than ours, as listed
@@ -29,7 +30,7 @@ def quality_files(results: QualityResults) -> dict[str, bytes]:
         stream, list(QualityRow.model_fields), extrasaction="ignore", lineterminator="\n"
     )
     writer.writeheader()
-    writer.writerows(results.document["quality"])
+    writer.writerows(spelt(results.document["quality"]))
     text = "\n".join(_lines(results)).rstrip() + "\n"
     return {".md": text.encode(), ".csv": stream.getvalue().encode()}
 

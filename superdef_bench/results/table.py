@@ -1,8 +1,10 @@
 """Tables as data: what stands in them, and by what it is sorted; others render them. No torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from superdef_bench.core.visible import visible
 from superdef_bench.results.text import escape, grid
 
 
@@ -101,3 +103,9 @@ def to_markdown(table: Table) -> list[str]:
 
 def _written(cell: Cell) -> str:
     return escape(cell.text) + (f" **({cell.doubt})**" if cell.doubt else "")
+
+
+def spelt(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield rows as a CSV has them: numbers as they are, of text no hidden part."""
+    for row in rows:
+        yield {k: visible(value) if isinstance(value, str) else value for k, value in row.items()}

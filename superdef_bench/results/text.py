@@ -4,13 +4,23 @@ import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+from superdef_bench.core.visible import one_line, visible
+
+# What begins a quote, a heading, an item or a fence where a line begins.
+_BLOCK = re.compile(r"(?:>|#{1,6}|[-+=]+|\d+[.)])(?=\s|$)|~{3,}")
+
 
 def escape(text: object) -> str:
-    """Return text that Markdown shows as it is, inside a table."""
+    """Return text that Markdown shows as it is, in a table or where a line begins."""
+    safe = one_line(text).replace("&", "&amp;").replace("<", "&lt;")
     # Where each < is escaped, a > with a space behind it is no more than a sign.
-    safe = re.sub(">(?! )", "&gt;", str(text).replace("&", "&amp;").replace("<", "&lt;"))
+    safe = re.sub(">(?! )", "&gt;", safe)
     safe = re.sub(r"([\\`*\[\]|]|(?<!\w)_|_(?!\w))", r"\\\1", safe)
-    return " ".join(safe.split())
+    begins = _BLOCK.match(safe)
+    if begins is None:
+        return safe
+    mark = begins[0]
+    return mark[:-1] + ("&gt;" if mark == ">" else rf"\{mark[-1]}") + safe[begins.end() :]
 
 
 def link(text: str, file: str) -> str:
@@ -20,7 +30,7 @@ def link(text: str, file: str) -> str:
 
 def fenced(lines: Iterable[str], language: str = "sh") -> list[str]:
     """Return a code block that no text in it can end."""
-    text = "\n".join(lines)
+    text = "\n".join(map(visible, lines))
     ticks = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
     return [ticks + language, text, ticks, ""]
 

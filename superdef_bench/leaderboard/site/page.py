@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from superdef_bench.core.visible import visible
 from superdef_bench.leaderboard.changes import moves_table, settings_lines
 
 HOME = "index.html"
@@ -33,6 +34,7 @@ def environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(_BESIDE),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -47,6 +49,11 @@ def environment() -> Environment:
         style=Markup(style),  # noqa: S704  # likewise
     )
     return made
+
+
+def _shown(value: object) -> object:
+    """Return what a template prints of a value: of text no hidden part, of markup all."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _policy(style: str, script: str) -> str:
