@@ -12,8 +12,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from superdef_bench import __version__
 from superdef_bench.cli.output import complain, finish, own_stdout, say, strangers, write
-from superdef_bench.core.errors import InterruptError, SuperdefError
+from superdef_bench.core.calls import reason
+from superdef_bench.core.errors import InterruptError, PluginError
 from superdef_bench.io.files import DATA_VARIABLE
+from superdef_bench.io.process import interrupt_code, last_words
 
 if TYPE_CHECKING:
     from superdef_bench.core.plugins import Registry
@@ -28,6 +30,8 @@ _HELP = ["-h", "--help"]
 WORDS = "superdef_bench.words"  # of the context: what stands behind the command
 
 
+_STOPPED = 130  # the parser's exit code after Ctrl-C
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -36,7 +40,13 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         with strangers():
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except KeyboardInterrupt as error:
+                raise InterruptError("stopped: files that were finished are kept") from error
+            except SystemExit as error:  # no command of ours ends so
+                code = reason(error)
+                raise PluginError(f"a plugin ended the command: {code}") from error
 
 
 class _Commands(TyperGroup):
@@ -91,20 +101,30 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
 def main() -> NoReturn:
-    """Run the command line; an error that the user can act on is one line and a hint."""
+    """Run the command that was typed and raise SystemExit with its exit code."""
+    raise SystemExit(run_typed())
+
+
+def run_typed() -> int:
+    """Run the command that was typed; return its exit code.
+
+    Whatever goes wrong is one line and a hint.
+    """
     with own_stdout():
-        raise SystemExit(finish(_run()))
+        return finish(_run())
 
 
 def _run() -> int:
-    """Run the command that was typed; return its exit code."""
     try:
         app(prog_name="superdef-bench")
-    except SuperdefError as error:
-        complain(error)
-        return 130 if isinstance(error, InterruptError) else 2
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        # The parser ends so, after its own message; 130 where it was stopped.
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        return interrupt_code() if code == _STOPPED else code
+    except BaseException as error:  # the last net: nobody reads a traceback
+        words, code = last_words(error)
+        complain(words)
+        return code
     return 0
 
 

@@ -1,13 +1,9 @@
-"""The machine and the process: versions, device, numerics, signals."""
+"""The machine: versions, device, numerics, memory."""
 
 import importlib.metadata
 import os
 import platform
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from superdef_bench.core.errors import ConfigError
@@ -80,24 +76,6 @@ def fix_numerics() -> None:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread, where no signal arrives
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def out_of_memory(error: Exception) -> bool:

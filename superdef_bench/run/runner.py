@@ -7,7 +7,8 @@ from pathlib import Path
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.core.errors import CellError, InterruptError
 from superdef_bench.io.files import write_atomically
-from superdef_bench.io.machine import fix_numerics, stoppable
+from superdef_bench.io.machine import fix_numerics
+from superdef_bench.io.process import check_stopped, stoppable
 from superdef_bench.io.progress import progress_bar
 from superdef_bench.measure.run_costs import costs_in
 from superdef_bench.results.aggregate import COLUMNS
@@ -66,6 +67,7 @@ def compute(benchmark: Benchmark, plan: Plan, out: Path) -> Outcome:
             for group in plan.groups:
                 done = outcome.reused + outcome.computed
                 bar.show(group.title, f"{done}/{total} images")
+                check_stopped()
                 if group.cells[0].key not in plan.refused:
                     _run_group(group, shard, worker, store, clean, outcome, benchmark)
                 bar.advance(weights[id(group)])

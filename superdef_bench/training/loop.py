@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from superdef_bench.core.errors import ConfigError, DataError, SuperdefError
-from superdef_bench.io.machine import out_of_memory, stoppable
+from superdef_bench.io.machine import out_of_memory
+from superdef_bench.io.process import stoppable
 from superdef_bench.io.progress import Bar, progress_bar
 from superdef_bench.training.checkpoint import load_checkpoint, save_checkpoint
 
