@@ -8,6 +8,7 @@ from pathlib import Path
 
 from superdef_bench.core.errors import DataError
 
+_GROWN = 2**20  # bytes at once of what a file has grown by since
 _SPECIAL = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFCHR: "a device",
@@ -42,8 +43,10 @@ def read_file(path: Path, *, most: int) -> bytes:
     file_size(path, most=most)
     # Another file may stand there by now: a pipe is opened without waiting for who writes to it.
     with open(path, "rb", opener=_at_once) as file:
-        _size(os.fstat(file.fileno()), path, most)
-        content = file.read(most + 1)
+        size = _size(os.fstat(file.fileno()), path, most)
+        content = file.read(size)
+        while len(content) <= most and (more := file.read(_GROWN)):  # someone writes to it
+            content += more
     if len(content) > most:
         raise _too_large(path, most)
     return content

@@ -38,6 +38,7 @@ def read_picture(path: Path, content: bytes | None = None) -> Image.Image:
         content = _content(path)
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tags that are damaged and not needed
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
                 refusal = _refusal(opened)

@@ -135,7 +135,8 @@ def _read(file: Path) -> pa.Table:
         return pq.read_table(file, schema=SCHEMA)
     except (OSError, pa.ArrowException) as error:
         raise DataError(
-            f"records {file} cannot be read: {error}", hint="delete the file; its rows run again"
+            f"records {file} cannot be read: {' '.join(str(error).split())}",
+            hint="delete the file; its rows run again",
         ) from error
 
 
