@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from superdef_bench.io.datasets import hash_files as hash_files
     from superdef_bench.io.datasets import to_images as to_images
     from superdef_bench.io.files import data_directory as data_directory
+    from superdef_bench.io.files import read_file as read_file
     from superdef_bench.io.pictures import read_picture as read_picture
     from superdef_bench.io.progress import progress_bar as progress_bar
     from superdef_bench.run.bank.example_file import read_examples as read_examples
@@ -60,6 +61,7 @@ PUBLIC = {
     "hash_files": "io.datasets",
     "to_images": "io.datasets",
     "data_directory": "io.files",
+    "read_file": "io.files",
     "read_picture": "io.pictures",
     "progress_bar": "io.progress",
     "read_examples": "run.bank.example_file",

@@ -18,10 +18,14 @@ from superdef_bench import (
     balanced_order,
     hash_files,
     hookimpl,
+    read_file,
     read_picture,
     to_images,
 )
 
+_MOST_TEXT = 2**27  # bytes of a table or a list; a line for each image of ImageNet has a third
+_MOST_CLASSES = 100_000  # ImageNet-21k has 21,841
+_MOST_PIXELS = 89_478_485  # of a resized image, as of one in a file
 _SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
@@ -84,6 +88,11 @@ class ImageFolder:
                 hint="a relative path starts at the current folder; see docs/datasets.md",
             )
         names = _class_names(Path(classes).expanduser()) if classes else []
+        if len(names) > _MOST_CLASSES:
+            raise DataError(
+                f"list of classes {classes} has {len(names):,} lines",
+                hint=f"at most {_MOST_CLASSES:,} classes are taken, one a line",
+            )
         if num_classes and names and num_classes != len(names):
             raise ConfigError(
                 f"num_classes is {num_classes}, {classes} lists {len(names)}",
@@ -93,6 +102,11 @@ class ImageFolder:
             table = _Table(Path(labels).expanduser(), self._root)
             self._labels = table.read(image_column, image_suffix, label_column, label_base)
             count = len(names) or num_classes or max(self._labels.values()) + 1
+            if count > _MOST_CLASSES:
+                raise DataError(
+                    f"table {labels} has labels for {count:,} classes",
+                    hint=f"at most {_MOST_CLASSES:,} are taken; is label_column the right one?",
+                )
             table.check_range(self._labels, count, label_base)
             self.class_names = names or [str(label) for label in range(count)]
         else:
@@ -122,7 +136,8 @@ class ImageFolder:
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise DataError(f"class {twice!r} is listed twice", hint="a folder is one class")
-        strange = [name for name in found if name not in names]
+        known = set(names)
+        strange = [name for name in found if name not in known]
         if strange:
             raise DataError(
                 f"image folder {self._root / strange[0]} is no class that is listed",
@@ -166,6 +181,10 @@ class ImageFolder:
         if self._size:
             scale = self._size / min(picture.size)
             wide, high = (max(self._size, round(side * scale)) for side in picture.size)
+            if wide * high > _MOST_PIXELS:
+                raise DataError(
+                    f"image {file} would have {wide}x{high} pixels", hint="take a smaller size"
+                )
             picture = picture.resize((wide, high), Image.Resampling.BICUBIC)
         if self._crop:
             if min(picture.size) < self._crop:
@@ -190,6 +209,25 @@ class _Table:
         """Return each image's place below the folder, and its label counted from 0."""
         labels: dict[str, int] = {}
         rows = csv.DictReader(io.StringIO(_text(self._file, "table of labels")))
+        try:
+            self._read_rows(rows, labels, image, suffix, label, base)
+        except csv.Error as error:
+            raise DataError(
+                f"table {self._file}, line {rows.line_num}: {error}",
+                hint="a line is an image and its label, separated by a comma",
+            ) from error
+        self._check_images(labels, image, suffix)
+        return labels
+
+    def _read_rows(
+        self,
+        rows: "csv.DictReader[str]",
+        labels: dict[str, int],
+        image: str,
+        suffix: str,
+        label: str,
+        base: int,
+    ) -> None:
         known = rows.fieldnames or []
         missing = [column for column in (image, label) if column not in known]
         if missing:
@@ -202,25 +240,27 @@ class _Table:
             inside = PurePosixPath(place)
             if inside.is_absolute() or ".." in inside.parts or place in labels:
                 what = "stands twice" if place in labels else "lies outside of its folder"
-                raise DataError(f"table {self._file}, line {rows.line_num}: {place!r} {what}")
+                raise DataError(f"table {self._file}, line {rows.line_num}: {place[:80]!r} {what}")
             try:
                 labels[place] = int(row[label] or "") - base
             except ValueError as error:
+                said = (row[label] or "")[:80]
                 raise DataError(
-                    f"table {self._file}, line {rows.line_num}: {label} is {row[label]!r}",
+                    f"table {self._file}, line {rows.line_num}: {label} is {said!r}",
                     hint="labels are whole numbers",
                 ) from error
             self._lines[place] = rows.line_num
+
+    def _check_images(self, labels: dict[str, int], image: str, suffix: str) -> None:
         if not labels:
             raise DataError(f"table {self._file} lists no images")
-        absent = [place for place in labels if not (self._root / place).is_file()]
+        absent = [place for place in labels if not _is_file(self._root / place)]
         if absent:
             raise DataError(
-                f"image {self._root / absent[0]} of table {self._file} is missing: "
+                f"image {str(self._root / absent[0])[:200]} of table {self._file} is missing: "
                 f"{len(absent)} of {len(labels)} are",
                 hint=f"an image is path/split/{image} + image_suffix, here {suffix!r}",
             )
-        return labels
 
     def check_range(self, labels: dict[str, int], count: int, base: int) -> None:
         """Raise DataError for a label that is no class."""
@@ -234,9 +274,16 @@ class _Table:
             )
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for any file
+        return False
+
+
 def _text(file: Path, what: str) -> str:
     try:
-        return file.read_text("utf-8-sig")
+        return read_file(file, most=_MOST_TEXT).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", "") or "it is no UTF-8 text"
         raise DataError(f"{what} {file} cannot be read: {reason}") from error

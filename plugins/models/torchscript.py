@@ -48,7 +48,9 @@ def torchscript(*, path: str, sha256: str = "") -> nn.Module:
             f"checkpoint {file} is no TorchScript, or damaged: {reason}",
             hint='torch.jit.save writes one; for a state dict take plugin = "checkpoint"',
         ) from error
-    return _Program(script, hashlib.sha256(file.read_bytes()).digest()).eval()
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").digest()
+    return _Program(script, digest).eval()
 
 
 @hookimpl

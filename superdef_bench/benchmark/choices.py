@@ -1,13 +1,23 @@
 """What a config says, checked: numbers, radii, rungs, and the plugins that it chooses."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import inf
+from datetime import date, time
+from math import isfinite
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from superdef_bench.core.errors import ConfigError, did_you_mean
 from superdef_bench.core.threats import NORMS, UNDEFENDED, WORST, Norm, Rung, parse_eps
+from superdef_bench.io.documents import LARGEST, shown
+
+# Far above what a benchmark needs, far below what fills a machine before its first image.
+MOST_IMAGES = 2_000_000  # ImageNet has 1.3 million to train on
+MOST_AT_ONCE = 65_536  # images of a batch
+MOST_DRAWS = 10_000  # of a gradient; published EOT takes up to a few hundred
+MOST_CLASSES = 100_000  # ImageNet-21k has 21,841
+MOST_RADII = 256  # of one threat; each is a whole attack
+MOST_SECONDS = 10**9  # of a cell: thirty years
 
 
 def check_keys(table: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
@@ -26,7 +36,7 @@ def table_of(document: Mapping[str, Any], key: str) -> dict[str, Any]:
 def word_of(value: object, words: Sequence[str], kind: str | None, where: str) -> object:
     if value not in words:
         raise ConfigError(
-            f"unknown {kind} {value!r} in {where}", hint=did_you_mean(str(value), words)
+            f"unknown {kind} {shown(value)} in {where}", hint=did_you_mean(str(value), words)
         )
     return value
 
@@ -34,23 +44,23 @@ def word_of(value: object, words: Sequence[str], kind: str | None, where: str) -
 def rungs_of(values: object, where: str) -> tuple[Rung, ...]:
     names = [str(rung) for rung in Rung]
     if not isinstance(values, list | tuple) or not values:
-        raise ConfigError(f"{where} is {values!r}", hint=f"take from {names}")
+        raise ConfigError(f"{where} is {shown(values)}", hint=f"take from {names}")
     for value in values:
         word_of(value, names, "rung", where)
     return tuple(rung for rung in Rung if rung in values)
 
 
-def _whole_number(value: object, key: str | None, least: int, most: float = inf) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"{key} is {value!r}", hint=f"take a whole number from {least}")
-    if value > most:
-        raise ConfigError(f"{key} is {value}", hint=f"take {least} to {most}")
+def _whole_number(value: object, key: str | None, least: int, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ConfigError(
+            f"{key} is {shown(value)}", hint=f"take a whole number from {least} to {most}"
+        )
     return value
 
 
 def _truth(value: object, info: ValidationInfo) -> bool:
     if not isinstance(value, bool):
-        raise ConfigError(f"{info.field_name} is {value!r}", hint="take true or false")
+        raise ConfigError(f"{info.field_name} is {shown(value)}", hint="take true or false")
     return value
 
 
@@ -58,8 +68,10 @@ def _radii(value: object) -> tuple[str, ...]:
     values = value if isinstance(value, list | tuple) else [value]
     if not values:
         raise ConfigError("eps is an empty list", hint='write eps = ["2/255", "8/255"]')
+    if len(values) > MOST_RADII:
+        raise ConfigError(f"eps has {len(values):,} radii", hint=f"take at most {MOST_RADII}")
+    radii = [parse_eps(v) for v in values]
     texts = [str(v).replace(" ", "") for v in values]
-    radii = [parse_eps(v) for v in texts]
     if radii != sorted(set(radii)):
         raise ConfigError(f"eps {texts} do not rise", hint="the last and largest one ranks")
     return tuple(texts)
@@ -67,12 +79,12 @@ def _radii(value: object) -> tuple[str, ...]:
 
 def _limits(value: object) -> dict[str, int]:
     if not isinstance(value, dict):
-        raise ConfigError(f"limits is {value!r}", hint="write limits = { white_box = 256 }")
+        raise ConfigError(f"limits is {shown(value)}", hint="write limits = { white_box = 256 }")
     rungs = rungs_of(list(value), "[run] limits") if value else ()
-    return {str(rung): _whole_number(value[rung], rung, 1) for rung in rungs}
+    return {str(rung): _whole_number(value[rung], rung, 1, MOST_IMAGES) for rung in rungs}
 
 
-def whole(least: int, most: float = inf) -> BeforeValidator:
+def whole(least: int, most: int) -> BeforeValidator:
     """Return the check of a whole number."""
     return BeforeValidator(lambda v, info: _whole_number(v, info.field_name, least, most))
 
@@ -82,7 +94,8 @@ def word(words: Sequence[str], where: str) -> BeforeValidator:
     return BeforeValidator(lambda v, info: word_of(v, words, info.field_name, where))
 
 
-Count = Annotated[int, whole(1)]
+Images = Annotated[int, whole(1, MOST_IMAGES)]
+Seed = Annotated[int, whole(0, LARGEST)]
 Truth = Annotated[bool, BeforeValidator(_truth)]
 Radii = Annotated[tuple[str, ...], BeforeValidator(_radii)]
 Rungs = Annotated[tuple[Rung, ...], BeforeValidator(lambda v: rungs_of(v, "[run] rungs"))]
@@ -114,14 +127,14 @@ class AttackChoice(Choice):
 
     norm: Norm | None = None
     eps: Radii | None = None
-    limit: Count | None = None
+    limit: Images | None = None
     rungs: tuple[Rung, ...] | None = None
 
 
 class DefenseChoice(Choice):
     """A defense: one transform, or a chain of them, with a limit of its own where it is slow."""
 
-    limit: Count | None = None
+    limit: Images | None = None
     chain: tuple[Choice, ...] = ()
 
 
@@ -132,15 +145,31 @@ class SourceChoice(Frozen):
     choice: DefenseChoice
 
 
-def choice_of(name: str, value: object) -> Choice:
-    """Return the plugin that a name or a table means."""
+def choice_of(name: str, value: object, kind: str = "") -> Choice:
+    """Return the plugin that a name or a table means; its kind is for messages."""
     if isinstance(value, str):
         return Choice(name=value, plugin=value)
     if not isinstance(value, dict):
-        raise ConfigError(f"{name!r} is {value!r}", hint='write a name or { plugin = "name" }')
+        raise ConfigError(f"{name!r} is {shown(value)}", hint='write a name or { plugin = "name" }')
     arguments = dict(value)
     plugin = arguments.pop("plugin", name)
+    for key, argument in arguments.items():
+        _check_argument(f"{key!r} of {kind} {name!r}".replace("  ", " "), argument)
     return Choice(name=str(arguments.get("name", plugin)), plugin=str(plugin), arguments=arguments)
+
+
+def _check_argument(what: str, value: object) -> None:
+    """Raise ConfigError for what results could not hold: their JSON has text, numbers and lists."""
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            _check_argument(what, inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_argument(what, inner)
+    elif isinstance(value, float) and not isfinite(value):
+        raise ConfigError(f"{what} is {value}", hint="take a finite number")
+    elif isinstance(value, date | time):
+        raise ConfigError(f"{what} is {value}", hint="write a date as text, in quotes")
 
 
 def _row(
@@ -152,7 +181,8 @@ def _row(
     table = {"plugin": value} if isinstance(value, str) else value
     if not isinstance(table, dict):
         raise ConfigError(
-            f"{kind} {name!r} is {value!r}", hint=f"write {name} = {{ argument = {value!r} }}"
+            f"{kind} {name!r} is {shown(value)}",
+            hint=f"write {name} = {{ argument = {shown(value)} }}",
         )
     rest = dict(table)
     keys = [key for key in model.model_fields if key not in Choice.model_fields]
@@ -171,7 +201,7 @@ def attack_of(name: str, value: object) -> AttackChoice:
         word_of(own["norm"], NORMS, "norm", where)
     if "rungs" in own:
         own["rungs"] = rungs_of(own["rungs"], f"rungs of {where}")
-    return AttackChoice(**{**dict(choice_of(name, rest)), **own, "name": name})
+    return AttackChoice(**{**dict(choice_of(name, rest, "attack")), **own, "name": name})
 
 
 def defense_of(name: str, value: object) -> DefenseChoice:
@@ -179,7 +209,7 @@ def defense_of(name: str, value: object) -> DefenseChoice:
     own, rest = _row(name, value, "defense", DefenseChoice)
     row = str(rest.pop("name", name))
     if "chain" not in own:
-        return DefenseChoice(**{**dict(choice_of(name, rest)), **own, "name": row})
+        return DefenseChoice(**{**dict(choice_of(name, rest, "defense")), **own, "name": row})
     if rest:
         raise ConfigError(
             f"defense {name!r} has {', '.join(map(repr, rest))} beside its chain",
@@ -188,7 +218,7 @@ def defense_of(name: str, value: object) -> DefenseChoice:
     links = own["chain"]
     if not isinstance(links, list) or not links:
         raise ConfigError(
-            f"the chain of defense {name!r} is {links!r}",
+            f"the chain of defense {name!r} is {shown(links)}",
             hint='write { chain = ["jpeg", { plugin = "bicubic_x2" }] }',
         )
     own["chain"] = [choice_of(str(link), link) for link in links]
@@ -202,7 +232,7 @@ def sources_of(
     """Return what `[transfer] surrogates` names, in `[models]`, in `[defenses]` or as a plugin."""
     hint = 'write surrogates = ["model:other_classifier", "defense:rcan"]'
     if not isinstance(values, list):
-        raise ConfigError(f"surrogates is {values!r}", hint=hint)
+        raise ConfigError(f"surrogates is {shown(values)}", hint=hint)
     rows = {choice.name: choice for choice in defenses}
     found: dict[tuple[str, str], SourceChoice] = {}
     for value in values:
@@ -211,9 +241,9 @@ def sources_of(
             known = [k for k, named in (("model", models), ("defense", rows)) if value in named]
             if known:
                 hint = f'write surrogates = ["{known[0]}:{value}"]'
-            raise ConfigError(f"surrogate {value!r} is no model: or defense:", hint=hint)
+            raise ConfigError(f"surrogate {shown(value)} is no model: or defense:", hint=hint)
         if (kind, name) in found:
-            raise ConfigError(f"surrogate {value!r} is named twice", hint="name each once")
+            raise ConfigError(f"surrogate {shown(value)} is named twice", hint="name each once")
         if (kind, name) == ("defense", UNDEFENDED):
             raise ConfigError(
                 "surrogate 'defense:none' is the undefended classifier",

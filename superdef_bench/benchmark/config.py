@@ -1,6 +1,5 @@
 """A frozen, checked config, from TOML or a results file. Unknown keys are errors."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -8,14 +7,20 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from superdef_bench.benchmark.choices import (
+    MOST_AT_ONCE,
+    MOST_CLASSES,
+    MOST_DRAWS,
+    MOST_IMAGES,
+    MOST_SECONDS,
     AttackChoice,
     Choice,
-    Count,
     DefenseChoice,
     Frozen,
+    Images,
     Limits,
     Radii,
     Rungs,
+    Seed,
     SourceChoice,
     Truth,
     attack_of,
@@ -41,6 +46,9 @@ from superdef_bench.core.threats import (
     Target,
     parse_eps,
 )
+from superdef_bench.io.documents import read_toml, shown
+
+_MOST_BYTES = 2**18  # of a config; the largest that is shipped has five thousand
 
 
 class Config(Frozen):
@@ -61,23 +69,23 @@ class Config(Frozen):
     name: str
     dataset: Choice
     model: Choice
-    limit: Count = 128
-    batch_size: Count = 64
-    seed: Annotated[int, whole(0)] = 0
+    limit: Images = 128
+    batch_size: Annotated[int, whole(1, MOST_AT_ONCE)] = 64
+    seed: Seed = 0
     rungs: Rungs = RUNGS
     norm: Annotated[Norm, word(NORMS, "[threat]")] = "linf"
     eps: Radii = ("2/255", "8/255")
-    topk: Count = 1
+    topk: Annotated[int, whole(1, MOST_CLASSES)] = 1
     target: Annotated[Target, word(TARGETS, "[threat]")] = NO_TARGET
     eightbit: Truth = False
     attacks: tuple[AttackChoice, ...]
     defenses: tuple[DefenseChoice, ...]
     limits: Limits = Field(default_factory=dict)
     sources: tuple[SourceChoice, ...] = ()
-    eot: Count = 16
+    eot: Annotated[int, whole(1, MOST_DRAWS)] = 16
     draws: Annotated[int, whole(20, 255)] = 20
-    masking: Annotated[int, whole(0)] = 64
-    cell_seconds: Count | None = None
+    masking: Annotated[int, whole(0, MOST_IMAGES)] = 64
+    cell_seconds: Annotated[int, whole(1, MOST_SECONDS)] | None = None
 
     @model_validator(mode="after")
     def _check_radii(self) -> Self:
@@ -146,8 +154,8 @@ def _preset(name: object) -> dict[str, AttackChoice]:
     """Return the attacks of a shipped list."""
     known = _shipped("presets")
     if name not in known:
-        raise ConfigError(f"unknown preset {name!r}", hint=did_you_mean(str(name), known))
-    document = tomllib.loads(known[str(name)].read_text(encoding="utf-8"))
+        raise ConfigError(f"unknown preset {shown(name)}", hint=did_you_mean(str(name), known))
+    document = read_toml(known[str(name)], most=_MOST_BYTES)
     return {key: attack_of(key, value) for key, value in document["attacks"].items()}
 
 
@@ -164,11 +172,11 @@ def load_config(path: Path) -> Config:
         ConfigError: The file is missing, is no TOML, or says something unknown or wrong.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = read_toml(path, most=_MOST_BYTES)
     except OSError as error:
         hint = did_you_mean(path.stem, _shipped(), more="shipped configs")
         raise ConfigError(f"config {path} cannot be read: {error.strerror}", hint=hint) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(
             f"config {path} is no TOML: {error}", hint="see docs/config.md"
         ) from error
@@ -206,7 +214,9 @@ def parse(document: Mapping[str, Any], name: str) -> Config:
     defenses = with_none(defense_of(k, v) for k, v in tables["defenses"].items())
     presets = run.pop("presets", [])
     if not isinstance(presets, list):
-        raise ConfigError(f"presets is {presets!r}", hint='write presets = ["mustafa_attacks"]')
+        raise ConfigError(
+            f"presets is {shown(presets)}", hint='write presets = ["mustafa_attacks"]'
+        )
     attacks = {key: choice for name in presets for key, choice in _preset(name).items()}
     for key, value in tables["attacks"].items():
         attacks[key] = attack_of(key, value)

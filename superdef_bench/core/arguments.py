@@ -12,6 +12,7 @@ from superdef_bench.core.errors import ConfigError, did_you_mean
 
 RESERVED: Set[str] = frozenset({"task", "data", "out", "device", "resume"})  # of every recipe
 _NONE: Set[str] = frozenset()
+_BEYOND = 2**63  # no tensor, key or record has a whole number as large
 
 
 def check_keywords(function: Callable[..., Any], given: Mapping[str, Any], owner: str) -> None:
@@ -64,12 +65,12 @@ def check_type(what: str, value: object, hint: Any) -> None:
 def _fits(value: object, hint: Any) -> bool:
     if get_origin(hint) is Literal:
         return value in get_args(hint)
-    if hint is float:
+    if hint in (int, float):
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        return math.isfinite(value)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        if isinstance(value, int):
+            return -_BEYOND <= value < _BEYOND
+        return hint is float and math.isfinite(value)
     if hint in (str, bool, type(None)):
         return isinstance(value, hint)
     return True
@@ -171,7 +172,9 @@ def _convert(flag: str, text: str, hint: Any) -> Any:
                 return words[text.lower()]
         elif option in (int, float, str):
             with suppress(ValueError):
-                return option(text)
+                value = option(text)
+                if option is not int or _fits(value, int):
+                    return value
     shown = " or ".join("none" if o is type(None) else _shown(o) for o in options)
     raise ConfigError(f"flag {flag} is {text!r}", hint=f"it takes {shown}")
 

@@ -1,5 +1,6 @@
 """The vocabulary of a benchmark: threats, rungs, kinds of attacks, words of results. No torch."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -14,6 +15,8 @@ Target = Literal["none", "random", "next", "least_likely"]
 NORMS: tuple[Norm, ...] = get_args(Norm)
 GOALS: tuple[Goal, ...] = get_args(Goal)
 TARGETS: tuple[Target, ...] = get_args(Target)
+
+LARGEST_EPS = 1e6  # far beyond any image: the l2 norm of a million pixels is a thousand
 
 # Words of a row that stand in place of a name.
 UNDEFENDED = "none"  # of a defense: the bare classifier
@@ -107,16 +110,40 @@ class Threat:
         return float("inf") if self.eps is None else self.eps * (1 + 1e-5) + 1e-6
 
 
+# Two numbers of twenty digits, or one with an exponent: more would name no other radius, and
+# "1e99999999" takes minutes to write out as a fraction.
+_RADIUS = re.compile(r"[+-]?[0-9_]{0,20}(\.[0-9_]{0,40})?(e[+-]?[0-9]{1,3})?(/[0-9]{1,20})?", re.I)
+
+
 def parse_eps(text: object) -> float:
     """Return the radius that `"8/255"` or `0.5` means.
 
     Raises:
         ConfigError: It is no positive number.
     """
+    hint = 'write "8/255" or "0.5"'
+    written = _written(text)
     try:
-        value = float(Fraction(str(text).replace(" ", "")))
+        if not _RADIUS.fullmatch(written):
+            raise ValueError(written)
+        value = float(Fraction(written))
     except (ValueError, ZeroDivisionError, OverflowError) as error:
-        raise ConfigError(f"eps {text!r} is no number", hint='write "8/255" or "0.5"') from error
-    if not 0 < value < 1e6:
-        raise ConfigError(f"eps {text!r} is not above 0", hint='write "8/255" or "0.5"')
+        raise ConfigError(f"eps {_short(written)!r} is no number", hint=hint) from error
+    if value <= 0:
+        raise ConfigError(f"eps {_short(written)!r} is not above 0", hint=hint)
+    if value >= LARGEST_EPS:
+        raise ConfigError(f"eps {_short(written)!r} is not below {LARGEST_EPS:,.0f}", hint=hint)
     return value
+
+
+def _written(text: object) -> str:
+    if not isinstance(text, str | int | float) or isinstance(text, bool):
+        return type(text).__name__
+    try:
+        return str(text).replace(" ", "")
+    except ValueError:  # a number of thousands of digits
+        return "of thousands of digits"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}..."

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from superdef_bench.core.errors import DataError
+from superdef_bench.io.files import read_file
+from superdef_bench.io.pictures import MOST_BYTES
 from superdef_bench.io.progress import progress_bar
 
 
@@ -45,7 +47,7 @@ def hash_files(title: str, settings: str, root: Path, places: Iterable[str]) -> 
     with progress_bar(len(files)) as bar:
         for number, place in enumerate(files):
             try:
-                content = (root / place).read_bytes()
+                content = read_file(root / place, most=MOST_BYTES)
             except OSError as error:
                 raise DataError(f"{root / place} cannot be read: {error.strerror}") from error
             digest.update(place.encode() + hashlib.sha256(content).digest())

@@ -1,11 +1,76 @@
-"""Files that appear whole or not at all, and where downloads are kept."""
+"""Files that are read within bounds, or appear whole or not at all; where downloads are kept."""
 
 import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 
 from superdef_bench.core.errors import DataError
+
+_GROWN = 2**20  # bytes at once of what a file has grown by since
+_SPECIAL = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def file_size(path: Path, *, most: int) -> int:
+    """Return the size in bytes of what is to be read: a file, and not too large a one.
+
+    Args:
+        path: File; what a link leads to counts.
+        most: Bytes that it may have.
+
+    Raises:
+        OSError: It is missing, a folder, a pipe or a device, or larger. `strerror` says which.
+    """
+    return _size(path.stat(), path, most)
+
+
+def read_file(path: Path, *, most: int) -> bytes:
+    """Return the bytes of a file: nothing that never ends, and not more than `most` of them.
+
+    Args:
+        path: File; what a link leads to counts.
+        most: Bytes that it may have.
+
+    Raises:
+        OSError: As `file_size`, or it cannot be read. `strerror` says why.
+    """
+    file_size(path, most=most)
+    # Another file may stand there by now: a pipe is opened without waiting for who writes to it.
+    with open(path, "rb", opener=_at_once) as file:
+        size = _size(os.fstat(file.fileno()), path, most)
+        content = file.read(size)
+        while len(content) <= most and (more := file.read(_GROWN)):  # someone writes to it
+            content += more
+    if len(content) > most:
+        raise _too_large(path, most)
+    return content
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _size(found: os.stat_result, path: Path, most: int) -> int:
+    kind = stat.S_IFMT(found.st_mode)
+    if kind == stat.S_IFDIR:
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if kind != stat.S_IFREG:
+        what = _SPECIAL.get(kind, "something else")
+        raise OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
+    if found.st_size > most:
+        raise _too_large(path, most)
+    return found.st_size
+
+
+def _too_large(path: Path, most: int) -> OSError:
+    shown = f"{most >> 20:,} MiB" if most >= 1 << 20 else f"{most:,} bytes"
+    return OSError(errno.EFBIG, f"it is larger than {shown}", str(path))
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:

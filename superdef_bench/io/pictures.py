@@ -8,11 +8,13 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from superdef_bench.core.errors import DataError
+from superdef_bench.io.files import read_file
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 MOST_PIXELS = 89_478_485  # where Pillow begins to warn of a decompression bomb
+MOST_BYTES = 3 * MOST_PIXELS + 2**24  # of a file: so many pixels unpacked, and what is told of them
 
 # No format that runs a program to decode (EPS) or that has no pixels of its own.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -32,15 +34,13 @@ def read_picture(path: Path, content: bytes | None = None) -> Image.Image:
         DataError: The file is missing or damaged, or its image is not 8 bits deep, is CMYK or of
             another colour space, has transparency, several frames, or too many pixels.
     """
-    if content is None and not path.is_file():
-        what = "is no file" if path.exists() else "does not exist"
-        raise DataError(f"image {path} {what}")
+    if content is None:
+        content = _content(path)
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tags that are damaged and not needed
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(
-                path if content is None else io.BytesIO(content), formats=_FORMATS
-            ) as opened:
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
                 refusal = _refusal(opened)
                 picture = None if refusal else opened.convert(_mode(opened))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -59,6 +59,17 @@ def read_picture(path: Path, content: bytes | None = None) -> Image.Image:
         hint = "shrink it first" if "pixels" in refusal else _SAVE
         raise DataError(f"image {path} {refusal}", hint=hint)
     return picture
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_file(path, most=MOST_BYTES)
+    except FileNotFoundError as error:
+        raise DataError(f"image {path} does not exist") from error
+    except IsADirectoryError as error:
+        raise DataError(f"image {path} is no file") from error
+    except OSError as error:
+        raise DataError(f"image {path} cannot be read: {error.strerror}") from error
 
 
 def _mode(opened: Image.Image) -> str:

@@ -1,11 +1,11 @@
 """The index of a folder of leaderboards, a pure function of the results in it. No torch."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from superdef_bench.core.threats import UNDEFENDED
-from superdef_bench.io.files import write_atomically
+from superdef_bench.io.documents import parse_json
+from superdef_bench.io.files import read_file, write_atomically
 from superdef_bench.leaderboard.notes import row_name
 from superdef_bench.leaderboard.publish import (
     load,
@@ -15,7 +15,7 @@ from superdef_bench.leaderboard.publish import (
     stale,
 )
 from superdef_bench.leaderboard.tables import ranking_table
-from superdef_bench.results.load import FILE
+from superdef_bench.results.load import FILE, MOST_BYTES
 from superdef_bench.results.ranking import Standing, is_full, rank
 from superdef_bench.results.rows import with_interval
 from superdef_bench.results.schema import Published, QualityResults, QualityRow, Results
@@ -40,7 +40,7 @@ def published(folder: Path) -> list[Published]:
 def _is_published(path: Path) -> bool:
     """Return whether a JSON file is one that was published, or too damaged to tell."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(read_file(path, most=MOST_BYTES))
     except (OSError, ValueError):
         return True
     if not isinstance(document, dict):
@@ -91,14 +91,22 @@ def _is_stale(folder: Path) -> bool:
     file = folder / INDEX
     if not _has_index(folder):
         return False
-    return not file.exists() or file.read_bytes() != index(published(folder)).encode()
+    return _text(file) != index(published(folder))
 
 
 def _has_index(folder: Path) -> bool:
     """Return whether a folder is to have one: no run folder, none with a README of its own."""
     file = folder / INDEX
-    own = file.exists() and _MARK not in file.read_text(encoding="utf-8", errors="replace")
+    own = file.exists() and _MARK not in _text(file)
     return not own and not (folder / FILE).exists()
+
+
+def _text(file: Path) -> str:
+    """Return the text of an index; nothing where none can be read."""
+    try:
+        return read_file(file, most=MOST_BYTES).decode("utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def index(boards: list[Published]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as Tree
 
 from superdef_bench.core.visible import visible
+from superdef_bench.io.files import read_file
 from superdef_bench.results.ranking import Standing
 from superdef_bench.results.schema import Results
 from superdef_bench.results.text import eps_text
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _drawn: ContextVar[Mapping[str, bytes] | None] = ContextVar("drawn", default=None)
+_MOST_BYTES = 2**26  # of a picture; a crowded one has a few hundred thousand
 _COLOURS = {"clean": "#9aa5b1", "gray box": "#4c78a8", "adaptive": "#e45756"}
 
 
@@ -34,12 +36,20 @@ def stamp(svg: bytes) -> str:
 @contextmanager
 def drawn_in(folder: Path) -> Iterator[None]:
     """Take pictures of a folder that show the same instead of drawing them again."""
-    found = {stamp(content): content for content in map(Path.read_bytes, folder.glob("*.svg"))}
+    found = {stamp(content): content for content in map(_picture, folder.glob("*.svg"))}
     before = _drawn.set(found)
     try:
         yield
     finally:
         _drawn.reset(before)
+
+
+def _picture(file: Path) -> bytes:
+    """Return a picture that is there; nothing for what is none: it is drawn again."""
+    try:
+        return read_file(file, most=_MOST_BYTES)
+    except OSError:
+        return b""
 
 
 def draw(shown: str, size: tuple[float, float], paint: Callable[["Figure"], None]) -> bytes:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from superdef_bench.core.errors import ConfigError, DataError
-from superdef_bench.io.files import write_atomically
+from superdef_bench.io.files import read_file, write_atomically
 from superdef_bench.leaderboard.changes import with_changes
 from superdef_bench.leaderboard.curves import CURVES, draw_curves, has_curves
 from superdef_bench.leaderboard.markdown import leaderboard
 from superdef_bench.leaderboard.pareto import PARETO, draw_pareto, has_pareto
 from superdef_bench.leaderboard.plots import draw_bars, drawn_in, stamp
 from superdef_bench.leaderboard.quality import quality_files
-from superdef_bench.results.load import load_published
+from superdef_bench.results.load import MOST_BYTES, load_published
 from superdef_bench.results.ranking import Standing, rank
 from superdef_bench.results.schema import Published, QualityResults, Results
 from superdef_bench.results.table import spelt
@@ -138,7 +138,7 @@ def since_published(results: Published, folder: Path) -> Published:
     before = last_published(folder, results.name)
     if before is None:
         return results
-    content = (folder / f"{results.name}.json").read_bytes()
+    content = read_file(folder / f"{results.name}.json", most=MOST_BYTES)
     return with_changes(results, before, hashlib.sha256(content).hexdigest())
 
 
@@ -163,12 +163,20 @@ def stale(results: Published, folder: Path) -> list[str]:
         wanted = files(results)
     for suffix, content in wanted.items():
         path = folder / f"{results.name}{suffix}"
-        current = path.read_bytes() if path.exists() else b""
+        current = _current(path)
         drawn = suffix.endswith(".svg")
         same = stamp(current) == stamp(content) if drawn else current == content
         if not same or not current:
             found.append(path.name)
     return found
+
+
+def _current(path: Path) -> bytes:
+    """Return what stands in a file of a leaderboard; nothing where none can be read."""
+    try:
+        return read_file(path, most=MOST_BYTES)
+    except OSError:
+        return b""
 
 
 def table(results: Results) -> str:

@@ -12,13 +12,15 @@ from torch import Tensor
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.core.fingerprint import fingerprint, sources
 from superdef_bench.core.transform import Protected
-from superdef_bench.io.files import write_atomically
+from superdef_bench.io.documents import parse_json
+from superdef_bench.io.files import read_file, write_atomically
 from superdef_bench.io.machine import machine, versions
 from superdef_bench.measure.modes import Mode, Pipeline
 from superdef_bench.measure.timing import Laps, Stopwatch, reference_ms, take_turns, timed_columns
 from superdef_bench.measure.work import Work, cost_rows, work_of
 
 FILE = "cost.json"
+_MOST_BYTES = 2**24  # a row of a defense has a few hundred
 _RUN_ROUNDS, _RUN_SECONDS = 30, 10.0
 
 
@@ -51,7 +53,7 @@ def costs_in(folder: Path, benchmark: Benchmark) -> RunCosts:
     )
     file = folder / FILE
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        kept = parse_json(read_file(file, most=_MOST_BYTES))
         if kept["key"] == key:
             return RunCosts(kept["rows"], kept["reference_ms"], kept["forward"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import warnings
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -16,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from superdef_bench.core.errors import ConfigError, DataError, did_you_mean
+from superdef_bench.io.files import file_size
+from superdef_bench.nn.weights import MOST_BYTES
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 _PREFIXES = ("module.", "model.", "_orig_mod.")
@@ -92,11 +95,15 @@ def check_file(path: Path, sha256: str = "") -> None:
         path: Any file of weights.
         sha256: Its hash or the first digits of it; not checked if empty.
     """
-    if not path.is_file():
+    if path.is_dir() or not path.exists():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise DataError(
             f"checkpoint {path} {what}", hint="a relative path starts at the current folder"
         )
+    try:
+        file_size(path, most=MOST_BYTES)
+    except OSError as error:
+        raise DataError(f"checkpoint {path} cannot be read: {error.strerror}") from error
     with path.open("rb") as file:
         head = file.read(512)
         file.seek(0)
@@ -129,6 +136,7 @@ def read_checkpoint(path: Path, sha256: str = "") -> Any:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
+        _check_packing(path)
         with guarded():
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can raise anything
@@ -148,6 +156,16 @@ def read_checkpoint(path: Path, sha256: str = "") -> Any:
         if reason.startswith("Weights only load failed"):  # torch goes on about its own options
             reason = "it is no file of torch.save"
         raise DataError(f"checkpoint {path} is damaged: {reason}", hint=_AGAIN) from error
+
+
+def _check_packing(path: Path) -> None:
+    """Raise ValueError for a zip that unpacks to more than it is: torch packs none of its files."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            files = [i for i in archive.infolist() if "/code/" not in i.filename]  # of a program
+        packed = [i.filename for i in files if i.compress_type or i.file_size > i.compress_size]
+        if packed:
+            raise ValueError(f"{packed[0]!r} in it is compressed, which torch never does")
 
 
 def _is_pickle(path: Path) -> bool:

@@ -12,8 +12,11 @@ from torch import Tensor
 
 from superdef_bench.core.errors import DataError
 from superdef_bench.core.types import Task
-from superdef_bench.io.files import write_atomically
+from superdef_bench.io.documents import parse_json
+from superdef_bench.io.files import read_file, write_atomically
 
+MOST_BYTES = 2**34  # of weights; networks of two billion parameters have half of it
+_MOST_TOLD = 2**24  # of a provenance, which names every class
 SHIPPED = Path(__file__).parent / "checkpoints"
 
 
@@ -34,14 +37,17 @@ def read_provenance(path: Path) -> dict[str, Any]:
     """
     beside = path.with_suffix(".json")
     try:
-        record: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
+        record: dict[str, Any] = parse_json(read_file(beside, most=_MOST_TOLD))
     except OSError as error:
         raise DataError(
             f"weights {path} have no provenance: {beside.name}: {error.strerror}",
             hint="superdef-bench train writes both files",
         ) from error
     except ValueError as error:
-        raise DataError(f"provenance {beside} is no JSON: {error}") from error
+        raise DataError(
+            f"provenance {beside} is no JSON: {error}",
+            hint="take the file that was written with the weights",
+        ) from error
     if not isinstance(record, dict) or not isinstance(record.get("sha256"), str):
         raise DataError(
             f"provenance {beside} names no sha256",
@@ -57,7 +63,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         DataError: The file is missing, truncated, or not the one that its provenance names.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path, most=MOST_BYTES)
     except OSError as error:
         raise DataError(f"weights {path} cannot be read: {error.strerror}") from error
     expected, found = read_provenance(path)["sha256"], hashlib.sha256(content).hexdigest()

@@ -1,16 +1,18 @@
 """Read results files; what is none, or a damaged one, is one line. No torch."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from superdef_bench.core.errors import DataError
+from superdef_bench.io.documents import parse_json
+from superdef_bench.io.files import read_file
 from superdef_bench.results.facts import SCHEMA
 from superdef_bench.results.schema import QualityResults, Results
 
 FILE = "results.json"
+MOST_BYTES = 2**28  # twenty rows of fifty cells on 50,000 images have less
 _SHOWN = 40  # characters of what stands in a wrong place
 _AGAIN = "run the config again"
 _QUALITY_AGAIN = "superdef-bench quality writes them again"
@@ -55,7 +57,7 @@ def _file(path: Path) -> Path:
 
 def _content(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return read_file(file, most=MOST_BYTES)
     except OSError as error:
         raise DataError(
             f"results {file} cannot be read: {error.strerror}",
@@ -80,8 +82,8 @@ def _accuracy(file: Path, content: bytes) -> Results | None:
 def _check_json(file: Path, content: bytes) -> dict[str, Any]:
     """Return what a file holds, or raise DataError unless it is JSON of this version's schema."""
     try:
-        document = json.loads(content.decode("utf-8"), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(content)
+    except ValueError as error:
         raise DataError(f"results {file} are no JSON: {error}", hint=_AGAIN) from error
     schema = document.get("schema") if isinstance(document, dict) else None
     again = _QUALITY_AGAIN if isinstance(document, dict) and "quality" in document else _AGAIN
@@ -94,10 +96,6 @@ def _check_json(file: Path, content: bytes) -> dict[str, Any]:
         )
     found: dict[str, Any] = document
     return found
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
 
 
 def _damaged(file: Path, error: ValidationError, hint: str) -> DataError:

@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 
 from superdef_bench.core.errors import DataError
 from superdef_bench.core.fingerprint import fingerprint
-from superdef_bench.io.files import write_atomically
+from superdef_bench.io.files import file_size, write_atomically
+
+_MOST_BYTES = 2**32  # of a file of records; a million of them have some fifty million
 
 SCHEMA = pa.schema(
     [
@@ -129,10 +131,12 @@ def _write(path: Path, table: pa.Table) -> None:
 
 def _read(file: Path) -> pa.Table:
     try:
+        file_size(file, most=_MOST_BYTES)
         return pq.read_table(file, schema=SCHEMA)
     except (OSError, pa.ArrowException) as error:
         raise DataError(
-            f"records {file} cannot be read: {error}", hint="delete the file; its rows run again"
+            f"records {file} cannot be read: {' '.join(str(error).split())}",
+            hint="delete the file; its rows run again",
         ) from error
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from superdef_bench.core.errors import DataError
-from superdef_bench.io.files import write_atomically
+from superdef_bench.io.files import file_size, write_atomically
+from superdef_bench.nn.weights import MOST_BYTES
 
 _NUMBERS, _COUNT = "numbers", "tensors"
 
@@ -51,6 +52,7 @@ def load_checkpoint(
         DataError: The file is damaged, or was written with other settings.
     """
     try:
+        file_size(path, most=2 * MOST_BYTES)  # an optimiser remembers as much again
         with safetensors.safe_open(path, framework="pt") as file:
             numbers: dict[str, Any] = json.loads(file.metadata()[_NUMBERS])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping

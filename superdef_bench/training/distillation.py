@@ -14,9 +14,10 @@ from torch.nn import functional
 
 from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.core.fingerprint import fingerprint
-from superdef_bench.io.files import write_atomically
+from superdef_bench.io.files import file_size, write_atomically
 from superdef_bench.io.progress import progress_bar
 from superdef_bench.nn import EDSR, RCAN, SuperDef
+from superdef_bench.nn.weights import MOST_BYTES
 from superdef_bench.training.artefact import Restoration, network_sha256
 from superdef_bench.training.photographs import Photographs
 from superdef_bench.training.queries import Queries
@@ -185,6 +186,7 @@ class RememberedAnswers:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
+        file_size(path, most=MOST_BYTES)
         found = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise DataError(f"teacher's answers {path} are damaged", hint="delete the file") from error

@@ -1,11 +1,11 @@
 """Photographs for training super-resolution: aligned pairs of patches, large and small."""
 
 import hashlib
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,11 +15,14 @@ from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.core.fingerprint import fingerprint
 from superdef_bench.core.transform import resize
 from superdef_bench.core.types import Dataset
-from superdef_bench.io.pictures import SUFFIXES, read_picture
+from superdef_bench.io.pictures import read_picture
 from superdef_bench.io.progress import progress_bar
+from superdef_bench.training.image_files import HINT, image_files, read_image_file
 
 _LOAD = 1000
-_HINT = "--data takes a folder or a zip of photographs, or a dataset plugin; docs/training.md"
+# Photographs may have so many times as many bytes in memory as in their files, or 1 GiB: a JPEG
+# of low quality has thirty times as many.
+_UNPACKED, _FREE = 200, 2**30
 
 
 @dataclass(frozen=True)
@@ -141,25 +144,23 @@ def read_photographs(data: str | Path, scale: int, *, least: int = 2) -> Photogr
         DataError: It is missing, has too few images, or one cannot be read or is too small.
     """
     place = Path(data).expanduser()
-    files = list(_zipped(place) if place.is_file() else _below(place))
+    files = image_files(place)
     _check_count(str(place), len(files), least)
-    digest, images = hashlib.sha256(), list[Tensor]()
+    digest, images, packed, unpacked = hashlib.sha256(), list[Tensor](), 0, 0
     with progress_bar(len(files)) as bar:
         for number, (name, read) in enumerate(files):
-            try:
-                content = read()
-            except zipfile.BadZipFile as error:
-                raise DataError(f"{place / name} is damaged", hint="get the zip again") from error
-            except OSError as error:
-                raise DataError(f"{place / name} cannot be read: {error.strerror}") from error
-            except (NotImplementedError, RuntimeError) as error:  # of a member of a zip
-                raise DataError(
-                    f"{place / name} cannot be read: {error}", hint="unpack it into a folder"
-                ) from error
+            content = read_image_file(place, (name, read))
             digest.update(name.encode() + hashlib.sha256(content).digest())
             picture = read_picture(place / name, content).convert("RGB")
             if min(picture.size) < scale:
                 raise DataError(f"image {place / name} is smaller than {scale} pixels")
+            packed, unpacked = packed + len(content), unpacked + 3 * math.prod(picture.size)
+            if unpacked > max(_FREE, _UNPACKED * packed):
+                raise DataError(
+                    f"image {place / name}: {packed >> 20:,} MiB of files up to it are "
+                    f"{unpacked >> 20:,} MiB of pixels",
+                    hint="they are nearly of one colour: take photographs",
+                )
             images.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
             bar.show(f"reading {place.name}", f"{number + 1}/{len(files)} photographs")
             bar.advance(1)
@@ -184,7 +185,7 @@ def dataset_photographs(dataset: Dataset, scale: int, *, least: int = 2) -> Phot
 
 def _check_count(what: str, count: int, least: int) -> None:
     if count < least:
-        raise DataError(f"{what} has {count} images, {least} are needed", hint=_HINT)
+        raise DataError(f"{what} has {count} images, {least} are needed", hint=HINT)
 
 
 def _pairs(
@@ -197,34 +198,3 @@ def _pairs(
 
 def _whole(image: Tensor, side: int, scale: int) -> int:
     return image.shape[side] // scale * scale
-
-
-_File = tuple[str, Callable[[], bytes]]
-
-
-def _is_image(name: str) -> bool:
-    place = PurePosixPath(name)
-    hidden = any(part.startswith((".", "__")) for part in place.parts)
-    return place.suffix.lower() in SUFFIXES and not hidden
-
-
-def _below(folder: Path) -> Iterator[_File]:
-    """Yield name and content of each image below a folder, in the order of their names."""
-    if not folder.is_dir():
-        raise DataError(f"training data {folder} does not exist", hint=_HINT)
-    names = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
-    for name in filter(_is_image, names):
-        yield name, (folder / name).read_bytes
-
-
-def _zipped(file: Path) -> Iterator[_File]:
-    try:
-        archive = zipfile.ZipFile(file)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"training data {file} is no zip: {error}", hint=_HINT) from error
-    for name in filter(_is_image, sorted(archive.namelist())):
-        yield name, _reader(archive, name)
-
-
-def _reader(archive: zipfile.ZipFile, name: str) -> Callable[[], bytes]:
-    return lambda: archive.read(name)

@@ -1,6 +1,5 @@
 """Train by a recipe for a task, as a command line and a settings file ask for it."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,11 @@ from superdef_bench.core.errors import (
 )
 from superdef_bench.core.plugins import Plugin, Registry
 from superdef_bench.core.types import Dataset, Task
+from superdef_bench.io.documents import read_toml
 from superdef_bench.io.files import find_data
 from superdef_bench.io.machine import choose_device, fix_numerics, out_of_memory
 
+_MOST_BYTES = 2**18  # of a file of settings, which is a few lines
 _SHAPE = (3, 32, 32)  # of the image that photographs are represented by
 
 
@@ -201,10 +202,10 @@ def read_settings(path: Path, recipe: Any) -> tuple[Choices, dict[str, Any]]:
         ConfigError: The file cannot be read or is no TOML, or a name or a type in it is wrong.
     """
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = read_toml(path, most=_MOST_BYTES)
     except OSError as error:
         raise ConfigError(f"settings {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(
             f"settings {path} are no TOML: {error}", hint="a line is name = value"
         ) from error

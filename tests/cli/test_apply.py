@@ -273,7 +273,8 @@ def _damaged(folder: Path) -> dict[str, str]:
         **dict.fromkeys(["huge.png", "bomb.png"], "has more than 89,478,485 pixels"),
         **dict.fromkeys(["empty.png", "script.png"], "cannot be read: it is empty, damaged"),
         "short.jpg": "cannot be read: image file is truncated",
-        **dict.fromkeys(["folder.png", "pipe.png"], "is no file"),
+        "folder.png": "is no file",
+        "pipe.png": "cannot be read: it is a pipe, not a file",
         "nothing.png": "does not exist",
     }
 

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.core.shipped import shipped
-from superdef_bench.io.files import write_atomically
+from superdef_bench.io.files import read_file, write_atomically
 
-_KEYS = {"ids", "labels", "images"}
+_MOST_BYTES = 2**33  # of a file of examples: 50,000 images of 224 pixels
+# Type and dimensions of each tensor.
+_KINDS = {"ids": (torch.int64, 1), "labels": (torch.int64, 1), "images": (torch.uint8, 4)}
 _TOLD = ("dataset", "attack", "norm", "eps", "weights")
 
 
@@ -74,7 +76,13 @@ def read_examples(name: str, sha256: str) -> ExampleFile:
         DataError: It is not the one that the hash names, or holds no examples.
     """
     path = _find(name)
-    content = path.read_bytes()
+    try:
+        content = read_file(path, most=_MOST_BYTES)
+    except OSError as error:
+        raise DataError(
+            f"examples {path} cannot be read: {error.strerror}",
+            hint="superdef-bench examples RUN ATTACK -o FILE writes one",
+        ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise DataError(
@@ -83,14 +91,25 @@ def read_examples(name: str, sha256: str) -> ExampleFile:
         )
     try:
         tensors = safetensors.torch.load(content)
-        if tensors.keys() != _KEYS or len({len(tensor) for tensor in tensors.values()}) != 1:
-            raise ValueError(f"it holds {', '.join(sorted(tensors))}")
+        _check_tensors(tensors)
     except (safetensors.SafetensorError, ValueError) as error:
         raise DataError(
             f"{path} is no file of examples: {error}",
             hint="superdef-bench examples RUN ATTACK -o FILE writes one",
         ) from error
     return ExampleFile(**tensors, metadata=_metadata(path))
+
+
+def _check_tensors(tensors: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless they are those of a file of examples."""
+    if tensors.keys() != _KINDS.keys():
+        raise ValueError(f"it holds {', '.join(sorted(tensors))[:80]}")
+    for name, (dtype, dimensions) in _KINDS.items():
+        tensor = tensors[name]
+        if tensor.dtype != dtype or tensor.ndim != dimensions:
+            raise ValueError(f"its {name} are {tensor.dtype} {tuple(tensor.shape)}")
+    if len({len(tensor) for tensor in tensors.values()}) != 1:
+        raise ValueError("its ids, labels and images are not as many")
 
 
 def _metadata(path: Path) -> dict[str, str]:

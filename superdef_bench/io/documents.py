@@ -1,0 +1,100 @@
+"""TOML and JSON of a bounded size, depth and range of numbers, so that all else may trust them."""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from superdef_bench.io.files import read_file
+
+LARGEST = 2**63 - 1  # whole numbers have 64 bits: TOML says so, and so do records and tensors
+_DEEPEST = 50  # tables and lists inside each other; what we write has fewer than ten
+_SHOWN = 40  # characters of a value in a message
+# A key of so many parts: reading one takes the square of their number.
+_DOTTED = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){{{_DEEPEST}}}""")
+
+
+def read_toml(path: Path, *, most: int) -> dict[str, Any]:
+    """Return the table in a TOML file.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have.
+
+    Raises:
+        OSError: See `read_file`.
+        ValueError: It is no TOML, too deep, or has a number of more than 64 bits.
+    """
+    text = read_file(path, most=most).decode("utf-8")
+    if _DOTTED.search(text):
+        raise _too_deep()
+    try:
+        found = tomllib.loads(text)
+    except RecursionError:
+        raise _too_deep() from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # Python reads no number of more than 4,300 digits
+        raise _too_long() from None
+    check_document(found)
+    return found
+
+
+def parse_json(content: bytes) -> Any:
+    """Return the value in the bytes of a JSON file.
+
+    Raises:
+        ValueError: It is no JSON, too deep, or has a number that is none or of more than 64 bits.
+    """
+    text = content.decode("utf-8")
+    try:
+        found = json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise _too_deep() from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        raise (error if "is no number" in str(error) else _too_long()) from None
+    check_document(found)
+    return found
+
+
+def check_document(document: Any) -> None:
+    """Raise ValueError for a value that is too deep, or a number of more than 64 bits."""
+    level = [document]
+    for _ in range(_DEEPEST):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, Mapping):
+                below += value.values()
+            elif isinstance(value, list | tuple):
+                below += value
+            elif isinstance(value, int) and abs(value) > LARGEST:
+                raise _too_long()
+        if not below:
+            return
+        level = below
+    raise _too_deep()
+
+
+def shown(value: object) -> str:
+    """Return a value for a message, cut short; one that cannot be written at all by its kind."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list without end
+        return f"a {type(value).__name__} too long to show"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def _too_deep() -> ValueError:
+    return ValueError(f"more than {_DEEPEST} tables or lists stand inside each other")
+
+
+def _too_long() -> ValueError:
+    return ValueError("a whole number has more than 64 bits")

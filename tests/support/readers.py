@@ -1,0 +1,441 @@
+"""Every reader of files, with valid files of its kind, ways to damage them, and what reads them."""
+
+import hashlib
+import io
+import json
+import random
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import safetensors.torch
+import torch
+from PIL import Image
+
+from superdef_bench.benchmark.config import load_config
+from superdef_bench.core.errors import SuperdefError
+from superdef_bench.core.loader import load_plugins
+from superdef_bench.gate.compare import compare
+from superdef_bench.gate.findings import parse_limits
+from superdef_bench.gate.history import METRICS, history, to_text, versions_of
+from superdef_bench.io.pictures import read_picture
+from superdef_bench.leaderboard.index import index, published
+from superdef_bench.leaderboard.markdown import leaderboard
+from superdef_bench.leaderboard.publish import load, publish, table
+from superdef_bench.leaderboard.quality import quality_files
+from superdef_bench.leaderboard.site import write_site
+from superdef_bench.nn import load_network
+from superdef_bench.nn.pretrained import read_tensors
+from superdef_bench.results.contradictions import contradictions
+from superdef_bench.results.load import load_published, load_results
+from superdef_bench.results.ranking import rank
+from superdef_bench.results.schema import Columns, QualityResults
+from superdef_bench.run.bank.example_file import ExampleFile, read_examples
+from superdef_bench.run.records import SCHEMA, RecordStore
+from superdef_bench.training.checkpoint import load_checkpoint, save_checkpoint
+from superdef_bench.training.photographs import read_photographs
+from superdef_bench.training.train import read_settings
+from tests.support.documents import GOLDEN
+from tests.support.mutations import damaged_bytes, damaged_document, to_json, to_toml
+
+_BOARDS = GOLDEN.parents[2] / "leaderboards"
+_KEPT = ("none", "random_resize_pad (native)")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What reads a kind of file.
+
+    Attributes:
+        damage: Returns a damaged file, by what it draws.
+        read: Reads it, and does with it whatever a command does.
+    """
+
+    name: str
+    damage: Callable[[random.Random], bytes]
+    read: Callable[[bytes], object]
+
+
+def reseal(document: dict[str, Any]) -> bytes:
+    """Return results as their writer would: only what reading the hash would not find is damage."""
+    return to_json(document)
+
+
+def small_results() -> dict[str, Any]:
+    """Return valid results of one random defense beside the bare classifier."""
+    document: dict[str, Any] = json.loads((_BOARDS / "cifar10-jpeg-ladder.json").read_text())
+    document["defenses"] = {name: document["defenses"][name] for name in _KEPT}
+    for part in ("accuracy", "cost", "failures", "not_applicable"):
+        document[part] = [row for row in document[part] if row["defense"] in _KEPT]
+    cell = {name: document["accuracy"][-1][name] for name in Columns.model_fields}
+    document["failures"] = [{**cell, "error": "it stopped"}]
+    document["refused"] = [{**cell, "why": "it is slow"}]
+    changes = json.loads((_BOARDS / "signs-linf.json").read_text())["changes"]
+    document["changes"] = {**changes, "moved": changes["moved"][:2]}
+    return document
+
+
+def _mixed(*changes: Callable[[random.Random], bytes]) -> Callable[[random.Random], bytes]:
+    return lambda draw: draw.choice(changes)(draw)
+
+
+def _of_document(document: Any, write: Callable[[Any], bytes]) -> Callable[[random.Random], bytes]:
+    """Damage what a document means three times as often as its bytes."""
+    meant = damaged_document(document, write)
+    return _mixed(meant, meant, meant, damaged_bytes(write(document)))
+
+
+_CONFIG = {
+    "run": {
+        "dataset": "signs",
+        "model": "signs_resnet8",
+        "limit": 8,
+        "batch_size": 8,
+        "seed": 1,
+        "eot": 4,
+        "draws": 20,
+        "masking": 0,
+        "cell_seconds": 60,
+        "rungs": ["gray_box", "white_box", "transfer"],
+        "limits": {"white_box": 4},
+        "presets": ["mustafa_attacks"],
+    },
+    "threat": {"norm": "linf", "eps": ["2/255", 0.03], "topk": 1, "target": "none"},
+    "transfer": {"surrogates": ["model:other", "defense:jpeg"]},
+    "models": {"other": {"plugin": "signs_resnet8", "width": 8}},
+    "attacks": {
+        "pgd": {"steps": 3, "relative_step": 0.1},
+        "l2": {"plugin": "pgd", "norm": "l2", "eps": 0.5},
+    },
+    "defenses": {
+        "jpeg": {"quality": 50, "limit": 4},
+        "both": {"chain": ["jpeg", {"plugin": "bicubic_x2"}]},
+    },
+}
+
+
+def _config(folder: Path) -> Reader:
+    file = folder / "it.toml"
+
+    def read(content: bytes) -> None:
+        file.write_bytes(content)
+        json.dumps(load_config(file).model_dump(), allow_nan=False)
+
+    return Reader("config", _of_document(_CONFIG, to_toml), read)
+
+
+def _settings(folder: Path) -> Reader:
+    file, recipe = folder / "it.toml", load_plugins().get("recipe", "superdef").build()
+    given = {"data": "signs", "steps": 3, "lr": 0.1, "size": "2x8", "seed": 0, "device": "cpu"}
+
+    def read(content: bytes) -> None:
+        file.write_bytes(content)
+        read_settings(file, recipe)
+
+    return Reader("settings", _of_document(given, to_toml), read)
+
+
+def _results(folder: Path) -> Reader:
+    file = folder / "results.json"
+
+    def read(content: bytes) -> None:
+        file.write_bytes(content)
+        results = load_results(file)
+        standings = rank(results)
+        leaderboard(results, standings).encode()
+        table(results).encode()
+        list(contradictions(results))
+        results.to_json()
+
+    return Reader("results", _of_document(small_results(), reseal), read)
+
+
+def _quality(folder: Path) -> Reader:
+    file = folder / "results.json"
+
+    def read(content: bytes) -> None:
+        file.write_bytes(content)
+        results = load_published(file)
+        if isinstance(results, QualityResults):
+            quality_files(results)
+        index([results]).encode()
+
+    return Reader(
+        "quality",
+        _of_document(json.loads((_BOARDS / "super-resolution-x2.json").read_text()), reseal),
+        read,
+    )
+
+
+def _index(folder: Path) -> Reader:
+    def read(content: bytes) -> None:
+        (folder / "example.json").write_bytes(content)
+        index(published(folder)).encode()
+
+    return Reader("index", _of_document(small_results(), reseal), read)
+
+
+def _site(folder: Path) -> Reader:
+    file = folder / "results.json"
+    file.write_bytes(reseal(small_results()))
+    publish(load(file), folder)  # what damage does not reach need not be drawn again
+
+    def read(content: bytes) -> None:
+        file.write_bytes(content)
+        write_site({file: load(file)}, folder / "site")
+
+    return Reader("site", _of_document(small_results(), reseal), read)
+
+
+def _history(folder: Path) -> Reader:
+    (folder / "before.json").write_text(json.dumps(small_results()))
+    before = load_results(folder / "before.json")
+
+    def read(content: bytes) -> None:
+        (folder / "after.json").write_bytes(content)
+        versions = list(versions_of([folder / "before.json", folder / "after.json"], 0))
+        for metric in METRICS:
+            to_text(history(versions, metric), "ascii")
+        for pair in (before, versions[1].results), (versions[1].results, before):
+            try:
+                compare(*pair, parse_limits([]))
+            except SuperdefError:
+                continue
+
+    return Reader("history", _of_document(small_results(), reseal), read)
+
+
+def _records(folder: Path) -> Reader:
+    place = folder / "records"
+    place.mkdir()
+    rows = [
+        {
+            **dict.fromkeys(SCHEMA.names),
+            **{
+                "key": f"{number:064x}",
+                "cell": "c" * 64,
+                "position": number,
+                "image_id": str(number),
+            },
+            **{
+                "label": 3,
+                "model": "m",
+                "defense": "none",
+                "rung": "",
+                "source": "",
+                "attack": "none",
+            },
+            **{"dataset": "d", "goal": "", "norm": "linf", "seed": 0, "topk": 1, "settings": "s"},
+            **{"draws": 1, "bits": "0", "clean_prediction": 3, "prediction": 3, "label_rank": 0},
+            **{"success": False, "linf": 0.0, "l2": 0.0, "forwards": 1.0, "backwards": 0.0},
+            **{
+                "first_step": -1,
+                "psnr": 99.0,
+                "ssim": 1.0,
+                "seconds": 0.1,
+                "batch_dependent": False,
+            },
+        }
+        for number in range(8)
+    ]
+
+    def parquet(document: Any) -> bytes:
+        stream = io.BytesIO()
+        try:
+            found = pa.Table.from_pylist(document)
+        except (pa.ArrowException, OverflowError, AttributeError, TypeError, ValueError):
+            found = pa.Table.from_pylist(rows, schema=SCHEMA)  # what Parquet cannot hold
+        pq.write_table(found, stream)
+        return stream.getvalue()
+
+    whole = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), whole, compression="zstd")
+
+    def read(content: bytes) -> None:
+        (place / "it.parquet").write_bytes(content)
+        store = RecordStore(place)
+        store.rows()
+        store.of_image("1")
+        store.find([row["key"] for row in rows])
+
+    meant = damaged_document(rows, parquet)
+    return Reader("records", _mixed(meant, damaged_bytes(whole.getvalue())), read)
+
+
+def _examples(folder: Path) -> Reader:
+    file = folder / "it.safetensors"
+    ExampleFile(
+        torch.arange(4),
+        torch.arange(4),
+        torch.zeros(4, 3, 8, 8, dtype=torch.uint8),
+        {"dataset": "signs", "attack": "pgd", "norm": "linf", "eps": "8/255", "weights": "0" * 64},
+    ).save(file)
+    content = file.read_bytes()
+
+    def read(content: bytes) -> None:
+        file.write_bytes(content)
+        found = read_examples(str(file), hashlib.sha256(content).hexdigest())
+        found.of(found.ids[:2], found.labels[:2])
+
+    return Reader("examples", _of_tensors(content), read)
+
+
+def _of_tensors(content: bytes) -> Callable[[random.Random], bytes]:
+    """Damage a file of safetensors: its bytes, or the JSON in front of them."""
+    length = int.from_bytes(content[:8], "little")
+    header, body = json.loads(content[8 : 8 + length]), content[8 + length :]
+
+    def write(document: Any) -> bytes:
+        text = to_json(document)
+        return len(text).to_bytes(8, "little") + text + body
+
+    return _mixed(damaged_document(header, write), damaged_bytes(content))
+
+
+def _weights(folder: Path) -> Reader:
+    file = folder / "it.safetensors"
+    shipped = Path(load_network.__code__.co_filename).parent / "checkpoints"
+    source = next(f for f in sorted(shipped.glob("superdef_*x2.safetensors")))
+    content, record = source.read_bytes(), json.loads(source.with_suffix(".json").read_text())
+
+    def whole(document: Any) -> bytes:
+        return to_json({"record": document})
+
+    tensors, record_of = _of_tensors(content), damaged_document(record, whole)
+
+    def damage(draw: random.Random) -> bytes:
+        return record_of(draw) if draw.random() < 0.5 else tensors(draw)
+
+    def read(found: bytes) -> None:
+        told, weights = record, found
+        if found.startswith(b'{"record"'):
+            told, weights = json.loads(found)["record"], content
+        else:  # the hash is right, so that what reads the tensors is what is tried
+            told = {**record, "sha256": hashlib.sha256(found).hexdigest()}
+        file.write_bytes(weights)
+        file.with_suffix(".json").write_bytes(to_json(told))
+        with torch.no_grad():
+            load_network("superdef", scale=2, weights=str(file))(torch.zeros(1, 3, 8, 8))
+
+    return Reader("weights", damage, read)
+
+
+def _checkpoints(folder: Path) -> Reader:
+    file, stream = folder / "it.pt", io.BytesIO()
+    state = {"a.weight": torch.ones(4, 3), "a.bias": torch.zeros(4), "n": torch.tensor(3)}
+    torch.save({"state_dict": state, "epoch": 3}, stream)
+    old = io.BytesIO()
+    torch.save(state, old, _use_new_zipfile_serialization=False)
+
+    def read(content: bytes) -> None:
+        file.write_bytes(content)
+        read_tensors(file)
+
+    changes = damaged_bytes(stream.getvalue()), damaged_bytes(old.getvalue())
+    return Reader("checkpoints", _mixed(*changes), read)
+
+
+def _training(folder: Path) -> Reader:
+    file, network = folder / "it.safetensors", torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    network(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    settings = {"epochs": 2, "seed": 0}
+    save_checkpoint(file, {"model": network}, optimizer, {"settings": settings, "epoch": 1})
+    content = file.read_bytes()
+
+    def read(content: bytes) -> None:
+        file.write_bytes(content)
+        load_checkpoint(file, {"model": network}, optimizer, settings)
+
+    return Reader("training", _of_tensors(content), read)
+
+
+def _labels(folder: Path) -> Reader:
+    names = ["a", "b", "c", "d"]
+    for name in names:
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / f"{name}.png")
+    lines = [
+        ["ImageId", "TrueLabel"],
+        *([name, number % 2 + 1] for number, name in enumerate(names)),
+    ]
+    build = load_plugins().get("dataset", "imagefolder").build
+
+    def csv(document: Any) -> bytes:
+        rows = document if isinstance(document, list) else [document]
+        cells = [row if isinstance(row, list) else [row] for row in rows]
+        text = "\n".join(",".join(_cell(cell) for cell in row) for row in cells)
+        return text.encode("utf-8", "replace")
+
+    def read(content: bytes) -> None:
+        (folder / "it.csv").write_bytes(content)
+        dataset = build(path=str(folder), labels=str(folder / "it.csv"))
+        dataset.load(range(len(dataset.ids)))
+
+    def classes(content: bytes) -> None:
+        (folder / "it.txt").write_bytes(content)
+        build(path=str(folder), labels=str(folder / "it.csv"), classes=str(folder / "it.txt"))
+
+    meant = damaged_document(lines, csv)
+    return Reader("labels", _mixed(meant, damaged_bytes(csv(lines))), read)
+
+
+def _cell(value: Any) -> str:
+    return str(value) if not isinstance(value, int) or abs(value) < 10**4000 else "9" * 5000
+
+
+def _images(folder: Path) -> Reader:
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
+    changes = []
+    for suffix in ("bmp", "gif", "jpeg", "png", "ppm", "tiff", "webp"):
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, suffix)
+        changes.append(damaged_bytes(stream.getvalue()))
+    file = folder / "it.png"
+
+    def read(content: bytes) -> None:
+        file.write_bytes(content)
+        read_picture(file)
+
+    return Reader("images", _mixed(*changes), read)
+
+
+def _photographs(folder: Path) -> Reader:
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
+    picture = io.BytesIO()
+    Image.fromarray(pixels).save(picture, "PNG")
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("a.png", "b/c.png", "d.png"):
+            archive.writestr(name, picture.getvalue())
+    file = folder / "it.zip"
+
+    def read(content: bytes) -> None:
+        file.write_bytes(content)
+        read_photographs(file, 2)
+
+    return Reader("photographs", damaged_bytes(stream.getvalue()), read)
+
+
+READERS: Mapping[str, Callable[[Path], Reader]] = {
+    "config": _config,
+    "settings": _settings,
+    "results": _results,
+    "quality": _quality,
+    "index": _index,
+    "site": _site,
+    "history": _history,
+    "records": _records,
+    "examples": _examples,
+    "weights": _weights,
+    "checkpoints": _checkpoints,
+    "training": _training,
+    "labels": _labels,
+    "images": _images,
+    "photographs": _photographs,
+}
