@@ -1,7 +1,8 @@
 """Read results files; what is none, or a damaged one, is one line. No torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -16,6 +17,8 @@ _AGAIN = "run the config again"
 _QUALITY_AGAIN = "superdef-bench quality writes them again"
 _PUBLISH_AGAIN = "publish it again from its run folder"
 
+Kind = TypeVar("Kind", Results, QualityResults)
+
 
 def load_results(path: Path, *, noted: bool = True) -> Results:
     """Read a results.json, or the one in a run folder.
@@ -29,13 +32,14 @@ def load_results(path: Path, *, noted: bool = True) -> Results:
             contradicts itself.
     """
     file = _file(path)
-    found = _published(file, noted=noted)
-    if isinstance(found, QualityResults):
+    content = _content(file)
+    document = _check(file, content)
+    if "quality" in document:
         raise DataError(
             f"{file} holds the quality of restored photographs, no accuracy",
             hint="superdef-bench run CONFIG writes accuracy",
         )
-    return found
+    return _read(Results, file, content, document, noted=noted)
 
 
 def load_published(path: Path) -> Results | QualityResults:
@@ -44,7 +48,12 @@ def load_published(path: Path) -> Results | QualityResults:
     Raises:
         DataError: See `load_results`.
     """
-    return _published(_file(path), noted=True)
+    file = _file(path)
+    content = _content(file)
+    document = _check(file, content)
+    if "quality" in document:
+        return _read(QualityResults, file, content, document, noted=True)
+    return _read(Results, file, content, document, noted=True)
 
 
 def _file(path: Path) -> Path:
@@ -61,22 +70,22 @@ def _content(file: Path) -> bytes:
         ) from error
 
 
-def _published(file: Path, *, noted: bool) -> Results | QualityResults:
-    content = _content(file)
-    document = _check_json(file, content)
-    hint = _AGAIN if file.name == FILE else _PUBLISH_AGAIN
-    sealed = is_sealed(document, f"results {file}", hint=hint)
-    kind = QualityResults if "quality" in document else Results
+def _read(
+    kind: type[Kind], file: Path, content: bytes, document: Mapping[str, Any], *, noted: bool
+) -> Kind:
+    sealed = is_sealed(
+        document, f"results {file}", hint=_AGAIN if file.name == FILE else _PUBLISH_AGAIN
+    )
     try:
         found = kind.parse(content)
     except ValidationError as error:
-        raise _damaged(file, error, _QUALITY_AGAIN if "quality" in document else _AGAIN) from error
+        raise _damaged(file, error, _QUALITY_AGAIN if kind is QualityResults else _AGAIN) from error
     if noted and not sealed:
         note_unsealed(file)
     return found
 
 
-def _check_json(file: Path, content: bytes) -> dict[str, Any]:
+def _check(file: Path, content: bytes) -> dict[str, Any]:
     """Return what a file holds, or raise DataError unless it is JSON of this version's schema."""
     try:
         document = parse_json(content)

@@ -249,7 +249,7 @@ class Document(Model):
         return found
 
     def to_json(self) -> bytes:
-        """Return the JSON with its hash, indented for a diff to read well; rows keep their order."""
+        """Return the JSON with its hash, indented so that a diff reads well; rows keep order."""
         return _text(self.document)
 
     def save(self, path: Path) -> None:
