@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +46,18 @@ def parse_json(content: bytes) -> Any:
     """Return the value in the bytes of a JSON file.
 
     Raises:
-        ValueError: It is no JSON, too deep, or has a number that is none or of more than 64 bits.
+        ValueError: It is no JSON, too deep, names a key twice, or has a number that is none or of
+            more than 64 bits.
     """
     text = content.decode("utf-8")
     try:
-        found = json.loads(text, parse_constant=_refuse)
+        found = json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_repetition)
     except RecursionError:
         raise _too_deep() from None
     except json.JSONDecodeError:
         raise
     except ValueError as error:
-        raise (error if "is no number" in str(error) else _too_long()) from None
+        raise (error if isinstance(error, _RefusedError) else _too_long()) from None
     check_document(found)
     return found
 
@@ -88,8 +89,21 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
+class _RefusedError(ValueError):
+    """JSON that not all readers would take for the same."""
+
+
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+    raise _RefusedError(f"{constant} is no number")
+
+
+def _without_repetition(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _RefusedError(f"{twice!r} stands twice")
+    return found
 
 
 def _too_deep() -> ValueError:

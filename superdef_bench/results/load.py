@@ -1,13 +1,15 @@
 """Read results files; what is none, or a damaged one, is one line. No torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from superdef_bench.core.errors import DataError
 from superdef_bench.io.documents import parse_json
 from superdef_bench.io.files import read_file
+from superdef_bench.io.seal import is_sealed, note_unsealed
 from superdef_bench.results.facts import SCHEMA
 from superdef_bench.results.schema import QualityResults, Results
 
@@ -16,39 +18,45 @@ MOST_BYTES = 2**28  # twenty rows of fifty cells on 50,000 images have less
 _SHOWN = 40  # characters of what stands in a wrong place
 _AGAIN = "run the config again"
 _QUALITY_AGAIN = "superdef-bench quality writes them again"
+_PUBLISH_AGAIN = "publish it again from its run folder"
+
+Kind = TypeVar("Kind", Results, QualityResults)
 
 
-def load_results(path: Path) -> Results:
+def load_results(path: Path, *, noted: bool = True) -> Results:
     """Read a results.json, or the one in a run folder.
 
+    Args:
+        path: File or folder.
+        noted: Say on stderr where the file carries no hash, because it is older than those.
+
     Raises:
-        DataError: It is missing, no JSON, of another schema, or contradicts itself.
+        DataError: It is missing, no JSON, of another schema, not what its hash was made of, or
+            contradicts itself.
     """
     file = _file(path)
-    found = _accuracy(file, _content(file))
-    if found is None:
+    content = _content(file)
+    document = _check(file, content)
+    if "quality" in document:
         raise DataError(
             f"{file} holds the quality of restored photographs, no accuracy",
             hint="superdef-bench run CONFIG writes accuracy",
         )
-    return found
+    return _read(Results, file, content, document, noted=noted)
 
 
 def load_published(path: Path) -> Results | QualityResults:
     """Read a results file of either kind: accuracy, or the quality of restored photographs.
 
     Raises:
-        DataError: It is missing, no JSON, of another schema, or contradicts itself.
+        DataError: See `load_results`.
     """
     file = _file(path)
     content = _content(file)
-    found = _accuracy(file, content)
-    if found is not None:
-        return found
-    try:
-        return QualityResults.parse(content)
-    except ValidationError as error:
-        raise _damaged(file, error, _QUALITY_AGAIN) from error
+    document = _check(file, content)
+    if "quality" in document:
+        return _read(QualityResults, file, content, document, noted=True)
+    return _read(Results, file, content, document, noted=True)
 
 
 def _file(path: Path) -> Path:
@@ -65,21 +73,22 @@ def _content(file: Path) -> bytes:
         ) from error
 
 
-def _accuracy(file: Path, content: bytes) -> Results | None:
-    """Return the results of a file of accuracy; None for a file of quality."""
+def _read(
+    kind: type[Kind], file: Path, content: bytes, document: Mapping[str, Any], *, noted: bool
+) -> Kind:
+    sealed = is_sealed(
+        document, f"results {file}", hint=_AGAIN if file.name == FILE else _PUBLISH_AGAIN
+    )
     try:
-        if b"NaN" in content or b"Infinity" in content:  # perhaps in a name only
-            _check_json(file, content)
-        found = Results.parse(content)
-        return None if "quality" in (found.model_extra or {}) else found
+        found = kind.parse(content)
     except ValidationError as error:
-        # Only what is no file of accuracy is looked at a second time.
-        if "quality" not in _check_json(file, content):
-            raise _damaged(file, error, _AGAIN) from error
-    return None
+        raise _damaged(file, error, _QUALITY_AGAIN if kind is QualityResults else _AGAIN) from error
+    if noted and not sealed:
+        note_unsealed(file)
+    return found
 
 
-def _check_json(file: Path, content: bytes) -> dict[str, Any]:
+def _check(file: Path, content: bytes) -> dict[str, Any]:
     """Return what a file holds, or raise DataError unless it is JSON of this version's schema."""
     try:
         document = parse_json(content)
@@ -100,7 +109,7 @@ def _check_json(file: Path, content: bytes) -> dict[str, Any]:
 
 def _damaged(file: Path, error: ValidationError, hint: str) -> DataError:
     if error.errors(include_url=False)[0]["loc"][:1] == ("changes",):
-        hint = "remove 'changes' from the file"  # it was measured as it is
+        hint = _PUBLISH_AGAIN  # it was measured as it is
     return DataError(f"results {file} are damaged: {_mistake(error)}", hint=hint)
 
 

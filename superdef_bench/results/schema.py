@@ -23,6 +23,7 @@ from superdef_bench.core.threats import (
     Rung,
 )
 from superdef_bench.io.files import write_atomically
+from superdef_bench.io.seal import seal
 from superdef_bench.results.facts import (
     Amount,
     Attack,
@@ -214,6 +215,8 @@ class Document(Model):
     """Results that are published."""
 
     schema_: Literal[2] = Field(alias="schema")
+    # What a file says without it is what it was made of: whoever reads a file checks that.
+    sha256: Sha256 | None = None
     name: Annotated[str, Field(json_schema_extra={"minLength": 1})]  # publishing says why not
     changes: Changes | None = None
 
@@ -232,13 +235,12 @@ class Document(Model):
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
-        """Return results from their JSON.
+        """Return results from their JSON, with its hash; one that stands there counts for nothing.
 
         Raises:
             pydantic.ValidationError: It is not what such a file holds.
         """
-        text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-        return cls.parse(text.encode())
+        return cls.parse(_text(document))
 
     @property
     def document(self) -> dict[str, Any]:
@@ -247,12 +249,16 @@ class Document(Model):
         return found
 
     def to_json(self) -> bytes:
-        """Return the JSON, indented, so that a diff reads well; rows keep their order."""
-        return (json.dumps(self.document, indent=1, allow_nan=False) + "\n").encode()
+        """Return the JSON with its hash, indented so that a diff reads well; rows keep order."""
+        return _text(self.document)
 
     def save(self, path: Path) -> None:
         """Write the JSON."""
         write_atomically(path, self.to_json())
+
+
+def _text(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(seal(document), indent=1, allow_nan=False) + "\n").encode()
 
 
 class Results(Document):

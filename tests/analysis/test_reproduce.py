@@ -16,7 +16,7 @@ from superdef_bench.results.load import load_results
 from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.results.statistics import pack_bits, pack_counts, unpack_bits, wilson
 from tests.support.commands import Answer
-from tests.support.documents import GOLDEN, example
+from tests.support.documents import GOLDEN, example, write
 
 Run = Callable[..., Answer]
 Write = Callable[..., Path]
@@ -62,7 +62,7 @@ def edited(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     document = json.loads(path.read_text())
     change(document)
     other = path.with_name("edited.json")
-    other.write_text(json.dumps(document))
+    write(other, document)
     load_results(other)
     return other
 
@@ -176,7 +176,7 @@ def test_other_settings_and_images_do_not_hold(
     document = json.loads(text)
     row = document["accuracy"].pop(number - 1)
     document["accuracy"].insert(1, row)
-    published.write_text(json.dumps(document))
+    write(published, document)
     answer = run_cli("reproduce", edited(published, change), "--row", 2)
     assert answer.code == 1
     assert why in " ".join(answer.out.split())
@@ -245,7 +245,7 @@ def test_a_file_whose_plugin_or_data_is_not_here_exits_with_2(run_cli: Run, tmp_
     document = example()
     document["config"] |= {"dataset": {"name": "cars", "plugin": "cars", "arguments": {}}}
     path = tmp_path / "other.json"
-    path.write_text(json.dumps(document))
+    write(path, document)
     number = next(n for n, r in enumerate(document["accuracy"], 1) if r["attack"] != "worst")
     answer = run_cli("reproduce", path, "--row", number)
     assert answer.code == 2

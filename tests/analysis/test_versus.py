@@ -13,6 +13,7 @@ from superdef_bench.results.rows import find_row, verdicts
 from superdef_bench.results.schema import Results
 from superdef_bench.results.statistics import mcnemar, ratio_interval
 from tests.support.commands import Answer
+from tests.support.documents import write
 
 GOLDEN = Path(__file__).parents[1] / "golden/example.json"
 Run = Callable[..., Answer]
@@ -73,7 +74,7 @@ def test_rows_that_did_not_face_the_same_have_no_adaptive_ratio(
     document = json.loads(GOLDEN.read_text())
     names = list(document["defenses"])
     document["defenses"][names[1]]["missing"] = ["white_box fgsm 8/255: it failed"]
-    (tmp_path / "less.json").write_text(json.dumps(document))
+    write(tmp_path / "less.json", document)
     answer = run_cli("versus", "less.json", names[1], "none")
     assert answer.code == 0
     assert "Adaptive" not in answer.out

@@ -18,6 +18,7 @@ from superdef_bench.benchmark.config import load_config
 from superdef_bench.core.loader import load_plugins
 from superdef_bench.run.plan import make_plan
 from superdef_bench.run.runner import run
+from tests.support.documents import write
 from tests.support.gate_documents import NOTHING, document, right, saved
 
 _ROOT = Path(__file__).parents[2]
@@ -128,7 +129,7 @@ def test_a_job_passes_fails_and_says_why(job: Job, tmp_path: Path) -> None:
 
     made = json.loads((tmp_path / "first/results.json").read_text())
     made["defenses"]["`x` $(touch pwned)"] = made["defenses"]["none"]
-    (tmp_path / "baseline.json").write_text(json.dumps(made))
+    write(tmp_path / "baseline.json", made)
     code, summary, written = job(
         config="tiny.toml",
         baseline="baseline.json",

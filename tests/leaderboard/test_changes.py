@@ -16,15 +16,10 @@ from superdef_bench.results.ranking import rank
 from superdef_bench.results.schema import QualityResults, Results
 from superdef_bench.results.statistics import pack_bits, unpack_bits
 from tests.support.commands import Answer
-from tests.support.documents import GOLDEN, example, find
+from tests.support.documents import GOLDEN, example, find, write
 
 LAST = 8 / 255
 QUALITY = Path(__file__).parents[2] / "leaderboards/super-resolution-x2.json"
-
-
-def save(document: dict[str, Any], path: Path) -> Path:
-    path.write_text(json.dumps(document))
-    return path
 
 
 def broken(images: int) -> dict[str, Any]:
@@ -135,11 +130,11 @@ def test_publishing_again_says_what_changed_and_twice_says_the_same(
     run_cli: Callable[..., Answer], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    run_cli("leaderboard", save(example(), tmp_path / "a.json"), "-o", out)
+    run_cli("leaderboard", write(tmp_path / "a.json", example()), "-o", out)
     first = (out / "example.json").read_bytes()
     assert "changes" not in json.loads(first)
     assert "## Since the version before" not in (out / "example.md").read_text()
-    newer = save(broken(6), tmp_path / "b.json")
+    newer = write(tmp_path / "b.json", broken(6))
     run_cli("leaderboard", newer, "-o", out)
     second = (out / "example.json").read_bytes()
     assert json.loads(second)["changes"]["since"] == hashlib.sha256(first).hexdigest()
@@ -148,7 +143,7 @@ def test_publishing_again_says_what_changed_and_twice_says_the_same(
         run_cli("leaderboard", again, "-o", out)
         assert (out / "example.json").read_bytes() == second
     assert run_cli("leaderboard", out / "example.json", "--check").code == 0
-    run_cli("leaderboard", save(example(), tmp_path / "c.json"), "-o", out)
+    run_cli("leaderboard", write(tmp_path / "c.json", example()), "-o", out)
     third = json.loads((out / "example.json").read_text())
     assert third["changes"]["since"] == hashlib.sha256(second).hexdigest()
     clean = third["changes"]["moved"][0]["clean"]
@@ -168,13 +163,13 @@ def test_what_was_published_before_and_cannot_be_read_is_not_overwritten(
 
 
 def test_damaged_changes_are_refused(run_cli: Callable[..., Answer], tmp_path: Path) -> None:
-    path = save({**example(), "changes": {"since": "x", "settings": 5}}, tmp_path / "example.json")
+    path = write(tmp_path / "example.json", {**example(), "changes": {"since": "x", "settings": 5}})
     answer = run_cli("leaderboard", path)
     assert answer.code == 2
     assert answer.err == (
         f"error: results {path} are damaged: changes/since String should match pattern "
         "'^[0-9a-f]{64}$', not 'x'\n"
-        "hint: remove 'changes' from the file\n"
+        "hint: publish it again from its run folder\n"
     )
 
 

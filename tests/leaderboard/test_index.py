@@ -1,6 +1,5 @@
 """The index of a folder of leaderboards: what it lists, when it is written, when it is stale."""
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from superdef_bench.results.load import load_results
 from superdef_bench.results.ranking import rank
 from superdef_bench.results.rows import with_interval
 from tests.support.commands import Answer
-from tests.support.documents import GOLDEN, example
+from tests.support.documents import GOLDEN, example, write
 
 BOARDS = Path(__file__).parents[2] / "leaderboards"
 
@@ -23,9 +22,7 @@ BOARDS = Path(__file__).parents[2] / "leaderboards"
 def put(folder: Path, document: dict[str, Any], name: str) -> Path:
     """Write results of another name."""
     folder.mkdir(exist_ok=True)
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps({**document, "name": name}))
-    return path
+    return write(folder / f"{name}.json", {**document, "name": name})
 
 
 def test_the_index_lists_every_results_file_of_the_folder(
@@ -135,7 +132,7 @@ def test_damaged_results_beside_others_are_named(
 def test_a_name_that_no_page_can_have_is_refused(
     run_cli: Callable[..., Answer], tmp_path: Path, name: str
 ) -> None:
-    (tmp_path / "bad.json").write_text(json.dumps({**example(), "name": name}))
+    write(tmp_path / "bad.json", {**example(), "name": name})
     answer = run_cli("leaderboard", tmp_path / "bad.json")
     assert answer.code == 2
     assert f"are named {name!r}, which their page cannot be" in answer.err

@@ -15,6 +15,7 @@ from superdef_bench.results.load import load_results
 from superdef_bench.results.schema import Results
 from superdef_bench.results.text import eps_text, escape
 from tests.support.commands import Answer
+from tests.support.documents import write
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -180,7 +181,7 @@ def test_damaged_results_are_refused_with_2(
 ) -> None:
     document = json.loads((GOLDEN / "example.json").read_text())
     change(document)
-    (tmp_path / "bad.json").write_text(json.dumps(document))
+    write(tmp_path / "bad.json", document)
     answer = run_cli("leaderboard", "bad.json")
     assert (answer.code, answer.out) == (2, "")
     assert message in answer.err

@@ -17,6 +17,7 @@ from superdef_bench.measure.photographs import facts
 from superdef_bench.nn import architecture, build_network
 from superdef_bench.results.schema import QualityResults
 from tests.support.commands import Answer
+from tests.support.documents import write
 
 Run = Callable[..., Answer]
 
@@ -179,7 +180,7 @@ def test_damaged_results_are_refused(run_cli: Run, pairs: Path, tmp_path: Path) 
     path = tmp_path / "out/super-resolution-x2.json"
     document = json.loads(path.read_text())
     del document["quality"][0]["ssim"]
-    path.write_text(json.dumps(document))
+    write(path, document)
     answer = run_cli("leaderboard", path)
     assert answer.code == 2
     assert "are damaged: a row has no 'ssim'" in answer.err

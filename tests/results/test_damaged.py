@@ -16,7 +16,7 @@ from superdef_bench.results.contradictions import contradictions
 from superdef_bench.results.load import load_published
 from superdef_bench.results.ranking import rank
 from superdef_bench.results.schema import Published, QualityResults
-from tests.support.documents import GOLDEN
+from tests.support.documents import GOLDEN, write
 
 _QUALITY = GOLDEN.parents[2] / "leaderboards/super-resolution-x2.json"
 _GONE = object()
@@ -74,7 +74,7 @@ def test_whatever_is_damaged_is_one_line_or_harms_nothing(file: Path, tmp_path: 
     refused, published = 0, 0
     for place in dict.fromkeys(places(document)):
         for value in _WRONG:
-            path.write_text(json.dumps(damaged(document, place, value)))
+            write(path, damaged(document, place, value))
             results = read(path)
             if isinstance(results, str):
                 assert len(results.splitlines()) == 2, results  # the error and its hint
@@ -94,7 +94,7 @@ def test_whatever_is_damaged_is_one_line_or_harms_nothing(file: Path, tmp_path: 
 def test_a_chain_of_what_names_no_plugin_is_refused(tmp_path: Path, chain: object) -> None:
     document, path = small(GOLDEN), tmp_path / "chain.json"
     document["defenses"]["jpeg"]["arguments"] = {"chain": chain}
-    path.write_text(json.dumps(document))
+    write(path, document)
     with pytest.raises(DataError, match=r"chain in arguments is no list|arguments name no plugin"):
         load_published(path)
 

@@ -1,10 +1,11 @@
 """The golden results as a document that a test may change."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from superdef_bench.io.seal import seal
 from superdef_bench.results.schema import AccuracyRow
 
 GOLDEN = Path(__file__).parents[1] / "golden/example.json"
@@ -13,6 +14,12 @@ GOLDEN = Path(__file__).parents[1] / "golden/example.json"
 def example() -> dict[str, Any]:
     document: dict[str, Any] = json.loads(GOLDEN.read_text())
     return document
+
+
+def write(path: Path, document: Mapping[str, Any]) -> Path:
+    """Write a document as if it had been made like that: its hash is its own."""
+    path.write_text(json.dumps(seal(document)))
+    return path
 
 
 def untimed(rows: Iterable[AccuracyRow]) -> list[AccuracyRow]:

@@ -1,6 +1,5 @@
 """Results of any size for the gate, made of verdicts that a test chooses."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from superdef_bench.gate.findings import Check, Report, parse_limits
 from superdef_bench.results.aggregate import accuracy_row
 from superdef_bench.results.schema import Results
 from superdef_bench.results.statistics import Bits, pack_floats
-from tests.support.documents import example
+from tests.support.documents import example, write
 
 Place = tuple[str, str, str]
 EPS = 8 / 255
@@ -92,9 +91,7 @@ def cost_row(defense: str, scope: str, **changes: Any) -> dict[str, Any]:
 
 
 def saved(folder: Path, name: str, made: Mapping[str, Any]) -> Path:
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps(made))
-    return path
+    return write(folder / f"{name}.json", made)
 
 
 def report(before: dict[str, Any], after: dict[str, Any], *words: str, **options: Any) -> Report:

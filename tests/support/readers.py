@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import safetensors.torch
 import torch
 from PIL import Image
 
@@ -216,30 +215,37 @@ def _records(folder: Path) -> Reader:
     rows = [
         {
             **dict.fromkeys(SCHEMA.names),
-            **{
-                "key": f"{number:064x}",
-                "cell": "c" * 64,
-                "position": number,
-                "image_id": str(number),
-            },
-            **{
-                "label": 3,
-                "model": "m",
-                "defense": "none",
-                "rung": "",
-                "source": "",
-                "attack": "none",
-            },
-            **{"dataset": "d", "goal": "", "norm": "linf", "seed": 0, "topk": 1, "settings": "s"},
-            **{"draws": 1, "bits": "0", "clean_prediction": 3, "prediction": 3, "label_rank": 0},
-            **{"success": False, "linf": 0.0, "l2": 0.0, "forwards": 1.0, "backwards": 0.0},
-            **{
-                "first_step": -1,
-                "psnr": 99.0,
-                "ssim": 1.0,
-                "seconds": 0.1,
-                "batch_dependent": False,
-            },
+            "key": f"{number:064x}",
+            "cell": "c" * 64,
+            "position": number,
+            "image_id": str(number),
+            "label": 3,
+            "model": "m",
+            "defense": "none",
+            "rung": "",
+            "source": "",
+            "attack": "none",
+            "dataset": "d",
+            "goal": "",
+            "norm": "linf",
+            "seed": 0,
+            "topk": 1,
+            "settings": "s",
+            "draws": 1,
+            "bits": "0",
+            "clean_prediction": 3,
+            "prediction": 3,
+            "label_rank": 0,
+            "success": False,
+            "linf": 0.0,
+            "l2": 0.0,
+            "forwards": 1.0,
+            "backwards": 0.0,
+            "first_step": -1,
+            "psnr": 99.0,
+            "ssim": 1.0,
+            "seconds": 0.1,
+            "batch_dependent": False,
         }
         for number in range(8)
     ]
