@@ -10,15 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from superdef_bench.core.calls import reason
 from superdef_bench.core.checks import (
     check_attack_facts,
     check_defended,
     check_defense_facts,
     check_examples,
     check_logits,
+    plain_tensor,
 )
 from superdef_bench.core.errors import ContractError, DataError, SuperdefError
-from superdef_bench.core.fingerprint import tensors
+from superdef_bench.core.handover import HandOver
 from superdef_bench.core.loader import load_plugins as load_plugins
 from superdef_bench.core.plugins import Plugin
 from superdef_bench.core.rng import Random
@@ -43,9 +45,10 @@ _KNOWN = (
 )
 
 
-def remedy(error: Exception) -> str:
+def remedy(error: BaseException) -> str:
     """Return what to do about an exception, or nothing where that is not known."""
-    return next((what for sign, what in _KNOWN if sign in str(error)), "")
+    told = reason(error)
+    return next((what for sign, what in _KNOWN if sign in told), "")
 
 
 CLASSES = 10
@@ -100,9 +103,11 @@ def _attempt(name: str, act: Callable[[], object]) -> Check:
         problem = act()
     except ContractError as error:
         return name, error.message + (f" ({error.hint})" if error.hint else "")
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may raise anything, SystemExit too
         what = remedy(error)
-        return name, f"raised {type(error).__name__}: {error}" + (f" ({what})" if what else "")
+        return name, f"raised {reason(error)}" + (f" ({what})" if what else "")
     return name, str(problem or "")
 
 
@@ -121,16 +126,14 @@ def check_defense(defense: Defense) -> Iterator[Check]:
         return
     model, task = toy_model(), toy_task()
     x, ids = toy_images()
-    before = tensors(model.state_dict())
+    guard = HandOver({"the classifier": model})
     built: list[nn.Module] = []
     yield _attempt(
         "protects a classifier, or says what trains it for one",
-        lambda: _protect(defense, model, task, built),
+        lambda: _protect(defense, model, task, built, guard),
     )
     if not built:
         return
-    same = tensors(model.state_dict()) == before
-    yield "leaves the classifier as it is", "" if same else "its weights changed"
     inner = built[0].eval().requires_grad_(False)
     protected = inner
     if not isinstance(protected, Protected):
@@ -138,10 +141,10 @@ def check_defense(defense: Defense) -> Iterator[Check]:
 
     def trace(images: Tensor, keys: Tensor, purpose: Any = "score") -> tuple[Tensor, Tensor]:
         view = protected.view("exact", seed=0)
-        with torch.no_grad(), view.draws(keys, 1, purpose):
-            defended = view.defend(images)
+        with guard.to("it", ContractError), torch.no_grad(), view.draws(keys, 1, purpose):
+            defended = plain_tensor("it", view.defend(images))
             check_defended("it", defended, len(images), x.shape[1])
-            logits = view.classify(defended, len(images))
+            logits = plain_tensor("it", view.classify(defended, len(images)))
         return check_logits("it", logits, len(images), CLASSES), defended
 
     def shapes() -> str:
@@ -169,9 +172,12 @@ def check_defense(defense: Defense) -> Iterator[Check]:
         )
 
 
-def _protect(defense: Defense, model: nn.Module, task: Task, built: list[nn.Module]) -> None:
+def _protect(
+    defense: Defense, model: nn.Module, task: Task, built: list[nn.Module], guard: HandOver
+) -> None:
     try:
-        built.append(defense.protect(model, task))
+        with guard.to("it", ContractError, draws=True):
+            built.append(defense.protect(model, task))
     except DataError as error:
         if "superdef-bench train " not in error.hint:
             raise
@@ -220,6 +226,7 @@ class _Trial:
     def __init__(self, attack: Attack, threat: Threat, goal: Goal) -> None:
         self._attack, self._threat, self._goal = attack, threat, goal
         self._model = Protected((), toy_model()).eval()
+        self._guard = HandOver({"the classifier": self._model})
         self._x, self._ids = toy_images()
         self._y = self._model(self._x).argmax(dim=1)
         self._found: Tensor | None = None
@@ -237,7 +244,8 @@ class _Trial:
         context = AttackContext.start(ids, Random(0, "check", ids), goal=self._goal)
         x, copy = self._x[rows].clone(), self._x[rows].clone()
         model = self._model.view("exact")
-        returned = self._attack(model, x, self._y[rows], self._threat, context)
+        with self._guard.to("it", ContractError, draws=True):
+            returned = self._attack(model, x, self._y[rows], self._threat, context)
         return check_examples("it", x, copy, returned, self._threat)
 
     def checks(self) -> Iterator[Check]:
@@ -267,11 +275,12 @@ def check_model(model: nn.Module) -> Iterator[Check]:
     """Yield what the contract asks of a classifier, tried on 32x32 RGB images."""
     x, _ = toy_images()
     classifier = model.eval()
+    guard = HandOver({"its network": classifier})
+    guard.settle("its network", lambda: (classifier(x), classifier(x[:1])))
 
     def logits(images: Tensor) -> Tensor:
-        with torch.no_grad():
-            out: Tensor = classifier(images)
-        return out
+        with guard.to("it", ContractError), torch.no_grad():
+            return plain_tensor("it", classifier(images))
 
     def shape() -> str:
         out = logits(x)
@@ -290,7 +299,8 @@ def check_dataset(dataset: Dataset) -> Iterator[Check]:
     count = min(4 * dataset.num_classes, len(dataset.ids))
 
     def first() -> str:
-        x, y = dataset.load(range(count))
+        with HandOver({}).to("it", ContractError, draws=True):
+            x, y = dataset.load(range(count))
         if x.ndim != 4 or len(x) != count or x.dtype != torch.float32 or y.dtype != torch.int64:
             return f"it returned {x.dtype} {tuple(x.shape)} and {y.dtype} {tuple(y.shape)}"
         low, high = float(x.min()), float(x.max())
@@ -328,7 +338,8 @@ def check_plugin(plugin: Plugin, *, download: bool = True) -> Iterator[Check]:
     """
     offline = not download and "download" in plugin.defaults
     try:
-        built = plugin.build(**({"download": False} if offline else {}))
+        with HandOver({}).to("it", ContractError, draws=True):
+            built = plugin.build(**({"download": False} if offline else {}))
     except SuperdefError as error:
         if isinstance(error, DataError):
             raise
@@ -344,7 +355,12 @@ def check_plugin(plugin: Plugin, *, download: bool = True) -> Iterator[Check]:
         "model": check_model,
         "dataset": check_dataset,
     }
-    yield from checks[plugin.kind](built)
+    try:
+        yield from checks[plugin.kind](built)
+    except (SuperdefError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # a property, say, that raises
+        yield "can be looked at", f"raised {reason(error)}"
 
 
 def assert_contract(plugin: Plugin, *, download: bool = True) -> None:

@@ -15,7 +15,7 @@ from superdef_bench.cli.output import complain, finish, own_stdout, say, strange
 from superdef_bench.core.calls import reason
 from superdef_bench.core.errors import InterruptError, PluginError
 from superdef_bench.io.files import DATA_VARIABLE
-from superdef_bench.io.process import interrupt_code, last_words
+from superdef_bench.io.process import check_stopped, interrupt_code, last_words
 
 if TYPE_CHECKING:
     from superdef_bench.core.plugins import Registry
@@ -133,7 +133,9 @@ def registry_of(directories: list[Path] | None) -> "Registry":
     from superdef_bench.core.loader import use_plugins
 
     with strangers():
-        return use_plugins(directories or [])
+        found = use_plugins(directories or [])
+    check_stopped()  # a plugin may swallow what a signal raises
+    return found
 
 
 def keep_data_in(folder: Path | None) -> None:

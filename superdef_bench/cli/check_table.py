@@ -9,6 +9,7 @@ from rich.table import Table
 
 from superdef_bench.analysis.defense_facts import CONFIG, Fact, facts
 from superdef_bench.cli.output import console, write
+from superdef_bench.core.calls import reason
 from superdef_bench.core.errors import ConfigError, DataError, SuperdefError, did_you_mean
 from superdef_bench.core.plugins import KINDS, Plugin, Registry
 from superdef_bench.core.visible import one_line, shortened, visible
@@ -87,9 +88,11 @@ def _checked(plugin: Plugin, registry: Registry, *, every: bool, brief: bool) ->
         return Checked(name, checks)
     try:
         return Checked(name, checks, facts=list(facts(plugin, registry)))
-    except Exception as error:  # whatever a defense raises on real images
-        kind = "" if isinstance(error, SuperdefError) else f"{type(error).__name__}: "
-        return Checked(name, checks, silent=kind + " ".join(str(error).split()))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a defense raises on real images
+        silent = reason(error, kind=not isinstance(error, SuperdefError))
+        return Checked(name, checks, silent=silent)
 
 
 def _print(checked: Checked) -> None:

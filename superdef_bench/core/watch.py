@@ -8,6 +8,7 @@ change without them, so the bytes are summed.
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,9 @@ class _Module:
     def __init__(self, owner: str, name: str, module: nn.Module) -> None:
         self.owner, self._name, self._module = owner, name, module
         held = vars(module)
-        self._parts = {key: dict(held[key]) for key in (*_PARTS, *_HOOKS) if key in held}
+        # A scripted module keeps its parts elsewhere, where no plugin reaches but their bytes.
+        kept = (key for key in (*_PARTS, *_HOOKS) if type(held.get(key)) in _DICTS)
+        self._parts = {key: dict(held[key]) for key in kept}
         self._training, self._type = module.training, type(module)
         self._forward = type(module).forward
         self._keys = set(held)
@@ -98,8 +101,9 @@ class _Module:
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield all tensors by name: parameters, buffers, and those that are plain attributes."""
-        own = (self._parts["_parameters"], self._parts["_buffers"], self._values)
-        for key, value in (item for held in own for item in held.items()):
+        module = self._module
+        own = chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False))
+        for key, value in chain(own, self._values.items()):
             if isinstance(value, Tensor):
                 yield f"{self._name}.{key}", value
 
@@ -118,8 +122,8 @@ class _Module:
         yield from found
 
     def _differences(self, module: nn.Module, held: dict[str, Any]) -> Iterator[str]:
-        if held["training"] != self._training:
-            held["training"] = self._training
+        if module.training != self._training:
+            module.training = self._training
             yield f"the training mode of {self._name}"
         if type(module) is not self._type:
             module.__class__ = self._type

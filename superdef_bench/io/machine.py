@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from superdef_bench.core.calls import reason
 from superdef_bench.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -78,9 +79,9 @@ def fix_numerics() -> None:
     torch.backends.cudnn.deterministic = True
 
 
-def out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out, on a GPU or not."""
-    text = str(error).lower()
+    text = reason(error).lower()
     signs = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate")
     return isinstance(error, MemoryError) or any(sign in text for sign in signs)
 

@@ -29,8 +29,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def listen() -> None:
     """Let SIGTERM stop the process as Ctrl-C does; what is ignored, as under nohup, stays so."""
-    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, None)):
-        if signal.getsignal(number) in (usual, signal.SIG_DFL):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
 
 

@@ -195,6 +195,7 @@ def notes(results: Results, standings: Sequence[Standing]) -> list[str]:
             "Minimal examples stop at the border of a class: rounding to 8 bits undoes most of "
             "them, and their columns say little here."
         )
+    found += _out_of_the_ball(results)
     if results.threat.target != NO_TARGET:
         found.append(
             "Broken means that the target was reached, or the clean image was wrong: accuracies "
@@ -220,6 +221,20 @@ def idle(results: Results) -> Iterator[str]:
                 f"asked for and applies ({', '.join(facts.rungs) or 'it names none of them'}) "
                 "takes that"
             )
+
+
+def _out_of_the_ball(results: Results) -> Iterator[str]:
+    """Say where rounding left examples outside, the most of any row of an attack and eps."""
+    most: dict[tuple[str, float | None], tuple[int, int]] = {}
+    for row in results.accuracy:
+        if row.outside:
+            place = row.attack, row.eps
+            most[place] = max(most.get(place, (0, 0)), (row.outside, row.n))
+    for (attack, eps), (outside, n) in most.items():
+        yield (
+            f"Rounding to 8 bits carried up to {outside} of {n} examples of {attack} out of the "
+            f"ball of {eps_text(eps)}: they count as the clean image."
+        )
 
 
 def _suspect(results: Results, defense: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from superdef_bench.core.calls import reason
 from superdef_bench.core.errors import ConfigError, DataError, SuperdefError
 from superdef_bench.core.threats import UNDEFENDED
 from superdef_bench.core.transform import Protected
@@ -134,17 +135,18 @@ def cost_document(
 def _work(name: str, protected: Protected, size: int, device: torch.device) -> dict[str, Work]:
     try:
         return work_of(protected, (1, 3, size, size), device=device)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise _refused(name, (1, 3, size, size), error) from error
 
 
-def _refused(name: str, shape: Sequence[int], error: Exception) -> SuperdefError:
+def _refused(name: str, shape: Sequence[int], error: BaseException) -> SuperdefError:
     what = f"{name} on {shape[0]} x {shape[-1]}x{shape[-2]} pixels"
     if out_of_memory(error):
         return DataError(f"memory ran out: {what}", hint="take a smaller --size")
-    reason = " ".join(str(error).split())[:120]
     return ConfigError(
-        f"{what}: {type(error).__name__}: {reason}",
+        f"{what}: {reason(error)}",
         hint="take another --size, or a --model that takes what the defense returns",
     )
 
@@ -202,11 +204,13 @@ class _Bench:
             try:
                 taken = pipeline.prepare(images)
                 laps[mode, name] = self.stopwatch.warm_up(pipeline, taken, seconds=seconds)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 if not mode.parts:
                     raise _refused(name, images.shape, error) from error
-                reason = " ".join(str(error).split())[:100]
-                self.costs.notes.append(f"{name}, {mode}, {len(images)} at once: {reason}")
+                said = reason(error, kind=False)[:100]
+                self.costs.notes.append(f"{name}, {mode}, {len(images)} at once: {said}")
         return laps
 
     def _too_large(self, key: _Key, n: int, device: torch.device) -> str:

@@ -92,7 +92,9 @@ def costs_of_run(
                 pipelines[name] = Pipeline(protected, Mode())
                 seconds = _RUN_SECONDS / 2 / len(defenses)
                 laps[name] = stopwatch.warm_up(pipelines[name], image, seconds=seconds)
-        except Exception:  # noqa: S112  # a defense that cannot run has failed cells that say so
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: S112  # a defense that cannot run has failed cells that say so
             continue
     if laps:
         ready = {name: pipelines[name] for name in laps}

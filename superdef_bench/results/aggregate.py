@@ -137,7 +137,14 @@ class CellRecords:
                     (~pa.compute.is_null(self.table["error"]).to_numpy(zero_copy_only=False)).sum()
                 ),
                 "seconds": round(self.spent * self._images, 3),
+                **({"outside": outside} if (outside := self._outside(eps)) else {}),
             }
+
+    def _outside(self, eps: float | None) -> int:
+        """Return how many scored examples rounding carried out of the ball."""
+        if self.kind != AttackKind.BUDGET:
+            return 0
+        return int((self.distance > Threat(self.cell["norm"], eps).limit).sum())
 
     @property
     def _images(self) -> int:

@@ -138,6 +138,14 @@ class AccuracyRow(Columns):
     ssim: float | None = None
     batch_dependent: bool = False
     errors: Count = 0
+    outside: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Examples that rounding to 8 bits carried out of the ball: they "
+            "count as the clean image.",
+        ),
+    ] = 0
     top5_accuracy: Share | None = None
     seconds: Amount | None = None
     broken_by: dict[str, Count] = Field(default_factory=dict)

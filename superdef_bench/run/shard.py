@@ -283,7 +283,10 @@ class Worker:
         assert group.attack is not None
         config = self._benchmark.config
         attacked = group.source.protected if group.source else group.defense.protected
-        with self._hand_over.to(f"attack {group.attack.name!r}"):
+        owner = f"attack {group.attack.name!r}"
+        if attacked.stages:  # the code of both runs, and who did it cannot be told
+            owner += f" or defense {cell.defense if group.source is None else group.source.name!r}"
+        with self._hand_over.to(owner):
             return make_examples(
                 group.attack,
                 attacked.view(group.gradient),
