@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from superdef_bench.results.load import load_results
 from tests.support.commands import Answer
 from tests.support.counts import count
 
@@ -55,16 +56,6 @@ def act(x):
     return x
 """
 
-DEFENSE = """
-class Evil(InputTransform):
-    def transform(self, x):
-        return act(x)
-
-@hookimpl
-def register_defenses():
-    return {"evil": Evil}
-"""
-
 OFFER = """
 @hookimpl
 def register_attacks():
@@ -84,6 +75,30 @@ class Evil:
     + OFFER
 )
 
+MANY = """
+class _Attack:
+    norms = frozenset({"linf"})
+    kind = "budget"
+    access = "gradient"
+
+    def __call__(self, model, x, y, threat, context):
+        return globals()[type(self).__name__](x)
+
+class _Defense(InputTransform):
+    def transform(self, x):
+        return globals()[type(self).__name__](x)
+
+_NAMES = [name for name in globals() if name.startswith("evil")]
+
+@hookimpl
+def register_attacks():
+    return {name: type(name, (_Attack,), {}) for name in _NAMES}
+
+@hookimpl
+def register_defenses():
+    return {name: type(name, (_Defense,), {}) for name in _NAMES}
+"""
+
 RAISES = {
     "raise SystemExit(0)": "SystemExit: 0",
     "sys.exit()": "SystemExit",
@@ -95,22 +110,24 @@ RAISES = {
 }
 
 
-@pytest.mark.parametrize("kind", ["defense", "attack"])
 def test_whatever_a_plugin_raises_fails_its_cells_and_exits_with_1(
-    run_cli: Callable[..., Answer],
-    config: Callable[..., Path],
-    plugin_folder: Callable[..., Path],
-    kind: str,
+    run_cli: Callable[..., Answer], config: Callable[..., Path], plugin_folder: Callable[..., Path]
 ) -> None:
-    code = ATTACK if kind == "attack" else DEFENSE
-    for number, (body, words) in enumerate(RAISES.items()):
-        folder = plugin_folder(PREAMBLE.format(body=body) + code, f"evil{number}")
-        chosen = {"attacks": "", "defenses": "", f"{kind}s": "evil = {}"}
-        answer = run_cli("run", config(CONFIG.format(**chosen)), "--plugins-dir", folder)
-        assert answer.code == 1, (body, answer.err)
-        assert words in " ".join(answer.err.split()), body
-        assert "Traceback" not in answer.err
-    count("plugins that raise anything", tried=len(RAISES))
+    bodies = {f"evil{number}": body for number, body in enumerate(RAISES)}
+    acts = [f"def {name}(x):\n    {body}\n" for name, body in bodies.items()]
+    source = PREAMBLE.format(body="pass") + "".join(acts) + MANY
+    chosen = "\n".join(f"{name} = {{}}" for name in bodies)
+    path = config(CONFIG.format(attacks=chosen, defenses=chosen))
+    answer = run_cli("run", path, "--plugins-dir", plugin_folder(source))
+    assert answer.code == 1, answer.err
+    assert "Traceback" not in answer.err
+    failures = load_results(Path("runs/tiny")).failures
+    for name, body in bodies.items():
+        told = {f.error for f in failures if name in (f.attack, f.defense)}
+        assert f"attack {name!r} raised {RAISES[body]}" in told, told
+        assert f"defense {name!r} failed on every image: {RAISES[body]}" in told, told
+    assert all("evil" in failure.attack + failure.defense for failure in failures)
+    count("plugins that raise anything", tried=2 * len(RAISES))
 
 
 def test_a_tensor_that_answers_for_itself_is_looked_through(

@@ -281,4 +281,4 @@ print(registry.broken, registry.get("defense", "soften").name)
     done = installed(site, code, tmp_path)
     expected = "{'bad-plugin 0.1': 'RuntimeError: out of order'} soften\n"
     assert done.stdout == expected, done.stderr
-    assert "plugins of bad-plugin 0.1 are left out: out of order" in done.stderr
+    assert "plugins of bad-plugin 0.1 are left out: RuntimeError: out of order" in done.stderr
