@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -12,6 +13,7 @@ import torch
 from superdef_bench import cli
 from superdef_bench.core import loader
 from tests.support.commands import CONFIG, Answer
+from tests.support.counts import FAULTS_VARIABLE, write_table
 from tests.support.photographs import write_photographs
 
 
@@ -19,6 +21,25 @@ def pytest_configure(config: pytest.Config) -> None:
     """Run each benchmark once, as a test, unless benchmarks are what was asked for."""
     if not config.option.benchmark_only:
         config.option.benchmark_disable = True
+    if config.option.markexpr == "faults" and not os.environ.get(FAULTS_VARIABLE):
+        # Inherited by the workers, who add their lines to it.
+        place, name = tempfile.mkstemp(prefix="faults-")
+        os.close(place)
+        os.environ[FAULTS_VARIABLE] = name
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave what is nightly out of `-m faults`, too."""
+    if config.option.markexpr == "faults":
+        items[:] = [item for item in items if item.get_closest_marker("slow") is None]
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Write the counts of `pytest -m faults` into docs/reliability.md, if all of it held."""
+    config = session.config
+    whole = config.option.markexpr == "faults" and config.args == config.getini("testpaths")
+    if whole and exitstatus == 0 and not hasattr(config, "workerinput"):
+        write_table(Path(os.environ[FAULTS_VARIABLE]), Path("docs/reliability.md"))
 
 
 @pytest.fixture(autouse=True)

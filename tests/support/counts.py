@@ -7,8 +7,11 @@ often (`tried`), and in how many of these something was `lost` (finished work go
 
 import json
 import os
+from collections import defaultdict
 from pathlib import Path
 
+COLUMNS = ("tried", "lost", "wrong", "hung", "traceback")
+START, END = "<!-- counts -->", "<!-- end of counts -->"
 FAULTS_VARIABLE = "SUPERDEF_BENCH_FAULTS"
 
 
@@ -39,3 +42,21 @@ def count(
     # One write of one line in append mode: workers of one suite may share the file.
     with Path(name).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def write_table(counts: Path, page: Path) -> None:
+    """Put the sums of all counts into the table of a page, between its two comments."""
+    sums: dict[str, list[int]] = defaultdict(lambda: [0] * len(COLUMNS))
+    for line in counts.read_text(encoding="utf-8").splitlines():
+        told = json.loads(line)
+        sums[told["what"]] = [
+            before + told[column] for before, column in zip(sums[told["what"]], COLUMNS, strict=True)
+        ]
+    rows = [["what", *COLUMNS], [":--", *["--:"] * len(COLUMNS)]]
+    rows += [[what, *map(str, sums[what])] for what in sorted(sums)]
+    rows += [["all", *(str(sum(column)) for column in zip(*sums.values(), strict=True))]]
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    text = page.read_text(encoding="utf-8")
+    before, rest = text.split(START)
+    _, after = rest.split(END)
+    page.write_text(f"{before}{START}\n\n{table}\n\n{END}{after}", encoding="utf-8")
