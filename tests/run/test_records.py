@@ -7,7 +7,8 @@ import pytest
 
 from superdef_bench.core.errors import DataError
 from superdef_bench.io.files import write_atomically
-from superdef_bench.run.records import SCHEMA, RecordStore
+from superdef_bench.run.record_file import SCHEMA
+from superdef_bench.run.records import RecordStore
 
 
 def row(key: str, **columns: Any) -> dict[str, Any]:
