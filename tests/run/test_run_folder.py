@@ -206,6 +206,19 @@ def test_without_locks_a_run_goes_on_with_a_note(
     assert (tmp_path / ".cost.json.abcd1234").exists()
 
 
+def test_damaged_costs_are_refused_before_anything_runs(
+    run_cli: Callable[..., Answer], config: Callable[..., Path]
+) -> None:
+    path = config()
+    Path("out").mkdir()
+    Path("out/cost.json").write_text('{"key"')
+    answer = run_cli("run", path, "-o", "out")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: costs out/cost.json are damaged: ")
+    assert answer.err.endswith("\nhint: delete it; it is measured again\n")
+    assert not list(Path("out/records").iterdir())
+
+
 @pytest.mark.parametrize("name", ["cost", "manifest", "results", "Records", "bank", "show"])
 def test_a_benchmark_called_like_a_file_of_its_folder_is_refused(
     run_cli: Callable[..., Answer], config: Callable[..., Path], name: str
