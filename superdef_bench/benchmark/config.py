@@ -188,6 +188,8 @@ def load_config(path: Path) -> Config:
 
 _THREAT = ("norm", "eps", "topk", "target")
 _TABLES = ("run", "threat", "transfer", "models", "attacks", "defenses")
+# A run folder has files and folders of these names, beside those that bear the name of the config.
+_TAKEN = ("bank", "cost", "manifest", "records", "results", "show")
 _RUN = {"presets", *Config.model_fields} - {"name", "sources", "attacks", "defenses", *_THREAT}
 
 
@@ -197,6 +199,11 @@ def parse(document: Mapping[str, Any], name: str) -> Config:
     Raises:
         ConfigError: It says something unknown or wrong.
     """
+    if name.lower() in _TAKEN:
+        raise ConfigError(
+            f"a benchmark cannot be called {name!r}: its run folder has a file of that name",
+            hint="rename the config",
+        )
     check_keys(document, _TABLES, "the config")
     tables = {key: table_of(document, key) for key in _TABLES}
     run, threat, transfer = tables["run"], tables["threat"], tables["transfer"]

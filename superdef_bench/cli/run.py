@@ -70,8 +70,9 @@ def run_command(
         print_plan(prepared.benchmark, prepared.plan)
         return
     folder = out or prepared.folder
-    results, outcome = run(prepared.benchmark, prepared.plan, folder, command=command_line())
-    publish(results, folder)
+    results, outcome = run(
+        prepared.benchmark, prepared.plan, folder, command=command_line(), publish=publish
+    )
     print_ranking(results)
     note = f", {outcome.reused} of them reused" if outcome.reused else ""
     say(f"{outcome.reused + outcome.computed} records{note}: {folder / results.name}.md")

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from superdef_bench.benchmark.built import Benchmark
+from superdef_bench.core.errors import DataError
 from superdef_bench.core.fingerprint import fingerprint, sources
 from superdef_bench.core.transform import Protected
 from superdef_bench.io.documents import parse_json
 from superdef_bench.io.files import read_file, write_atomically
 from superdef_bench.io.machine import machine, versions
+from superdef_bench.io.seal import SEAL, is_sealed, seal
 from superdef_bench.measure.modes import Mode, Pipeline
 from superdef_bench.measure.timing import Laps, Stopwatch, reference_ms, take_turns, timed_columns
 from superdef_bench.measure.work import Work, cost_rows, work_of
@@ -44,6 +46,9 @@ def costs_in(folder: Path, benchmark: Benchmark) -> RunCosts:
 
     Rows are timed side by side: where one defense, the machine or its threads are others, all
     are measured again.
+
+    Raises:
+        DataError: The file in the folder is damaged or cannot be written.
     """
     key = fingerprint(
         [(defense.name, defense.fingerprint) for defense in benchmark.defenses],
@@ -51,13 +56,9 @@ def costs_in(folder: Path, benchmark: Benchmark) -> RunCosts:
         [machine(str(benchmark.device)), torch.get_num_threads(), versions()],
         sources(Path(__file__)),
     )
-    file = folder / FILE
-    try:
-        kept = parse_json(read_file(file, most=_MOST_BYTES))
-        if kept["key"] == key:
-            return RunCosts(kept["rows"], kept["reference_ms"], kept["forward"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # a damaged file is measured again
+    kept = check_kept(folder)
+    if kept is not None and kept["key"] == key:
+        return RunCosts(kept["rows"], kept["reference_ms"], kept["forward"])
     image = benchmark.dataset.load([0])[0].to(benchmark.device)
     defenses = {defense.name: defense.protected for defense in benchmark.defenses}
     # Whoever answers as a service is not asked again and again.
@@ -65,9 +66,30 @@ def costs_in(folder: Path, benchmark: Benchmark) -> RunCosts:
     rows = list(costs_of_run(defenses, benchmark.task.model, image, timed=timed))
     forward = {defense.name: defense.seconds for defense in benchmark.defenses}
     costs = RunCosts(rows, round(reference_ms(benchmark.device), 4), forward)
-    text = json.dumps({"key": key, **asdict(costs)}, indent=1)
-    write_atomically(file, f"{text}\n".encode())
+    text = json.dumps(seal({"key": key, **asdict(costs)}), indent=1)
+    write_atomically(folder / FILE, f"{text}\n".encode(), parents=False)
     return costs
+
+
+def check_kept(folder: Path) -> dict[str, Any] | None:
+    """Return what a folder says of costs; None where it says nothing, or carries no hash.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    file, hint = folder / FILE, "delete it; it is measured again"
+    try:
+        kept = parse_json(read_file(file, most=_MOST_BYTES))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(f"costs {file} cannot be read: {error.strerror}", hint=hint) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"costs {file} are damaged: {error}", hint=hint) from error
+    if not isinstance(kept, dict):
+        raise DataError(f"costs {file} are damaged: they are no table", hint=hint)
+    # Without a hash an earlier version wrote it, whose costs have another key.
+    return kept if SEAL in kept and is_sealed(kept, f"costs {file}", hint=hint) else None
 
 
 def costs_of_run(

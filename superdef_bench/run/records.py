@@ -1,72 +1,37 @@
 """Per-image records on disk: Parquet files that appear whole, so that a kill loses nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from superdef_bench.core.errors import DataError
-from superdef_bench.core.fingerprint import fingerprint
-from superdef_bench.io.files import file_size, write_atomically
-
-_MOST_BYTES = 2**32  # of a file of records; a million of them have some fifty million
-
-SCHEMA = pa.schema(
-    [
-        ("key", pa.string()),  # sha256 of all that the row depends on
-        ("cell", pa.string()),  # the same without the image
-        ("position", pa.int32()),  # place of the image in the dataset's order
-        ("dataset", pa.string()),
-        ("image_id", pa.string()),
-        ("label", pa.int32()),
-        ("target", pa.int32()),  # label to reach; null: any wrong one
-        ("model", pa.string()),
-        ("defense", pa.string()),
-        ("rung", pa.string()),  # empty: clean
-        ("source", pa.string()),  # what was attacked
-        ("attack", pa.string()),
-        ("goal", pa.string()),
-        ("norm", pa.string()),
-        ("eps", pa.float64()),  # null: no ball
-        ("seed", pa.int64()),
-        ("topk", pa.int32()),
-        ("settings", pa.string()),
-        ("draws", pa.int32()),
-        ("bits", pa.string()),  # one character per scoring draw, 1 where it erred
-        ("clean_prediction", pa.int32()),  # -1: failed
-        ("prediction", pa.int32()),
-        ("label_rank", pa.int32()),  # 0: the label has the highest logit
-        ("success", pa.bool_()),  # the image is broken
-        ("linf", pa.float64()),
-        ("l2", pa.float64()),
-        ("forwards", pa.float64()),  # of the attack, mean over the images of its batch
-        ("backwards", pa.float64()),
-        ("first_step", pa.int32()),  # gradient steps until the attack saw it fooled; -1: never
-        ("psnr", pa.float64()),  # of the image the classifier saw, against the clean one
-        ("ssim", pa.float64()),
-        ("seconds", pa.float64()),
-        ("batch_dependent", pa.bool_()),
-        ("error", pa.string()),
-    ]
-)
+from superdef_bench.run.record_file import SCHEMA, is_hashed, read_rows, write_rows
 
 
 class RecordStore:
     """The records of a run folder.
 
     Every append is one file, renamed into place when complete. `compact` merges the files.
+
+    Args:
+        folder: Where the files are.
+        check: Called before anything is written; raises where that is no place to write any more.
+
+    Raises:
+        DataError: A file is not what was written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, check: Callable[[], None] = lambda: None) -> None:
+        self._folder, self._check = folder, check
         self._rows: dict[str, int] = {}
         self._table = SCHEMA.empty_table()
         files = sorted(folder.glob("*.parquet"))
+        self._files = {file.name for file in files}  # that have to be there
         if files:
-            self._table = pa.concat_tables([_read(file) for file in files])
+            self._table = pa.concat_tables([read_rows(file) for file in files])
             # The same key twice is the same row: a merge was cut short, or hosts overlapped.
             self._rows = {key: row for row, key in enumerate(self._table["key"].to_pylist())}
 
@@ -99,45 +64,43 @@ class RecordStore:
         stored = dict(zip(known, self._table.take(places).to_pylist(), strict=True))
         table = to_table(row for row in rows if row["key"] not in known)
         if len(table):
-            name = fingerprint(table["key"].to_pylist())[:32]
-            _write(self._folder / f"{name}.parquet", table)
+            self._check()
+            self._files.add(write_rows(self._folder, table).name)
         return [stored.get(row["key"], dict(row)) for row in rows]
 
     def compact(self) -> None:
-        """Merge all files into one; the old ones go once the new one is on disk."""
-        files = sorted(self._folder.glob("*.parquet"))
-        if len(files) < 2:
+        """Merge the files into one; the old ones go once the new one is on disk.
+
+        Those of before there were hashes stay as they are: a hash of today would vouch for them.
+
+        Raises:
+            DataError: A file is damaged, or has gone since it was read or written.
+        """
+        self._check()
+        files = {file.name: file for file in sorted(self._folder.glob("*.parquet"))}
+        gone = sorted(self._files - files.keys())
+        if gone:
+            raise DataError(
+                f"{len(gone)} of {len(self._files)} files of records have gone from {self._folder}",
+                hint="run the same command again: what they held runs again",
+            )
+        merged = {name: file for name, file in files.items() if is_hashed(file)}
+        if len(merged) < 2:
             return
-        table = pa.concat_tables([_read(file) for file in files])
+        table = pa.concat_tables([read_rows(file) for file in merged.values()])
         unique = {key: row for row, key in enumerate(table["key"].to_pylist())}
         table = table.take(pa.array(sorted(unique.values()), pa.int64()))
-        merged = self._folder / f"{fingerprint(sorted(unique))[:32]}.parquet"
-        _write(merged, table)
-        for file in files:
-            if file != merged:
+        self._check()
+        kept = write_rows(self._folder, table)
+        for name, file in merged.items():
+            if name != kept.name:
                 file.unlink()
+        self._files = {kept.name} | (files.keys() - merged.keys())
 
 
 def to_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     """Return rows as a table of the schema."""
     return pa.Table.from_pylist(list(rows), schema=SCHEMA)
-
-
-def _write(path: Path, table: pa.Table) -> None:
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer, compression="zstd")
-    write_atomically(path, buffer.getvalue().to_pybytes())
-
-
-def _read(file: Path) -> pa.Table:
-    try:
-        file_size(file, most=_MOST_BYTES)
-        return pq.read_table(file, schema=SCHEMA)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"records {file} cannot be read: {' '.join(str(error).split())}",
-            hint="delete the file; its rows run again",
-        ) from error
 
 
 @dataclass

@@ -2,7 +2,11 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.core.errors import CellError, InterruptError
@@ -10,40 +14,62 @@ from superdef_bench.io.files import write_atomically
 from superdef_bench.io.machine import fix_numerics
 from superdef_bench.io.process import check_stopped, stoppable
 from superdef_bench.io.progress import progress_bar
-from superdef_bench.measure.run_costs import costs_in
+from superdef_bench.io.seal import seal
+from superdef_bench.measure.run_costs import check_kept, costs_in
 from superdef_bench.results.aggregate import COLUMNS
 from superdef_bench.results.load import FILE
 from superdef_bench.results.schema import Results
 from superdef_bench.run.bank.store import Bank
 from superdef_bench.run.cells import Cell, Group, Plan
+from superdef_bench.run.claim import BANK, RECORDS, Claim, claim
 from superdef_bench.run.document import describe
 from superdef_bench.run.executors import run_local
 from superdef_bench.run.records import Outcome, RecordStore, to_table
 from superdef_bench.run.shard import Row, Shard, Worker
 
 
-def run(benchmark: Benchmark, plan: Plan, out: Path, *, command: str) -> tuple[Results, Outcome]:
+def run(
+    benchmark: Benchmark,
+    plan: Plan,
+    out: Path,
+    *,
+    command: str,
+    publish: Callable[[Results, Path], object] | None = None,
+) -> tuple[Results, Outcome]:
     """Run everything that the folder `out` does not hold yet, and write `out/results.json`.
+
+    Args:
+        benchmark: What is run.
+        plan: Its cells.
+        out: Run folder.
+        command: What the results say they were made by.
+        publish: Writes the leaderboard into the folder, while no other run may write there.
 
     Raises:
         InterruptError: Ctrl-C or SIGTERM; the same call goes on where it stopped.
-        DataError: The folder cannot be used.
+        DataError: The folder cannot be used, is used by another run, or has gone.
     """
     start = time.perf_counter()
-    _write_manifest(benchmark, out, command)
-    outcome = compute(benchmark, plan, out)
-    seconds = time.perf_counter() - start
-    costs = costs_in(out, benchmark)
-    results = describe(
-        benchmark,
-        plan,
-        outcome,
-        costs,
-        command=command,
-        folder=out.name if out.is_absolute() else out.as_posix(),
-        seconds=seconds,
-    )
-    results.save(out / FILE)
+    with claim(out) as claimed:
+        check_kept(out)
+        _write_manifest(benchmark, out, command)
+        outcome = _compute(benchmark, plan, claimed)
+        seconds = time.perf_counter() - start
+        costs = costs_in(out, benchmark)
+        results = describe(
+            benchmark,
+            plan,
+            outcome,
+            costs,
+            command=command,
+            folder=out.name if out.is_absolute() else out.as_posix(),
+            seconds=seconds,
+        )
+        claimed.check()
+        results.save(out / FILE)
+        if publish:
+            publish(results, out)
+        claimed.check()
     return results, outcome
 
 
@@ -52,10 +78,30 @@ def compute(benchmark: Benchmark, plan: Plan, out: Path) -> Outcome:
 
     Raises:
         InterruptError: Ctrl-C or SIGTERM; the same call goes on where it stopped.
-        DataError: The folder cannot be used.
+        DataError: The folder cannot be used, is used by another run, or has gone.
     """
+    with claim(out) as claimed:
+        return _compute(benchmark, plan, claimed)
+
+
+class _HeldBank(Bank):
+    """The bank of a run folder that this process writes."""
+
+    def __init__(self, claimed: Claim) -> None:
+        super().__init__(claimed.folder / BANK)
+        self._claimed = claimed
+
+    def put(self, key: str, tensors: dict[str, Tensor]) -> None:
+        """Store tensors under `key`, unless the folder has gone."""
+        self._claimed.check()
+        super().put(key, tensors)
+
+
+def _compute(benchmark: Benchmark, plan: Plan, claimed: Claim) -> Outcome:
+    out = claimed.folder
     fix_numerics()
-    store, worker = RecordStore(out / "records"), Worker(benchmark, Bank(out / "bank"))
+    store = RecordStore(out / RECORDS, claimed.check)
+    worker = Worker(benchmark, _HeldBank(claimed))
     outcome = Outcome()
     weights = {id(group): _work(group) for group in plan.groups}
     with progress_bar(plan.shards * sum(weights.values())) as bar, stoppable():
@@ -76,6 +122,7 @@ def compute(benchmark: Benchmark, plan: Plan, out: Path) -> Outcome:
             for _ in run_local(work, range(plan.shards)):
                 pass
         except KeyboardInterrupt as error:
+            claimed.check()
             done = outcome.reused + outcome.computed
             raise InterruptError(
                 f"stopped after {done} of {total} records, all kept in {out}",
@@ -135,11 +182,11 @@ def _run_group(
 
 def _write_manifest(benchmark: Benchmark, out: Path, command: str) -> None:
     task = benchmark.task
-    manifest = {
+    manifest: dict[str, Any] = {
         "command": command,
         "dataset": {"name": task.dataset, "sha256": task.sha256},
         "device": str(benchmark.device),
         "batch_size": benchmark.config.batch_size,
     }
-    text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    text = json.dumps(seal(manifest), indent=1, sort_keys=True) + "\n"
     write_atomically(out / "manifest.json", text.encode())

@@ -18,7 +18,7 @@ from superdef_bench.core.fingerprint import tensors
 from superdef_bench.core.loader import load_plugins
 from superdef_bench.core.plugins import Kind
 from superdef_bench.measure.networks import networks_of
-from superdef_bench.run.records import SCHEMA
+from superdef_bench.run.record_file import SCHEMA
 from tests.support.commands import Answer
 
 _ROOT = Path(__file__).parents[2]

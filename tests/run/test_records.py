@@ -7,7 +7,8 @@ import pytest
 
 from superdef_bench.core.errors import DataError
 from superdef_bench.io.files import write_atomically
-from superdef_bench.run.records import SCHEMA, RecordStore
+from superdef_bench.run.record_file import SCHEMA
+from superdef_bench.run.records import RecordStore
 
 
 def row(key: str, **columns: Any) -> dict[str, Any]:
@@ -33,8 +34,8 @@ def test_compaction_loses_nothing_and_keeps_one_of_a_key(tmp_path: Path) -> None
         RecordStore(tmp_path / name).append([row("a"), row(name)])
     hosts = tmp_path / "both"
     hosts.mkdir()
-    for number, file in enumerate(sorted(tmp_path.glob("*/*.parquet"))):
-        (hosts / f"{number}.parquet").write_bytes(file.read_bytes())
+    for file in sorted(tmp_path.glob("*/*.parquet")):
+        (hosts / file.name).write_bytes(file.read_bytes())
     RecordStore(hosts).compact()
     assert len(list(hosts.glob("*.parquet"))) == 1
     assert len(RecordStore(hosts)) == 3

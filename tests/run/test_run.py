@@ -1,10 +1,12 @@
 """Whole runs through the real command line, on real images."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from superdef_bench.io.seal import seal
 from superdef_bench.results.load import load_results
 from superdef_bench.results.ranking import rank
 from tests.support.commands import CONFIG, Answer, records
@@ -22,6 +24,8 @@ def test_a_run_writes_results_records_and_a_leaderboard(run_cli: Run, config: Wr
     names = {path.name for path in folder.iterdir()}
     expected = {"tiny.md", "tiny.csv", "tiny.svg", "tiny.json", "results.json", "manifest.json"}
     assert expected <= names
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest == seal(manifest)  # it carries its hash
     results = load_results(folder)
     assert results.document["provenance"]["command"] == "superdef-bench run tiny.toml"
     found = {(r.defense, r.rung, r.attack, r.eps) for r in results.accuracy}
