@@ -53,6 +53,9 @@ SCHEMA = pa.schema(
     ]
 )
 
+_EMPTY = {"target", "eps", "error"}  # columns in which a row may have nothing
+_AMOUNTS = ("linf", "l2", "forwards", "backwards", "seconds")
+
 
 class RecordStore:
     """The records of a run folder.
@@ -132,12 +135,32 @@ def _write(path: Path, table: pa.Table) -> None:
 def _read(file: Path) -> pa.Table:
     try:
         file_size(file, most=_MOST_BYTES)
-        return pq.read_table(file, schema=SCHEMA)
-    except (OSError, pa.ArrowException) as error:
+        table = pq.read_table(file, schema=SCHEMA)
+        table.validate(full=True)
+        _check(table)
+    except (OSError, pa.ArrowException, ValueError) as error:
         raise DataError(
             f"records {file} cannot be read: {' '.join(str(error).split())}",
             hint="delete the file; its rows run again",
         ) from error
+    return table
+
+
+def _check(table: pa.Table) -> None:
+    """Raise ValueError for rows that no run writes."""
+    if not len(table):
+        return
+    for name in set(SCHEMA.names) - _EMPTY:
+        if table[name].null_count:
+            raise ValueError(f"a row has no {name!r}")
+    for name in _AMOUNTS:
+        if not pa.compute.all(pa.compute.is_finite(table[name])).as_py():
+            raise ValueError(f"a row has a {name!r} that is no number")
+    bits = table["bits"]
+    right = pa.compute.match_substring_regex(bits, "^[01]{1,255}$")
+    as_many = pa.compute.equal(pa.compute.utf8_length(bits), table["draws"])
+    if not pa.compute.all(pa.compute.and_(right, as_many)).as_py():
+        raise ValueError("the bits of a row are not those of its draws")
 
 
 @dataclass

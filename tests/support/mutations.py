@@ -36,7 +36,8 @@ def damaged_bytes(content: bytes) -> Change:
 
 def _flip(draw: random.Random, content: bytes) -> bytes:
     place = _place(draw, content)
-    return _put(content, place, 1, bytes([content[place] ^ (1 << draw.randrange(8))]) * 1)
+    flipped = [byte ^ (1 << draw.randrange(8)) for byte in content[place : place + 1]]
+    return _put(content, place, 1, bytes(flipped))
 
 
 def _cut(draw: random.Random, content: bytes) -> bytes:
@@ -66,7 +67,7 @@ _BYTE_CHANGES = (_flip, _flip, _cut, _leave_out, _overwrite, _insert, _splice)
 
 
 def _place(draw: random.Random, content: bytes) -> int:
-    """Return a place, as often near the ends as between: that is where formats say what they are."""
+    """Return a place, as often near an end as anywhere: there formats say what they are."""
     last = max(len(content) - 1, 0)
     near = min(last, draw.choice((32, 256)))
     return draw.choice((draw.randint(0, near), last - draw.randint(0, near), draw.randint(0, last)))
