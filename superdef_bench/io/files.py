@@ -4,7 +4,10 @@ import errno
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from superdef_bench.core.errors import DataError
 
@@ -84,13 +87,28 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
     Raises:
         DataError: The folder cannot be written, or the disk is full.
     """
+    with written_whole(path, durable=durable) as file:
+        file.write(content)
+
+
+@contextmanager
+def written_whole(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Give a temporary file beside `path` that takes its name once it is complete.
+
+    Args:
+        path: File to write; its folder is made.
+        durable: Wait for the disk, so that a power cut leaves no empty file.
+
+    Raises:
+        DataError: The folder cannot be written, or the disk is full.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                yield file
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())

@@ -51,6 +51,8 @@ def record(**columns: Any) -> dict[str, Any]:
         **dict.fromkeys(("linf", "l2", "forwards", "backwards", "seconds"), 0.5),
         **dict.fromkeys(("position", "seed", "label_rank", "first_step"), 0),
         **dict.fromkeys(("topk", "draws", "psnr", "ssim"), 1),
-        "bits": "0", "success": False, "batch_dependent": False,
+        "bits": "0",
+        "success": False,
+        "batch_dependent": False,
     }
     return {**usual, **columns}
