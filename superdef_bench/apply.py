@@ -217,7 +217,8 @@ def _apply_one(
     device: torch.device,
     seed: int,
 ) -> Applied:
-    picture = ImageOps.exif_transpose(read_picture(file))
+    picture = read_picture(file)
+    ImageOps.exif_transpose(picture, in_place=True)
     random = Random(seed, "apply", torch.tensor([image_id(file.name)], device=device))
     owner = f"{title} on {file} ({picture.width}x{picture.height})"
     run = partial(_run, owner, transform, random, device)
