@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,17 @@ from superdef_bench.core.errors import (
 )
 from superdef_bench.core.plugins import Plugin
 from superdef_bench.core.rng import Random, image_id
+from superdef_bench.core.tiles import Tile, bands, overlap_of, scale_of
 from superdef_bench.core.transform import InputTransform
-from superdef_bench.io.files import write_atomically
+from superdef_bench.io.files import write_atomically, written_whole
 from superdef_bench.io.machine import fix_numerics
 from superdef_bench.io.pictures import SUFFIXES, read_picture
+from superdef_bench.io.png import PngRows
 from superdef_bench.io.progress import progress_bar
+
+AT_ONCE = 2**20  # pixels of an image that is not taken apart
+TILE = 256  # side of what a tile contributes: EDSR takes half a gigabyte to enlarge it fourfold
+MOST_WHOLE = 2**22  # pixels of an image that cannot be: wavelets take two gigabytes for them
 
 
 @dataclass(frozen=True)
@@ -210,14 +217,34 @@ def _apply_one(
     device: torch.device,
     seed: int,
 ) -> Applied:
-    picture = ImageOps.exif_transpose(read_picture(file))
-    x = _to_tensor(picture).to(device)
-    ids = torch.tensor([image_id(file.name)], device=device)
+    picture = read_picture(file)
+    ImageOps.exif_transpose(picture, in_place=True)
+    random = Random(seed, "apply", torch.tensor([image_id(file.name)], device=device))
     owner = f"{title} on {file} ({picture.width}x{picture.height})"
+    run = partial(_run, owner, transform, random, device)
+    pixels, overlap = picture.width * picture.height, overlap_of(transform)
+    if overlap is not None and pixels > AT_ONCE:
+        cut = bands(*picture.size, side=TILE, overlap=overlap, align=transform.align)
+        return _in_tiles(owner, run, picture, cut, target)
+    if pixels > MOST_WHOLE:
+        raise DataError(
+            f"image {file} has {pixels:,} pixels, {title} takes {MOST_WHOLE:,} at once",
+            hint="shrink it first",
+        )
+    out, seconds = run(_to_tensor(picture))
+    write_atomically(target, _to_png(out[0]))
+    return Applied(target, picture.size, (out.shape[-1], out.shape[-2]), seconds)
+
+
+def _run(
+    owner: str, transform: InputTransform, random: Random, device: torch.device, x: Tensor
+) -> tuple[Tensor, float]:
+    """Return what a transform makes of `(1, C, H, W)`, and the seconds that it took."""
+    x = x.to(device)
     start = time.perf_counter()
     try:
         with torch.no_grad():
-            out = transform(x, Random(seed, "apply", ids))
+            out = transform(x, random)
         if device.type == "cuda":
             torch.cuda.synchronize()
     except Exception as error:
@@ -230,8 +257,35 @@ def _apply_one(
     if not isinstance(out, Tensor) or not bool(torch.isfinite(out).all()):
         raise PluginError(f"{owner} returned no tensor of finite numbers")
     check_defended(owner, out, 1, x.shape[1])
-    write_atomically(target, _to_png(out[0]))
-    return Applied(target, picture.size, (out.shape[-1], out.shape[-2]), seconds)
+    return out, seconds
+
+
+def _in_tiles(
+    owner: str,
+    run: Callable[[Tensor], tuple[Tensor, float]],
+    picture: Image.Image,
+    cut: Iterator[list[Tile]],
+    target: Path,
+) -> Applied:
+    """Transform and write an image one row of tiles after the other."""
+    seconds, scale, writer = 0.0, 0, None
+    with written_whole(target) as file:
+        for tiles in cut:
+            parts = []
+            for tile in tiles:
+                x = _to_tensor(picture.crop(tile.seen))
+                out, taken = run(x)
+                found, seconds = scale_of(owner, x, out), seconds + taken
+                scale = scale or found
+                if found != scale:
+                    raise PluginError(f"{owner} enlarged a tile by {found}, others by {scale}")
+                parts.append(_to_pixels(tile.keep(out, scale)[0]))
+            rows = np.concatenate(parts, axis=1)
+            writer = writer or PngRows(file, rows.shape[1], scale * picture.height, rows.shape[2])
+            writer.write(rows)
+        if writer is not None:
+            writer.close()
+    return Applied(target, picture.size, (scale * picture.width, scale * picture.height), seconds)
 
 
 def _to_tensor(picture: Image.Image) -> Tensor:
@@ -240,9 +294,14 @@ def _to_tensor(picture: Image.Image) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous() / 255
 
 
+def _to_pixels(image: Tensor) -> np.ndarray:
+    """Return `(C, H, W)` in [0, 1] as uint8 `(H, W, C)`."""
+    return (image * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+
+
 def _to_png(image: Tensor) -> bytes:
     """Return `(C, H, W)` in [0, 1] as a PNG of 8 bits."""
-    pixels = (image * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+    pixels = _to_pixels(image)
     file = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
     return file.getvalue()

@@ -13,6 +13,7 @@ class BitDepth(InputTransform):
     """
 
     differentiable = False
+    reach = 0
 
     def __init__(self, *, bits: int = 3) -> None:
         super().__init__()

@@ -47,6 +47,9 @@ class Interpolation(InputTransform):
         if output not in ("native", "resize_back"):
             raise ValueError(f"output is {output!r}, take native or resize_back")
         self.mode, self.path, self.scale, self.output = mode, path, scale, output
+        # Bicubic sees two pixels and a half on each side, also when it shrinks by a whole number;
+        # a size that is no multiple of the scale is shrunk by another number, unlike in a tile.
+        self.reach = {"up": 3, "up_down": 6, "down_up": None}[path]
 
     def transform(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]

@@ -106,6 +106,8 @@ class Mustafa(SuperResolution):
         self.jpeg = usual.jpeg if jpeg is None else jpeg
         self.eightbit = usual.eightbit if eightbit is None else eightbit
         self.differentiable = not (self.jpeg or self.eightbit)
+        if self.jpeg:
+            self.reach = None  # its blocks stand between two other stages
 
     def transform(self, x: Tensor) -> Tensor:
         if self.denoise == "wavelet":

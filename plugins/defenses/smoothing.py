@@ -21,7 +21,7 @@ class GaussianBlur(InputTransform):
         radius = max(1, round(3 * sigma))
         taps = torch.exp(-(torch.arange(-radius, radius + 1.0) ** 2) / (2 * sigma**2))
         self.register_buffer("taps", taps / taps.sum())
-        self.radius = radius
+        self.radius = self.reach = radius
 
     taps: Tensor
 
@@ -45,7 +45,7 @@ class Median(InputTransform):
         super().__init__()
         if size < 1 or size % 2 == 0:
             raise ValueError(f"size is {size}, take an odd number from 1")
-        self.size = size
+        self.size, self.reach = size, size // 2
 
     def transform(self, x: Tensor) -> Tensor:
         padded = functional.pad(x, [self.size // 2] * 4, mode="reflect")

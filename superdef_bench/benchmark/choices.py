@@ -238,7 +238,8 @@ def sources_of(
     for value in values:
         kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
         if kind not in ("model", "defense") or not name:
-            known = [k for k, named in (("model", models), ("defense", rows)) if value in named]
+            named = ("model", list(models)), ("defense", list(rows))
+            known = [k for k, names in named if value in names]
             if known:
                 hint = f'write surrogates = ["{known[0]}:{value}"]'
             raise ConfigError(f"surrogate {shown(value)} is no model: or defense:", hint=hint)

@@ -153,9 +153,9 @@ def _shipped(below: str = "") -> dict[str, Path]:
 def _preset(name: object) -> dict[str, AttackChoice]:
     """Return the attacks of a shipped list."""
     known = _shipped("presets")
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise ConfigError(f"unknown preset {shown(name)}", hint=did_you_mean(str(name), known))
-    document = read_toml(known[str(name)], most=_MOST_BYTES)
+    document = read_toml(known[name], most=_MOST_BYTES)
     return {key: attack_of(key, value) for key, value in document["attacks"].items()}
 
 

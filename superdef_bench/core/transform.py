@@ -43,11 +43,19 @@ class InputTransform(nn.Module):
         stochastic: Whether `transform` draws random numbers.
         output: `native` hands on the size that `transform` returns, `resize_back` brings it
             back to the size of the input.
+        reach: How far, in pixels, a pixel of the input can be from the place in `transform`'s
+            output that it decides on; None where nobody knows, or every pixel has a say. `apply`
+            takes large images apart where it is known: `transform` then returns a whole multiple
+            of the size that it is given.
+        align: A tile of an image may begin at multiples of so many pixels: the side of the
+            blocks that `transform` works on.
     """
 
     differentiable: bool = True
     stochastic: bool = False
     output: Output = "native"
+    reach: int | None = None
+    align: int = 1
 
     transform: Callable[..., Tensor]
 

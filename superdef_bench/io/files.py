@@ -5,8 +5,10 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from superdef_bench.core.errors import DataError
 
@@ -93,13 +95,29 @@ def write_atomically(
     Raises:
         DataError: The folder cannot be written, or the disk is full.
     """
+    with written_whole(path, durable=durable, parents=parents) as file:
+        file.write(content)
+
+
+@contextmanager
+def written_whole(path: Path, *, durable: bool = True, parents: bool = True) -> Iterator[BinaryIO]:
+    """Give a temporary file beside `path` that takes its name once it is complete.
+
+    Args:
+        path: File to write; its folder is made.
+        durable: Wait for the disk, so that a power cut leaves no empty file.
+        parents: Make the folders above that folder too.
+
+    Raises:
+        DataError: The folder cannot be written, or the disk is full.
+    """
     try:
         path.parent.mkdir(parents=parents, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                yield file
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())

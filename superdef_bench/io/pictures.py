@@ -42,7 +42,7 @@ def read_picture(path: Path, content: bytes | None = None) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
                 refusal = _refusal(opened)
-                picture = None if refusal else opened.convert(_mode(opened))
+                picture = None if refusal else _as(_mode(opened), opened)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         refusal, picture = f"has more than {MOST_PIXELS:,} pixels", None
     except UnidentifiedImageError as error:
@@ -70,6 +70,12 @@ def _content(path: Path) -> bytes:
         raise DataError(f"image {path} is no file") from error
     except OSError as error:
         raise DataError(f"image {path} cannot be read: {error.strerror}") from error
+
+
+def _as(mode: str, opened: Image.Image) -> Image.Image:
+    """Return all pixels in a mode; a large image is not copied where it has that already."""
+    opened.load()
+    return opened if opened.mode == mode else opened.convert(mode)
 
 
 def _mode(opened: Image.Image) -> str:

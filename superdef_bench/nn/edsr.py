@@ -43,3 +43,5 @@ class EDSR(Restorer):
         stack = [ResidualBlock(features, factor) for _ in range(blocks)]
         super().__init__(nn.Sequential(*stack, conv3(features, features)), features, scale)
         self.size = f"{blocks}x{features}"
+        # A pixel for each convolution before the enlargement, and less for each behind it.
+        self.reach = 2 * blocks + 5

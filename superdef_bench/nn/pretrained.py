@@ -180,7 +180,9 @@ def read_tensors(path: Path, sha256: str = "") -> dict[str, Tensor]:
         DataError: As `read_checkpoint`, or it holds no state dict.
     """
     content = read_checkpoint(path, sha256)
-    while isinstance(content, Mapping):
+    for _ in _WRAPPERS:  # one may stand in another, but none in itself
+        if not isinstance(content, Mapping):
+            break
         inner = next((w for w in _WRAPPERS if isinstance(content.get(w), Mapping)), None)
         if inner is None:
             break

@@ -144,6 +144,9 @@ class SuperResolution(InputTransform):
         self.network = lower(network, DTYPES[dtype])
         self.output, self.denoise, self.sigma = output, denoise, sigma
         self.tile, self.self_ensemble, self.dtype = tile, self_ensemble, dtype
+        # Thresholds of wavelets are those of the image; tiles of its own are not those of `apply`.
+        if denoise == "none" and not tile:
+            self.reach = getattr(network, "reach", None)
 
     def transform(self, x: Tensor) -> Tensor:
         if self.denoise == "wavelet":

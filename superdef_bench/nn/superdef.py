@@ -97,6 +97,7 @@ class SuperDef(nn.Module):
         check_sizes(scale, layers=layers, features=features)
         build = conv3 if folded else BranchedConv
         self.scale, self.size = scale, f"{layers}x{features}"
+        self.reach = layers + 2  # a pixel for each convolution; the bicubic skip sees three
         self.body = nn.ModuleList(
             [build(3, features), *(build(features, features) for _ in range(layers))]
         )

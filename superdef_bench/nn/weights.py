@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ def read_provenance(path: Path) -> dict[str, Any]:
             f"provenance {beside} is no JSON: {error}",
             hint="take the file that was written with the weights",
         ) from error
-    if not isinstance(record, dict) or not isinstance(record.get("sha256"), str):
+    sha256 = record.get("sha256") if isinstance(record, dict) else None
+    if not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
         raise DataError(
             f"provenance {beside} names no sha256",
             hint="superdef-bench train writes weights and provenance",
@@ -75,7 +77,8 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
-        raise DataError(f"weights {path} are no safetensors: {error}") from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"weights {path} are no safetensors: {reason}") from error
 
 
 def find_weights(
@@ -94,7 +97,7 @@ def find_weights(
     )
     for candidate in candidates:
         record = read_provenance(candidate)
-        if record.get("kind") == kind and _fits(record.get("task", {}), task):
+        if record.get("kind") == kind and _fits(record.get("task"), task):
             return load_weights(candidate)
     where = f"{path} was not trained" if path else "none was trained"
     raise DataError(
@@ -103,11 +106,13 @@ def find_weights(
     )
 
 
-def _fits(trained: Mapping[str, Any], task: Task) -> bool:
+def _fits(trained: object, task: Task) -> bool:
+    if not isinstance(trained, Mapping):
+        return False
     used_model = trained.get("model_fingerprint")
     return (
         trained.get("dataset") == task.dataset
-        and tuple(trained.get("class_names", ())) == task.class_names
-        and tuple(trained.get("input_shape", ())) == task.input_shape
+        and trained.get("class_names") == list(task.class_names)
+        and trained.get("input_shape") == list(task.input_shape)
         and used_model in (None, task.model_fingerprint)
     )

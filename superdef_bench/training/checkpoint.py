@@ -15,6 +15,11 @@ from superdef_bench.core.errors import DataError
 from superdef_bench.io.files import file_size, write_atomically
 from superdef_bench.nn.weights import MOST_BYTES
 
+# RecursionError: JSON of a thousand lists inside each other.
+_UNREADABLE = (
+    *(OSError, safetensors.SafetensorError),
+    *(KeyError, TypeError, ValueError, RecursionError),
+)
 _NUMBERS, _COUNT = "numbers", "tensors"
 
 
@@ -59,9 +64,12 @@ def load_checkpoint(
         before = numbers["settings"]
         if numbers[_COUNT] != len(tensors):
             raise ValueError(f"{numbers[_COUNT]} tensors are expected, {len(tensors)} are there")
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        if not isinstance(before, dict):
+            raise ValueError("its settings are none")
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"checkpoint {path} cannot be read: {error}", hint="delete it to start afresh"
+            f"checkpoint {path} cannot be read: {reason}", hint="delete it to start afresh"
         ) from error
     now = json.loads(json.dumps(dict(settings)))
     if before != now:
@@ -71,6 +79,20 @@ def load_checkpoint(
             f"checkpoint {path} was written with other settings: {shown}",
             hint="use those, or another -o, or delete the checkpoint",
         )
+    try:
+        _restore(tensors, modules, optimizer)
+    # What torch raises where names, shapes or types are not those of these networks.
+    except (RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
+        reason = " ".join(str(error).split())[:80]
+        raise DataError(
+            f"checkpoint {path} is of other networks: {reason}", hint="delete it to start afresh"
+        ) from error
+    return numbers
+
+
+def _restore(
+    tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimizer: Optimizer
+) -> None:
     for kind, module in modules.items():
         module.load_state_dict(_part(tensors, kind))
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -82,7 +104,6 @@ def load_checkpoint(
             tensor = torch.empty_like(kept).copy_(tensor)
         state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return numbers
 
 
 def _part(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:

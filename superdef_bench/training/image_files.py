@@ -44,7 +44,7 @@ def read_image_file(place: Path, file: File) -> bytes:
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
         raise DataError(f"{place / name} cannot be read: {reason}") from error
-    except (NotImplementedError, RuntimeError) as error:  # an unknown method, a password
+    except (NotImplementedError, RuntimeError, ValueError) as error:  # a method, a password, a name
         raise DataError(
             f"{place / name} cannot be read: {error}", hint="unpack it into a folder"
         ) from error
@@ -71,9 +71,13 @@ def _zipped(file: Path) -> Iterator[File]:
     # What a zip says of itself may be damaged in ways that only its reader's own parts notice.
     except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
         raise DataError(f"training data {file} is no zip: {error}", hint=HINT) from error
-    names = sorted(filter(_is_image, archive.namelist()))
+    names, packed = sorted(filter(_is_image, archive.namelist())), file.stat().st_size
+    strange = next((name for name in names if not name.isprintable()), None)
+    if strange is not None or any(archive.getinfo(n).compress_size > packed for n in names):
+        what = "a member larger than itself" if strange is None else repr(strange)
+        raise DataError(f"training data {file} is damaged: it lists {what}", hint=HINT)
     sizes = [archive.getinfo(name).file_size for name in names]  # reading stops there, too
-    most = max(_FREE, _UNPACKED * file.stat().st_size)
+    most = max(_FREE, _UNPACKED * packed)
     if sum(sizes) > most or max(sizes, default=0) > MOST_BYTES:
         raise DataError(
             f"training data {file} unpacks to {sum(sizes) >> 20:,} MiB",

@@ -102,8 +102,8 @@ class _Training:
         self.resumed = there
         if self.resumed:
             numbers = load_checkpoint(fit.checkpoint, self.modules(), optimizer, fit.settings)
-            self.step = self.saved = numbers["step"]
-            self.history, self.seen = numbers["history"], _Seen(*numbers["seen"])
+            self.step, self.history, self.seen = _progress(fit, numbers)
+            self.saved = self.step
         self._first, self._started = self.step, time.monotonic()
         self._written = self._started
 
@@ -235,6 +235,34 @@ class _Seen:
         """Bring the mean to the host and return it."""
         self.mean = float(self._sum) / self._count
         return self.mean
+
+
+def _progress(fit: Fit, numbers: Mapping[str, Any]) -> tuple[int, History, _Seen]:
+    """Return where a checkpoint stands: its step, what validations found, the losses since.
+
+    Raises:
+        DataError: It does not say.
+    """
+    step: Any = numbers.get("step")
+    seen: Any = numbers.get("seen")
+    history: Any = numbers.get("history")
+    lines: list[Any] = history if isinstance(history, list) else [None]
+    if (
+        not _is_number(step, int)
+        or not 0 <= step <= fit.steps
+        or not all(isinstance(line, dict) and all(map(_is_number, line.values())) for line in lines)
+        or (step == fit.steps and not lines)
+        or not (isinstance(seen, list) and len(seen) == 2 and all(map(_is_number, seen)))
+    ):
+        raise DataError(
+            f"checkpoint {fit.checkpoint} does not say where the training stood",
+            hint="delete it to start afresh",
+        )
+    return step, history, _Seen(*seen)
+
+
+def _is_number(value: object, kind: Any = (int, float)) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _check(training: _Training) -> None:

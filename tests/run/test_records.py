@@ -7,25 +7,24 @@ import pytest
 
 from superdef_bench.core.errors import DataError
 from superdef_bench.io.files import write_atomically
-from superdef_bench.run.record_file import SCHEMA
 from superdef_bench.run.records import RecordStore
+from tests.support.rows import record
 
 
 def row(key: str, **columns: Any) -> dict[str, Any]:
-    empty: dict[str, Any] = dict.fromkeys(SCHEMA.names)
-    return {**empty, "key": key, "cell": "c", "position": 0, "success": True, **columns}
+    return record(key=key, cell="c", success=True, bits="1", **columns)
 
 
 def test_what_is_appended_is_found_in_any_order_and_by_another_process(tmp_path: Path) -> None:
     store = RecordStore(tmp_path)
     store.append([row("a", linf=0.5), row("b", error="x")])
-    store.append([row("c", eps=None)])
+    store.append([row("c", linf=0.25)])
     again = RecordStore(tmp_path)
     assert len(again) == 3
     found = again.find(["c", "a"])
     assert found is not None
     assert found["key"].to_pylist() == ["c", "a"]
-    assert found["linf"].to_pylist() == [None, 0.5]
+    assert found["linf"].to_pylist() == [0.25, 0.5]
     assert again.find(["a", "d"]) is None
 
 

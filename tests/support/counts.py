@@ -50,7 +50,8 @@ def write_table(counts: Path, page: Path) -> None:
     for line in counts.read_text(encoding="utf-8").splitlines():
         told = json.loads(line)
         sums[told["what"]] = [
-            before + told[column] for before, column in zip(sums[told["what"]], COLUMNS, strict=True)
+            before + told[column]
+            for before, column in zip(sums[told["what"]], COLUMNS, strict=True)
         ]
     rows = [["what", *COLUMNS], [":--", *["--:"] * len(COLUMNS)]]
     rows += [[what, *map(str, sums[what])] for what in sorted(sums)]

@@ -42,7 +42,7 @@ def try_reader(reader: Reader, count: int, folder: Path) -> dict[str, Any]:
     signal.signal(signal.SIGALRM, _ring)
     found: dict[str, Any] = {"tried": 0, "refused": 0, "hung": 0, "traceback": 0, "failures": []}
 
-    # Numbers, not examples, are what is drawn: 200 or 20,000 of the same kind, whatever a reader is.
+    # Seeds are what is drawn, so that an input costs the same whatever reads it.
     @settings(
         max_examples=count,
         derandomize=True,

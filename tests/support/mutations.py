@@ -36,7 +36,8 @@ def damaged_bytes(content: bytes) -> Change:
 
 def _flip(draw: random.Random, content: bytes) -> bytes:
     place = _place(draw, content)
-    return _put(content, place, 1, bytes([content[place] ^ (1 << draw.randrange(8))]) * 1)
+    flipped = [byte ^ (1 << draw.randrange(8)) for byte in content[place : place + 1]]
+    return _put(content, place, 1, bytes(flipped))
 
 
 def _cut(draw: random.Random, content: bytes) -> bytes:
@@ -66,7 +67,7 @@ _BYTE_CHANGES = (_flip, _flip, _cut, _leave_out, _overwrite, _insert, _splice)
 
 
 def _place(draw: random.Random, content: bytes) -> int:
-    """Return a place, as often near the ends as between: that is where formats say what they are."""
+    """Return a place, as often near an end as anywhere: there formats say what they are."""
     last = max(len(content) - 1, 0)
     near = min(last, draw.choice((32, 256)))
     return draw.choice((draw.randint(0, near), last - draw.randint(0, near), draw.randint(0, last)))
@@ -86,18 +87,37 @@ def damaged_document(
         write: Returns the bytes of what the document has become.
         values: What takes the place of others.
     """
-    text = json.dumps(document)
+    text, alike = json.dumps(document), _alike(document)
 
     def change(draw: random.Random) -> bytes:
         found = json.loads(text)
         for _ in range(draw.choice(_TIMES)):
-            _change_part(draw, found, values)
+            _change_part(draw, found, values, alike)
         return write(found)
 
     return change
 
 
-def _change_part(draw: random.Random, document: Any, values: Sequence[Any]) -> None:
+def _alike(document: Any) -> dict[str, list[Any]]:
+    """Return what stands under each key anywhere: values that are right, elsewhere."""
+    found: dict[str, list[Any]] = {}
+    waiting = [document]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Mapping):
+            for key, value in part.items():
+                found.setdefault(key, []).append(value)
+        if isinstance(part, Mapping | list):
+            waiting += part.values() if isinstance(part, Mapping) else part
+    return found
+
+
+def _change_part(
+    draw: random.Random,
+    document: Any,
+    values: Sequence[Any],
+    alike: Mapping[str, Sequence[Any]],
+) -> None:
     part: Any = document
     while True:
         keys = list(part) if isinstance(part, Mapping) else range(len(part))
@@ -108,7 +128,7 @@ def _change_part(draw: random.Random, document: Any, values: Sequence[Any]) -> N
         if not isinstance(below, dict | list) or not below or draw.random() < 0.15:
             break
         part = below
-    what = draw.randrange(12)
+    what = draw.randrange(16)
     if what == 0:
         del part[key]
     elif what == 1 and isinstance(part, list):
@@ -118,6 +138,10 @@ def _change_part(draw: random.Random, document: Any, values: Sequence[Any]) -> N
     elif what == 3:
         other = draw.choice(list(part) if isinstance(part, dict) else list(range(len(part))))
         part[key], part[other] = part[other], below
+    elif what > 12 and key in alike:
+        part[key] = copy.deepcopy(draw.choice(alike[key]))
+    elif what > 10 and isinstance(part, list):
+        part[:] = [one for one in part if draw.random() < 0.5]
     elif what < 9 and isinstance(below, str | int | float) and not isinstance(below, bool):
         part[key] = _near(draw, below)
     else:

@@ -1,4 +1,4 @@
-"""Accuracy rows and attacks of a results file, made by hand."""
+"""Accuracy rows and attacks of a results file, and records of a run, made by hand."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from superdef_bench.results.aggregate import accuracy_row
 from superdef_bench.results.facts import Attack
 from superdef_bench.results.schema import AccuracyRow
 from superdef_bench.results.statistics import Bits, pack_floats
+from superdef_bench.run.record_file import SCHEMA
 
 
 def row_of(right: Bits, **columns: Any) -> AccuracyRow:
@@ -39,3 +40,19 @@ def attack_of(**changes: Any) -> Attack:
         "limit": None,
     }
     return Attack.model_validate({**usual, **rest, **changes})
+
+
+def record(**columns: Any) -> dict[str, Any]:
+    """Return a record of a run; columns that are not given are as good as any."""
+    usual: dict[str, Any] = {
+        **dict.fromkeys(SCHEMA.names, ""),
+        **dict.fromkeys(("target", "eps", "error"), None),
+        **dict.fromkeys(("label", "clean_prediction", "prediction"), 3),
+        **dict.fromkeys(("linf", "l2", "forwards", "backwards", "seconds"), 0.5),
+        **dict.fromkeys(("position", "seed", "label_rank", "first_step"), 0),
+        **dict.fromkeys(("topk", "draws", "psnr", "ssim"), 1),
+        "bits": "0",
+        "success": False,
+        "batch_dependent": False,
+    }
+    return {**usual, **columns}

@@ -94,7 +94,7 @@ def read_examples(name: str, sha256: str) -> ExampleFile:
         _check_tensors(tensors)
     except (safetensors.SafetensorError, ValueError) as error:
         raise DataError(
-            f"{path} is no file of examples: {error}",
+            f"{path} is no file of examples: {' '.join(str(error).split())}",
             hint="superdef-bench examples RUN ATTACK -o FILE writes one",
         ) from error
     return ExampleFile(**tensors, metadata=_metadata(path))
@@ -103,7 +103,7 @@ def read_examples(name: str, sha256: str) -> ExampleFile:
 def _check_tensors(tensors: Mapping[str, Tensor]) -> None:
     """Raise ValueError unless they are those of a file of examples."""
     if tensors.keys() != _KINDS.keys():
-        raise ValueError(f"it holds {', '.join(sorted(tensors))[:80]}")
+        raise ValueError(f"it holds {', '.join(map(repr, sorted(tensors)))[:80]}")
     for name, (dtype, dimensions) in _KINDS.items():
         tensor = tensors[name]
         if tensor.dtype != dtype or tensor.ndim != dimensions:
