@@ -113,7 +113,7 @@ def _print_plugin(plugin: "Plugin") -> None:
     if flags:
         screen.print(_table(plugin.title, flags, meanings))
     else:
-        screen.print(f" {plugin.title} has no flags of its own.", markup=False)
+        screen.print(f" {visible(plugin.title)} has no flags of its own.", markup=False)
 
 
 def _table(title: str, flags: "list[Flag]", meanings: dict[str, str]) -> Any:
@@ -129,8 +129,10 @@ def _table(title: str, flags: "list[Flag]", meanings: dict[str, str]) -> Any:
     for flag in flags:
         words = (flag.word, _folded(flag.takes), flag.shown_default)
         meaning = _plain(meanings.get(flag.name, ""))
-        table.add_row(*(Text(word) for word in (*words, meaning)))
-    return Panel(table, title=Text(f"Flags of {title}"), title_align="left", border_style="dim")
+        table.add_row(*(Text(visible(word, keep="\n")) for word in (*words, meaning)))
+    return Panel(
+        table, title=Text(visible(f"Flags of {title}")), title_align="left", border_style="dim"
+    )
 
 
 def _plain(text: str) -> str:
