@@ -15,7 +15,7 @@ from superdef_bench.cli.app import (
     keep_data_in,
     registry_of,
 )
-from superdef_bench.cli.output import say, write
+from superdef_bench.cli.output import remark, say, write
 
 
 @app.command("show")
@@ -71,6 +71,10 @@ def reproduce_command(
         float | None,
         typer.Option(help="Draw only rows that took no longer, by the file.", metavar="S"),
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Run programs and read files of your own that it names."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     device: Device = "auto",
     data_dir: DataDirectory = None,
@@ -80,7 +84,9 @@ def reproduce_command(
 
     A row holds if images and settings agree, and verdicts on 99.5 % of the images; one may differ.
     """
+    from superdef_bench.analysis.consent import check_trusted, named_things
     from superdef_bench.analysis.reproduce import choose_rows, reproduce
+    from superdef_bench.analysis.run_folder import config_of
     from superdef_bench.cli.reproduction_table import print_json, print_reproductions
     from superdef_bench.io.machine import choose_device
     from superdef_bench.results.load import load_results
@@ -88,6 +94,11 @@ def reproduce_command(
     loaded = load_results(results)
     chosen = choose_rows(loaded, row or [], sample, seed=seed, max_seconds=max_seconds)
     keep_data_in(data_dir)
+    if trust:
+        for thing in named_things(config_of(loaded)):
+            remark(f"trusted: {thing}")
+    else:
+        check_trusted(loaded.name, config_of(loaded))
     registry = registry_of(plugins_dir)
     found = list(reproduce(loaded, chosen.numbers, registry, choose_device(device)))
     (print_json if as_json else print_reproductions)(loaded, chosen, found)
