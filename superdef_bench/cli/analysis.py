@@ -11,6 +11,7 @@ from superdef_bench.cli.app import (
     DataDirectory,
     Device,
     Directories,
+    OwnOnly,
     app,
     keep_data_in,
     registry_of,
@@ -32,6 +33,7 @@ def show_command(
     device: Device = "auto",
     data_dir: DataDirectory = None,
     plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="PNG; by default in the run folder.")
     ] = None,
@@ -45,7 +47,7 @@ def show_command(
         print_images(run)
         return
     keep_data_in(data_dir)
-    found = OneImage(run, image, registry_of(plugins_dir), choose_device(device))
+    found = OneImage(run, image, registry_of(plugins_dir, no_third_party), choose_device(device))
     name = Path(image.replace("/", "_"))
     path = out or run / "show" / (name.stem if name.suffix == ".png" else name.name)
     path = path if out else path.with_name(f"{path.name}.png")
@@ -79,6 +81,7 @@ def reproduce_command(
     device: Device = "auto",
     data_dir: DataDirectory = None,
     plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
 ) -> None:
     """Run rows of a results file again; exit with 1 if one does not hold.
 
@@ -99,7 +102,7 @@ def reproduce_command(
             remark(f"trusted: {thing}")
     else:
         check_trusted(loaded.name, config_of(loaded))
-    registry = registry_of(plugins_dir)
+    registry = registry_of(plugins_dir, no_third_party)
     found = list(reproduce(loaded, chosen.numbers, registry, choose_device(device)))
     (print_json if as_json else print_reproductions)(loaded, chosen, found)
     if not all(each.holds for each in found):
@@ -115,13 +118,16 @@ def examples_command(
     device: Device = "auto",
     data_dir: DataDirectory = None,
     plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
 ) -> None:
     """Write the gray-box examples that a run kept into one file, for the attack replay."""
     from superdef_bench.analysis.examples import kept_examples
     from superdef_bench.io.machine import choose_device
 
     keep_data_in(data_dir)
-    found = kept_examples(run, attack, eps, registry_of(plugins_dir), choose_device(device))
+    found = kept_examples(
+        run, attack, eps, registry_of(plugins_dir, no_third_party), choose_device(device)
+    )
     digest = found.save(out)
     say(f"{len(found.ids)} examples, {out.stat().st_size:,} bytes: {out}")
     facts = f'file = "{out.as_posix()}", sha256 = "{digest}"'
@@ -169,6 +175,7 @@ def agreement_command(
     device: Device = "auto",
     data_dir: DataDirectory = None,
     plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
 ) -> None:
     """Compare two defenses of a run: the images that they make, and the labels behind them."""
     from superdef_bench.analysis.agreement import agreement
@@ -176,7 +183,7 @@ def agreement_command(
     from superdef_bench.io.machine import choose_device
 
     keep_data_in(data_dir)
-    where, registry = choose_device(device), registry_of(plugins_dir)
+    where, registry = choose_device(device), registry_of(plugins_dir, no_third_party)
     names, found = agreement(run, first, second, limit=limit, registry=registry, device=where)
     rows = list(found)
     if as_json:

@@ -80,7 +80,8 @@ class _CommandOfPlugin(Command):
             super().format_help(ctx, formatter)
             return
         folders = [Path(folder) for folder in given.get("plugins_dir", [])]
-        plugin = registry_of(folders).get(self.kind, name)
+        own_only = bool(given.get("no_third_party"))
+        plugin = registry_of(folders, own_only).get(self.kind, name)
         super().format_help(ctx, formatter)
         _print_plugin(plugin)
 

@@ -91,7 +91,7 @@ def test_what_git_says_and_how_long_it_takes_is_one_line(
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(asked, "_SECONDS", 0.1)
-    with pytest.raises(DataError, match="git took more than 0.1 s"):
+    with pytest.raises(DataError, match=r"git took more than 0\.1 s"):
         asked.commits_of(tmp_path / "a.json", 1)
     slow.write_text("#!/bin/sh\nprintf 'fatal: \\033[2J\\nno\\n' >&2\nexit 1\n")
     with pytest.raises(DataError) as error:
