@@ -6,13 +6,22 @@ from typing import Any
 from torch import nn
 
 from superdef_bench import ConfigError, DataError, data_directory, hookimpl
-from superdef_bench.nn import Normalized, check_file, check_name, guarded, untrained
+from superdef_bench.nn import (
+    Normalized,
+    check_address,
+    check_file,
+    check_name,
+    guarded,
+    say_unpinned,
+    untrained,
+)
 
 
 def timm_model(*, name: str, weights: str = "", num_classes: int = 0) -> nn.Module:
     """Any classifier of timm, with its normalisation and without its resize.
 
-    Weights are downloaded once from Hugging Face, into `models/timm` of the data folder.
+    Weights are downloaded once from Hugging Face, into `models/timm` of the data folder. No hash of
+    them is known beforehand: a line on stderr says which they have.
 
     Args:
         name: Such as `resnet18`.
@@ -54,6 +63,8 @@ def _trained(facts: Any) -> nn.Module:
         # Not left to timm: it finds no way to a newer huggingface_hub.
         file = _download(full, facts.hf_hub_id, hub / full)
         overlay = {"file": str(file), "custom_load": False}
+    elif facts.url:
+        check_address(f"the weights of timm's {full}", facts.url)
     try:
         with guarded(hub=hub):
             network: nn.Module = timm.create_model(
@@ -65,6 +76,8 @@ def _trained(facts: Any) -> nn.Module:
             f"the weights of timm's {full} cannot be loaded: {type(error).__name__}: {reason}",
             hint=f"they are in {overlay.get('file', hub)}; delete them, go online, try again",
         ) from error
+    if not overlay:
+        say_unpinned(f"what timm loads as {full}")
     return network
 
 
@@ -72,8 +85,9 @@ def _download(full: str, repository: str, folder: Path) -> Path:
     """Return the file of weights, downloaded if it is not there."""
     file = folder / "model.safetensors"
     if not file.exists():
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import constants, hf_hub_download
 
+        check_address(f"the weights of timm's {full}", constants.ENDPOINT)
         try:
             with guarded():
                 hf_hub_download(repository, file.name, local_dir=folder)
@@ -84,6 +98,8 @@ def _download(full: str, repository: str, folder: Path) -> Path:
                 f"{type(error).__name__}: {reason}",
                 hint=f"go online once, or save {file.name} of {repository} as {file}",
             ) from error
+        check_file(file)
+        say_unpinned(f"{file.name} of {repository}", file)
     check_file(file)
     return file
 

@@ -5,7 +5,15 @@ import re
 from torch import nn
 
 from superdef_bench import ConfigError, DataError, data_directory, hookimpl
-from superdef_bench.nn import Normalized, check_file, check_name, guarded, untrained
+from superdef_bench.nn import (
+    Normalized,
+    check_address,
+    check_file,
+    check_name,
+    guarded,
+    say_unpinned,
+    untrained,
+)
 
 
 def torchvision_model(*, name: str, weights: str = "DEFAULT", num_classes: int = 1000) -> nn.Module:
@@ -49,7 +57,9 @@ def _trained(name: str, entry: object) -> nn.Module:
     from torchvision import models
 
     hub = data_directory() / "models" / "torchvision"
-    file = hub / "checkpoints" / str(entry.url).rsplit("/", 1)[-1]  # type: ignore[attr-defined]  # torchvision has no types
+    address = str(entry.url)  # type: ignore[attr-defined]  # torchvision has no types
+    check_address(f"the weights of {name}", address)
+    file = hub / "checkpoints" / address.rsplit("/", 1)[-1]
     digits = re.search(r"-([0-9a-f]{8,})\.", file.name)
     if file.exists():
         check_file(file, digits[1] if digits else "")
@@ -66,6 +76,8 @@ def _trained(name: str, entry: object) -> nn.Module:
             f"the weights of {name} are not what torchvision names: {error}",
             hint="the download was cut off or replaced on its way; try again",
         ) from error
+    if not digits:  # all of today's names have some
+        say_unpinned(file.name, file)
     return network
 
 

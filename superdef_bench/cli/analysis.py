@@ -11,11 +11,12 @@ from superdef_bench.cli.app import (
     DataDirectory,
     Device,
     Directories,
+    OwnOnly,
     app,
     keep_data_in,
     registry_of,
 )
-from superdef_bench.cli.output import say, write
+from superdef_bench.cli.output import remark, say, write
 
 
 @app.command("show")
@@ -32,6 +33,7 @@ def show_command(
     device: Device = "auto",
     data_dir: DataDirectory = None,
     plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="PNG; by default in the run folder.")
     ] = None,
@@ -45,7 +47,7 @@ def show_command(
         print_images(run)
         return
     keep_data_in(data_dir)
-    found = OneImage(run, image, registry_of(plugins_dir), choose_device(device))
+    found = OneImage(run, image, registry_of(plugins_dir, no_third_party), choose_device(device))
     name = Path(image.replace("/", "_"))
     path = out or run / "show" / (name.stem if name.suffix == ".png" else name.name)
     path = path if out else path.with_name(f"{path.name}.png")
@@ -71,16 +73,23 @@ def reproduce_command(
         float | None,
         typer.Option(help="Draw only rows that took no longer, by the file.", metavar="S"),
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Run programs and read files of your own that it names."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     device: Device = "auto",
     data_dir: DataDirectory = None,
     plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
 ) -> None:
     """Run rows of a results file again; exit with 1 if one does not hold.
 
     A row holds if images and settings agree, and verdicts on 99.5 % of the images; one may differ.
     """
+    from superdef_bench.analysis.consent import check_trusted, named_things
     from superdef_bench.analysis.reproduce import choose_rows, reproduce
+    from superdef_bench.analysis.run_folder import config_of
     from superdef_bench.cli.reproduction_table import print_json, print_reproductions
     from superdef_bench.io.machine import choose_device
     from superdef_bench.results.load import load_results
@@ -88,7 +97,12 @@ def reproduce_command(
     loaded = load_results(results)
     chosen = choose_rows(loaded, row or [], sample, seed=seed, max_seconds=max_seconds)
     keep_data_in(data_dir)
-    registry = registry_of(plugins_dir)
+    if trust:
+        for thing in named_things(config_of(loaded)):
+            remark(f"trusted: {thing}")
+    else:
+        check_trusted(loaded.name, config_of(loaded))
+    registry = registry_of(plugins_dir, no_third_party)
     found = list(reproduce(loaded, chosen.numbers, registry, choose_device(device)))
     (print_json if as_json else print_reproductions)(loaded, chosen, found)
     if not all(each.holds for each in found):
@@ -104,13 +118,16 @@ def examples_command(
     device: Device = "auto",
     data_dir: DataDirectory = None,
     plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
 ) -> None:
     """Write the gray-box examples that a run kept into one file, for the attack replay."""
     from superdef_bench.analysis.examples import kept_examples
     from superdef_bench.io.machine import choose_device
 
     keep_data_in(data_dir)
-    found = kept_examples(run, attack, eps, registry_of(plugins_dir), choose_device(device))
+    found = kept_examples(
+        run, attack, eps, registry_of(plugins_dir, no_third_party), choose_device(device)
+    )
     digest = found.save(out)
     say(f"{len(found.ids)} examples, {out.stat().st_size:,} bytes: {out}")
     facts = f'file = "{out.as_posix()}", sha256 = "{digest}"'
@@ -158,6 +175,7 @@ def agreement_command(
     device: Device = "auto",
     data_dir: DataDirectory = None,
     plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
 ) -> None:
     """Compare two defenses of a run: the images that they make, and the labels behind them."""
     from superdef_bench.analysis.agreement import agreement
@@ -165,7 +183,7 @@ def agreement_command(
     from superdef_bench.io.machine import choose_device
 
     keep_data_in(data_dir)
-    where, registry = choose_device(device), registry_of(plugins_dir)
+    where, registry = choose_device(device), registry_of(plugins_dir, no_third_party)
     names, found = agreement(run, first, second, limit=limit, registry=registry, device=where)
     rows = list(found)
     if as_json:

@@ -92,6 +92,9 @@ Directories = Annotated[
     list[Path] | None,
     typer.Option("--plugins-dir", help="Also load the plugins of this folder.", metavar="PATH"),
 ]
+OwnOnly = Annotated[
+    bool, typer.Option("--no-third-party", help="Load no plugins of installed packages.")
+]
 DataDirectory = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder of downloads; by default data.", metavar="PATH"),
@@ -128,12 +131,12 @@ def _run() -> int:
     return 0
 
 
-def registry_of(directories: list[Path] | None) -> "Registry":
-    """Load the plugins, those of the folders too."""
+def registry_of(directories: list[Path] | None, own_only: bool) -> "Registry":
+    """Load the plugins, those of the folders too, and those of installed packages if wanted."""
     from superdef_bench.core.loader import use_plugins
 
     with strangers():
-        found = use_plugins(directories or [])
+        found = use_plugins(directories or [], third_party=not own_only)
     check_stopped()  # a plugin may swallow what a signal raises
     return found
 

@@ -10,6 +10,7 @@ from superdef_bench.cli.app import (
     Device,
     Directories,
     Folder,
+    OwnOnly,
     app,
     command_line,
     registry_of,
@@ -46,6 +47,7 @@ def quality_command(
     ] = "0,0,96",
     device: Device = "auto",
     plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
 ) -> None:
     """Measure how well networks restore photographs: PSNR and SSIM, as papers report them."""
     from superdef_bench.cli.tables import print_quality
@@ -55,7 +57,7 @@ def quality_command(
     from superdef_bench.measure.photographs import measure_quality
     from superdef_bench.measure.restored_picture import write_picture
 
-    registry_of(plugins_dir)
+    registry_of(plugins_dir, no_third_party)
     if picture:
         write_picture(
             picture,
@@ -123,6 +125,7 @@ def cost_command(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")] = False,
     device: Device = "auto",
     plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
 ) -> None:
     """Measure what networks cost side by side: multiply-accumulates and time, on one image.
 
@@ -136,7 +139,7 @@ def cost_command(
     from superdef_bench.measure.modes import Mode
     from superdef_bench.measure.networks import pipelines_of
 
-    registry_of(plugins_dir)
+    registry_of(plugins_dir, no_third_party)
     modes = [Mode.of(word) for word in dict.fromkeys(mode or ["eager"])]
     where = choose_device(device)
     if threads:

@@ -80,7 +80,8 @@ class _CommandOfPlugin(Command):
             super().format_help(ctx, formatter)
             return
         folders = [Path(folder) for folder in given.get("plugins_dir", [])]
-        plugin = registry_of(folders).get(self.kind, name)
+        own_only = bool(given.get("no_third_party"))
+        plugin = registry_of(folders, own_only).get(self.kind, name)
         super().format_help(ctx, formatter)
         _print_plugin(plugin)
 
@@ -113,7 +114,7 @@ def _print_plugin(plugin: "Plugin") -> None:
     if flags:
         screen.print(_table(plugin.title, flags, meanings))
     else:
-        screen.print(f" {plugin.title} has no flags of its own.", markup=False)
+        screen.print(f" {visible(plugin.title)} has no flags of its own.", markup=False)
 
 
 def _table(title: str, flags: "list[Flag]", meanings: dict[str, str]) -> Any:
@@ -129,8 +130,10 @@ def _table(title: str, flags: "list[Flag]", meanings: dict[str, str]) -> Any:
     for flag in flags:
         words = (flag.word, _folded(flag.takes), flag.shown_default)
         meaning = _plain(meanings.get(flag.name, ""))
-        table.add_row(*(Text(word) for word in (*words, meaning)))
-    return Panel(table, title=Text(f"Flags of {title}"), title_align="left", border_style="dim")
+        table.add_row(*(Text(visible(word, keep="\n")) for word in (*words, meaning)))
+    return Panel(
+        table, title=Text(visible(f"Flags of {title}")), title_align="left", border_style="dim"
+    )
 
 
 def _plain(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from superdef_bench.cli.app import Directories, Folder, app, registry_of
+from superdef_bench.cli.app import Directories, Folder, OwnOnly, app, registry_of
 from superdef_bench.cli.output import say, write
 
 
@@ -16,11 +16,12 @@ def list_command(
     ] = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
 ) -> None:
     """List the plugins and where each comes from."""
     from superdef_bench.cli.plugins_table import print_plugins
 
-    print_plugins(registry_of(plugins_dir), kind, as_json=json)
+    print_plugins(registry_of(plugins_dir, no_third_party), kind, as_json=json)
 
 
 @app.command("check")
@@ -34,6 +35,7 @@ def check_command(
     brief: Annotated[bool, typer.Option("--brief", help="Only the contract.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
 ) -> None:
     """Check plugins against their contract; exit with 1 if one breaks it.
 
@@ -41,7 +43,7 @@ def check_command(
     """
     from superdef_bench.cli.check_table import print_checks
 
-    registry = registry_of(plugins_dir)
+    registry = registry_of(plugins_dir, no_third_party)
     if not print_checks(registry, name or [], every=every, brief=brief, as_json=json):
         raise typer.Exit(1)
 
@@ -51,10 +53,11 @@ def new_command(
     kind: Annotated[str, typer.Argument(help="attack, defense, model, dataset or recipe.")],
     name: Annotated[str, typer.Argument(help="Name of the plugin, such as my_defense.")],
     out: Folder = Path("my_plugins"),
+    no_third_party: OwnOnly = False,
 ) -> None:
     """Start a plugin from a template that works, and print what to do next."""
     from superdef_bench.cli.scaffold import write_plugin
 
-    path, commands = write_plugin(kind, name, out)
+    path, commands = write_plugin(kind, name, out, third_party=not no_third_party)
     say(path)
     write("".join(f"{command}\n" for command in commands))

@@ -9,6 +9,7 @@ from superdef_bench.cli.app import (
     DataDirectory,
     Device,
     Directories,
+    OwnOnly,
     app,
     command_line,
     keep_data_in,
@@ -40,6 +41,7 @@ def run_command(
     data_dir: DataDirectory = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would run, and stop.")] = False,
     plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Run folder; by default runs/<config>.")
     ] = None,
@@ -53,7 +55,7 @@ def run_command(
     from superdef_bench.run.runner import run
 
     keep_data_in(data_dir)
-    registry = registry_of(plugins_dir)
+    registry = registry_of(plugins_dir, no_third_party)
     prepared = prepare(
         config,
         registry,

@@ -24,13 +24,16 @@ _COLUMNS = 80
 _NAME = re.compile("[a-z][a-z0-9_]*")
 
 
-def write_plugin(kind: str, name: str, folder: Path) -> tuple[Path, list[str]]:
+def write_plugin(
+    kind: str, name: str, folder: Path, *, third_party: bool = True
+) -> tuple[Path, list[str]]:
     """Write `folder/name.py`, a plugin that keeps its contract and shows what to replace.
 
     Args:
         kind: `attack`, `defense`, `model`, `dataset` or `recipe`; a plural will do.
         name: Name of the plugin, in lower case.
         folder: Folder for plugins; it is made.
+        third_party: Whether names of installed distributions count as taken.
 
     Returns:
         The file, and the commands that check it and use it.
@@ -45,7 +48,7 @@ def write_plugin(kind: str, name: str, folder: Path) -> tuple[Path, list[str]]:
     path = folder / f"{name}.py"
     if path.exists() or path.is_symlink():
         raise ConfigError(f"{path} exists already", hint="choose another name, or delete it first")
-    taken = load_plugins().plugins[known]
+    taken = load_plugins(third_party=third_party).plugins[known]
     if name in taken:
         raise ConfigError(
             f"there is a {known} {name!r} already: {taken[name].source}",

@@ -10,6 +10,7 @@ from superdef_bench.cli.app import (
     Device,
     Directories,
     Folder,
+    OwnOnly,
     app,
     keep_data_in,
     registry_of,
@@ -44,6 +45,7 @@ def train_command(
     data_dir: DataDirectory = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder; by default runs/train-<recipe>.")
     ] = None,
@@ -55,7 +57,7 @@ def train_command(
     from superdef_bench.training.train import Choices, train_words
 
     keep_data_in(data_dir)
-    registry = registry_of(plugins_dir)
+    registry = registry_of(plugins_dir, no_third_party)
     files = train_words(
         registry.get("recipe", recipe),
         context.args,
@@ -80,6 +82,7 @@ def apply_command(
     device: Device = "auto",
     seed: Annotated[int, typer.Option(help="Seed of a random defense.")] = 0,
     plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
 ) -> None:
     """Run one defense on images, to PNG; its arguments are flags, such as --quality 30.
 
@@ -88,5 +91,8 @@ def apply_command(
     from superdef_bench.apply import apply_words
     from superdef_bench.io.machine import choose_device
 
-    plugin, where = registry_of(plugins_dir).get("defense", defense), choose_device(device)
+    plugin, where = (
+        registry_of(plugins_dir, no_third_party).get("defense", defense),
+        choose_device(device),
+    )
     apply_words(plugin, image, out, force=force, device=where, seed=seed, report=say)

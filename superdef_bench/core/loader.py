@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 GROUP = "superdef_bench"
 DIRECTORIES_VARIABLE = "SUPERDEF_BENCH_PLUGINS_DIR"
+OWN_ONLY_VARIABLE = "SUPERDEF_BENCH_NO_THIRD_PARTY"  # set to anything but 0
 _NAMESPACE = "superdef_bench_plugins"
 
 
@@ -79,8 +80,13 @@ def _directories(directories: Sequence[Path]) -> Iterator[tuple[Path, str]]:
         yield directory, str(directory)
 
 
-def load_plugins(directories: Sequence[Path] = ()) -> Registry:
+def load_plugins(directories: Sequence[Path] = (), *, third_party: bool = True) -> Registry:
     """Load the built-in plugins, those in `directories`, and those of installed distributions.
+
+    Args:
+        directories: Folders of plugins.
+        third_party: Whether to load those of installed distributions; not where the variable
+            `SUPERDEF_BENCH_NO_THIRD_PARTY` says so.
 
     Raises:
         ConfigError: A folder does not exist.
@@ -101,7 +107,8 @@ def load_plugins(directories: Sequence[Path] = ()) -> Registry:
                 module = _import(path, name)
             _register(manager, module, name, path)
             origins[name] = (source, path)
-    for entry in importlib.metadata.entry_points(group=GROUP):
+    third_party = third_party and os.environ.get(OWN_ONLY_VARIABLE, "0") in ("", "0")
+    for entry in importlib.metadata.entry_points(group=GROUP) if third_party else ():
         distribution = entry.dist
         owner = f"{distribution.name} {distribution.version}" if distribution else entry.value
         try:
@@ -178,10 +185,10 @@ def _mapping(implementation: Any, file: Path) -> Mapping[str, Callable[..., Any]
 _loaded: Registry | None = None
 
 
-def use_plugins(directories: Sequence[Path] = ()) -> Registry:
-    """Load the plugins, those in `directories` too, for all later calls; return them."""
+def use_plugins(directories: Sequence[Path] = (), *, third_party: bool = True) -> Registry:
+    """Load the plugins for all later calls, as `load_plugins` does; return them."""
     global _loaded
-    _loaded = load_plugins(directories)
+    _loaded = load_plugins(directories, third_party=third_party)
     return _loaded
 
 

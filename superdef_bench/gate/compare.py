@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from superdef_bench.core.errors import DataError
 from superdef_bench.core.threats import ADAPTIVE, CLEAN, Rung
-from superdef_bench.core.visible import shortened
+from superdef_bench.core.visible import one_line, shortened
 from superdef_bench.gate.cost import cost_checks
 from superdef_bench.gate.findings import Check, Limits, Report, Status
 from superdef_bench.results.rows import is_drawn, shares, verdicts, words_of
@@ -261,7 +261,7 @@ def _why_missing(results: Results, row: AccuracyRow) -> str:
     for cell, why in stopped:
         same = cell.clean or (cell.rung, cell.attack) == (row.rung, row.attack)
         if cell.defense == row.defense and (row.worst or same):
-            return f"failed: {shortened(why)}"
+            return f"failed: {shortened(one_line(why))}"
     return "the results have no such row"
 
 

@@ -1,6 +1,7 @@
 """Networks, image stages and their weights."""
 
 from superdef_bench.core.transform import Output
+from superdef_bench.io.downloads import check_address, is_encrypted, say_unpinned
 from superdef_bench.nn.catalogue import architecture, build_network, unusual_size
 from superdef_bench.nn.edsr import EDSR
 from superdef_bench.nn.precision import Dtype
@@ -34,10 +35,12 @@ __all__ = [
     "SuperResolution",
     "architecture",
     "build_network",
+    "check_address",
     "check_file",
     "check_name",
     "fill",
     "guarded",
+    "is_encrypted",
     "jpeg_round_trip",
     "load_network",
     "load_weights",
@@ -46,6 +49,7 @@ __all__ = [
     "read_provenance",
     "read_tensors",
     "save_weights",
+    "say_unpinned",
     "untrained",
     "unusual_size",
     "wavelet_denoise",

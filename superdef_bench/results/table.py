@@ -98,11 +98,11 @@ def plain_lines(rows: Sequence[Sequence[str]]) -> list[Line]:
 def to_markdown(table: Table) -> list[str]:
     """Return a table as lines of Markdown, names in doubt marked; its caption is left out."""
     rows = [[_written(cell) for cell in line.cells] for line in table.lines]
-    return grid([escape(title) for title in table.head], rows)
+    return grid([escape(title, begins=False) for title in table.head], rows)
 
 
 def _written(cell: Cell) -> str:
-    return escape(cell.text) + (f" **({cell.doubt})**" if cell.doubt else "")
+    return escape(cell.text, begins=False) + (f" **({cell.doubt})**" if cell.doubt else "")
 
 
 def spelt(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -7,20 +7,25 @@ from urllib.parse import quote
 from superdef_bench.core.visible import one_line, visible
 
 # What begins a quote, a heading, an item or a fence where a line begins.
-_BLOCK = re.compile(r"(?:>|#{1,6}|[-+=]+|\d+[.)])(?=\s|$)|~{3,}")
+_BLOCK = re.compile(r"(?:>|#{1,6}|[-+=]+|\d+[.)])(?= \S)|~{3,}")
 
 
-def escape(text: object) -> str:
-    """Return text that Markdown shows as it is, in a table or where a line begins."""
+def escape(text: object, *, begins: bool = True) -> str:
+    """Return text that Markdown shows as it is.
+
+    Args:
+        text: Any.
+        begins: Whether a line may begin with it; nothing in a table begins one.
+    """
     safe = one_line(text).replace("&", "&amp;").replace("<", "&lt;")
     # Where each < is escaped, a > with a space behind it is no more than a sign.
     safe = re.sub(">(?! )", "&gt;", safe)
     safe = re.sub(r"([\\`*\[\]|]|(?<!\w)_|_(?!\w))", r"\\\1", safe)
-    begins = _BLOCK.match(safe)
-    if begins is None:
+    block = _BLOCK.match(safe) if begins else None
+    if block is None:
         return safe
-    mark = begins[0]
-    return mark[:-1] + ("&gt;" if mark == ">" else rf"\{mark[-1]}") + safe[begins.end() :]
+    mark = block[0]
+    return mark[:-1] + ("&gt;" if mark == ">" else rf"\{mark[-1]}") + safe[block.end() :]
 
 
 def link(text: str, file: str) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from superdef_bench import balanced_order, data_directory, hookimpl, to_images
+from superdef_bench.nn import is_encrypted
 
 from .fetch import Source, fetch
 from .gtsrb import Gtsrb
@@ -107,8 +108,12 @@ def mnist(*, split: Literal["train", "test"] = "test", download: bool = True) ->
     # torchvision has hashes of the archives only.
     unpacked = {folder / Path(name).stem: "" for name in archives}
 
+    # torchvision names its folder after the class, and has a mirror without encryption.
+    mirrors = [url for url in datasets.MNIST.mirrors if is_encrypted(url)]
+    encrypted = type("MNIST", (datasets.MNIST,), {"mirrors": mirrors})
+
     def make(online: bool) -> tuple[np.ndarray, np.ndarray]:
-        found = datasets.MNIST(root, train=split == "train", download=online)
+        found = encrypted(root, train=split == "train", download=online)
         pixels, labels = found.data.numpy(), found.targets.numpy()
         if pixels.shape[1:] != (28, 28) or len(pixels) != len(labels):
             raise RuntimeError(f"{pixels.shape} pixels and {len(labels)} labels")

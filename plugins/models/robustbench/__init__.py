@@ -8,7 +8,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from superdef_bench import DataError, data_directory, hookimpl
-from superdef_bench.nn import check_name, guarded, read_checkpoint
+from superdef_bench.nn import check_name, guarded, read_checkpoint, say_unpinned
 
 _LEAST = 0.9  # of the parameters must come from the file; some models fold or add a few
 _Dataset = Literal["cifar10", "cifar100", "imagenet"]
@@ -21,7 +21,8 @@ def robustbench_model(
     """Any model of RobustBench (Croce et al., NeurIPS Datasets and Benchmarks 2021).
 
     Downloaded once, into `models/<dataset>/<threat model>` of the data folder, as RobustBench
-    lays it out. Files are read as data only; code in them is refused.
+    lays it out. Files are read as data only; code in them is refused. The zoo has no hashes: a line
+    on stderr says which a download has.
 
     Args:
         name: As RobustBench spells it, such as `Wong2020Fast`.
@@ -47,6 +48,7 @@ def robustbench_model(
     for file, key in _files(path, zoo[name]["gdrive_id"]).items():
         if not file.exists():
             _download(name, key, file)
+            say_unpinned(f"{file.name} of RobustBench", file)
         contents.append(read_checkpoint(file))
     try:
         with guarded(hub=folder / "torchvision"):
@@ -58,7 +60,9 @@ def robustbench_model(
     except (RuntimeError, KeyError, TypeError, AttributeError) as error:
         detail = " ".join(" ".join(str(error).splitlines()[:2]).split())[:160]
         raise _another(path, name, detail) from error
-    if contents:
+    if not contents:
+        say_unpinned(f"what RobustBench loads as {name}")
+    else:
         taken, count = _taken(model, contents)
         # RobustBench drops strictness for some models, and would leave a network untrained.
         if taken < _LEAST * count:

@@ -158,7 +158,10 @@ def test_names_weights_and_classes_that_do_not_fit(plugin: str) -> None:
 
 
 def test_timm_weights_are_downloaded_once_and_normalised(
-    server: Server, data: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     import timm  # type: ignore[import-untyped]  # ships no types
     from huggingface_hub import constants
@@ -174,8 +177,12 @@ def test_timm_weights_are_downloaded_once_and_normalised(
     loaded = load_model("timm", name="test_vit")
     asked = [path for path in server.asked if path.endswith("safetensors")]
     assert asked == ["/timm/test_vit.r160_in1k/resolve/main/model.safetensors"]
+    digest = hashlib.sha256(server.pages["model.safetensors"]).hexdigest()
+    line = "note: model.safetensors of timm/test_vit.r160_in1k is not pinned: no hash was known"
+    assert f"{line} beforehand; sha256 {digest}\n" in capsys.readouterr().err
     server.pages.clear()
     again = load_model("timm", name="test_vit", weights="r160_in1k", num_classes=1000)
+    assert "not pinned" not in capsys.readouterr().err
     x = torch.rand(1, 3, 160, 160)
     assert torch.allclose(loaded(x), network((x - 0.5) / 0.5), atol=1e-5)
     assert torch.equal(loaded(x), again(x))
