@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from superdef_bench.core.clock import checking
 from superdef_bench.core.errors import DataError
 
 SEAL = "sha256"
@@ -21,9 +22,10 @@ def digest(document: Mapping[str, Any]) -> str:
     Raises:
         ValueError: A number is not finite.
     """
-    rest = {key: value for key, value in document.items() if key != SEAL}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    with checking():
+        rest = {key: value for key, value in document.items() if key != SEAL}
+        text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def seal(document: Mapping[str, Any]) -> dict[str, Any]:

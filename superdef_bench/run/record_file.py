@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from superdef_bench.core.clock import checking
 from superdef_bench.core.errors import DataError
 from superdef_bench.io.files import read_file, write_atomically
 from superdef_bench.io.seal import note_unsealed
@@ -98,8 +99,9 @@ def read_rows(file: Path) -> pa.Table:
         table = pq.read_table(
             pa.BufferReader(content), schema=SCHEMA, page_checksum_verification=True
         )
-        table.validate(full=True)
-        _check(table)
+        with checking():
+            table.validate(full=True)
+            _check(table)
     except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
         why = " ".join(str(error).split())
         raise DataError(f"records {file} cannot be read: {why}", hint=_AGAIN) from error
@@ -132,4 +134,5 @@ def is_hashed(file: Path, content: bytes | None = None) -> bool:
 
 
 def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:32]
+    with checking():
+        return hashlib.sha256(content).hexdigest()[:32]
