@@ -41,7 +41,7 @@ def _is_published(path: Path) -> bool:
     """Return whether a JSON file is one that was published, or too damaged to tell."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return True
     if not isinstance(document, dict):
         return False
