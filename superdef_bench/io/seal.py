@@ -50,18 +50,18 @@ def is_sealed(document: Mapping[str, Any], what: str, *, hint: str) -> bool:
         hint: What to do where it is damaged.
 
     Raises:
-        DataError: It says something else than what its hash was made of.
+        DataError: It says something else than what its hash was made of, or a number is not finite.
     """
+    try:
+        now = digest(document)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{what} are damaged: {error}", hint=hint) from error
     if SEAL not in document:
         stray = [key for key, value in document.items() if _is_hash(value)]
         if stray:
             raise DataError(f"{what} are damaged: a hash stands under {stray[0]!r}", hint=hint)
         return False
-    try:
-        holds = document[SEAL] == digest(document)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{what} are damaged: {error}", hint=hint) from error
-    if not holds:
+    if document[SEAL] != now:
         raise DataError(f"{what} are damaged: they are not what their hash was made of", hint=hint)
     return True
 

@@ -114,6 +114,7 @@ def test_other_json_beside_the_results_is_not_listed(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ('{"schema": 2, "na', "are no JSON"),
+        (100_000 * "[", "are no JSON"),
         ('{"schema": 3, "name": "other"}', "have schema 3"),
     ],
 )

@@ -125,6 +125,7 @@ def test_a_hash_without_its_name_is_no_old_file(tmp_path: Path) -> None:
         ('"seed": 0', '"seed": 0, "seed": 0', "no JSON: 'seed' stands twice"),
         ('"seed": 0', '"seed": NaN', "no JSON: NaN is no number"),
         ('"seed": 0', '"seed": 1e999', "damaged: Out of range float"),
+        ('"sha256"', '"odd": 1e999, "was"', "damaged: Out of range float"),
         ('"seed": 0', '"seed": 0.0', "not what their hash was made of"),
         ('"schema": 2', '"schema": 2.0', "no results file: it has no schema"),
         ('"schema": 2', '"schema": true', "no results file: it has no schema"),

@@ -94,7 +94,7 @@ CHANGES = {
 def rows(run: Path) -> dict[str, object]:
     """Return verdicts and predictions of all records but those of attacks that misbehave."""
     return {
-        f"{row['defense']}/{row['rung']}/{row['attack']}/{row['image_id']}": (
+        f"{row['defense']}/{row['rung']}/{row['attack']}/{row['eps']}/{row['image_id']}": (
             row["bits"],
             row["prediction"],
             row["linf"],
