@@ -132,7 +132,7 @@ def test_the_engine_imports_no_attack_library() -> None:
         assert not {module.split(".")[0] for module in imported(file)} & _LIBRARIES
 
 
-@pytest.mark.parametrize("way", ["The way of a config", "The way of an image"])
+@pytest.mark.parametrize("way", ["The way of a config", "The way of an image", "The way out"])
 def test_each_step_of_a_way_is_an_import(way: str) -> None:
     steps = rows_of(way)
     assert len(steps) >= 10
