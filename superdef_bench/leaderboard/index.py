@@ -40,13 +40,8 @@ def published(folder: Path) -> list[Published]:
 def _is_published(path: Path) -> bool:
     """Return whether a JSON file is one that was published, or too damaged to tell."""
     try:
-<<<<<<< HEAD
         document = parse_json(read_file(path, most=MOST_BYTES))
     except (OSError, ValueError):
-=======
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
->>>>>>> records
         return True
     if not isinstance(document, dict):
         return False
