@@ -15,7 +15,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from superdef_bench.core.arguments import split_flags
-from superdef_bench.core.checks import check_defended, check_defense_facts
+from superdef_bench.core.calls import calling
+from superdef_bench.core.checks import check_defended, check_defense_facts, plain_tensor
 from superdef_bench.core.errors import (
     ConfigError,
     DataError,
@@ -242,19 +243,13 @@ def _run(
     """Return what a transform makes of `(1, C, H, W)`, and the seconds that it took."""
     x = x.to(device)
     start = time.perf_counter()
-    try:
-        with torch.no_grad():
-            out = transform(x, random)
+    hint = "leave this image out, or give the defense other arguments"
+    with calling(owner, PluginError, verb="failed:", hint=hint), torch.no_grad():
+        out = plain_tensor(owner, transform(x, random))
         if device.type == "cuda":
             torch.cuda.synchronize()
-    except Exception as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise PluginError(
-            f"{owner} failed: {type(error).__name__}: {reason}",
-            hint="leave this image out, or give the defense other arguments",
-        ) from error
     seconds = time.perf_counter() - start
-    if not isinstance(out, Tensor) or not bool(torch.isfinite(out).all()):
+    if not bool(torch.isfinite(out).all()):
         raise PluginError(f"{owner} returned no tensor of finite numbers")
     check_defended(owner, out, 1, x.shape[1])
     return out, seconds

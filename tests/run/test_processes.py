@@ -100,15 +100,15 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_table(start: Start) -> None:
     assert len(start.files("killed")) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_says_so_and_keeps_its_records(
-    start: Start, number: signal.Signals
+    start: Start, number: signal.Signals, code: int
 ) -> None:
     process = start("stopped")
     start.wait_for_records("stopped", process, 3)
     process.send_signal(number)
     out, err = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == code
     assert out == ""
     assert err.startswith("error: stopped after ")
     assert err.endswith("hint: the same command goes on from there\n")
