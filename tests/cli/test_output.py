@@ -179,7 +179,7 @@ def test_a_lost_answer_hides_no_error_and_a_whole_one_changes_nothing() -> None:
             raise OSError(28, "No space left on device")
 
     before = sys.stdout
-    sys.stdout = Full()  # type: ignore[assignment]  # what own_stdout needs of a stream
+    sys.stdout = Full()
     try:
         with own_stdout():
             assert finish(1) == 1
