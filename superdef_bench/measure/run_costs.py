@@ -1,7 +1,7 @@
 """What the rows of a run cost: counted and timed once, and kept in its folder."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from superdef_bench.io.machine import machine, versions
 from superdef_bench.measure.modes import Mode, Pipeline
 from superdef_bench.measure.timing import Laps, Stopwatch, reference_ms, take_turns, timed_columns
 from superdef_bench.measure.work import Work, cost_rows, work_of
+from superdef_bench.results.facts import Amount, Model
+from superdef_bench.results.schema import CostRow
 
 FILE = "cost.json"
 _MOST_BYTES = 2**24  # a row of a defense has a few hundred
@@ -52,12 +54,9 @@ def costs_in(folder: Path, benchmark: Benchmark) -> RunCosts:
         sources(Path(__file__)),
     )
     file = folder / FILE
-    try:
-        kept = parse_json(read_file(file, most=_MOST_BYTES))
-        if kept["key"] == key:
-            return RunCosts(kept["rows"], kept["reference_ms"], kept["forward"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # a damaged file is measured again
+    kept = kept_costs(file, key, [defense.name for defense in benchmark.defenses])
+    if kept is not None:
+        return kept
     image = benchmark.dataset.load([0])[0].to(benchmark.device)
     defenses = {defense.name: defense.protected for defense in benchmark.defenses}
     # Whoever answers as a service is not asked again and again.
@@ -68,6 +67,34 @@ def costs_in(folder: Path, benchmark: Benchmark) -> RunCosts:
     text = json.dumps({"key": key, **asdict(costs)}, indent=1)
     write_atomically(file, f"{text}\n".encode())
     return costs
+
+
+class _Kept(Model):
+    """What the file holds."""
+
+    rows: list[CostRow]
+    reference_ms: Amount
+    forward: dict[str, Amount]
+
+
+def kept_costs(file: Path, key: str, names: Collection[str]) -> RunCosts | None:
+    """Return the costs in a file; None where they are of something else, or damaged.
+
+    Args:
+        file: As `costs_in` writes it.
+        key: Of what was measured.
+        names: Of the defenses.
+    """
+    try:
+        kept = parse_json(read_file(file, most=_MOST_BYTES))
+        if not isinstance(kept, dict) or kept.get("key") != key:
+            return None
+        checked = _Kept.model_validate(kept)
+    except (OSError, ValueError):
+        return None  # it is measured again
+    if not checked.forward.keys() >= set(names):
+        return None
+    return RunCosts(kept["rows"], checked.reference_ms, checked.forward)
 
 
 def costs_of_run(
