@@ -10,6 +10,7 @@ import numpy as np
 
 from superdef_bench.core.threats import ADAPTIVE, GRADIENT_RUNGS, MASKING, Access, AttackKind, Rung
 from superdef_bench.leaderboard.plots import draw, heading, plain
+from superdef_bench.results.facts import Attack
 from superdef_bench.results.ranking import Standing
 from superdef_bench.results.rows import score, smallest_eps, verdicts
 from superdef_bench.results.schema import AccuracyRow, Results
@@ -137,7 +138,7 @@ def _fall(
             for row in results.rows(
                 defense=standing.defense, rung=rung, attack=name, eps=facts.eps[0]
             )
-            if row.first_steps is not None and (length := _length(facts.arguments, row, clean)) > 0
+            if row.first_steps is not None and (length := _length(facts, row, clean)) > 0
         ]
         if rows:
             length, name, row = max(rows, key=lambda found: found[0])
@@ -146,19 +147,19 @@ def _fall(
     return None
 
 
-def _length(arguments: Mapping[str, Any], row: AccuracyRow, clean: AccuracyRow | None) -> int:
+def _length(attack: Attack, row: AccuracyRow, clean: AccuracyRow | None) -> int:
     """Return how many steps or queries an attack may take, at least what one image took.
 
     It is 0 for an attack that does not tell when it fooled.
     """
-    said = int(arguments.get("queries") or arguments.get("steps") or 0)
+    said = attack.amount("queries") or attack.amount("steps")
     seen = int(unpack_integers(row.first_steps or "").max())
     fell = ~verdicts(row)
     if clean is not None:
         fell = fell[: clean.n] & verdicts(clean)[: len(fell)]
     if seen < 0 and fell.any():
         return 0
-    return max(said * int(arguments.get("restarts") or 1), seen)
+    return max(said * (attack.amount("restarts") or 1), seen)
 
 
 def fall(defense: str, attack: str, row: AccuracyRow, length: int, n: int | None = None) -> Curve:

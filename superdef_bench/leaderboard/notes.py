@@ -102,7 +102,9 @@ def stages(results: Results) -> dict[str, str]:
     """Return what each row is: its plugin, or the chain of them, and every argument."""
     every = {name: facts.arguments for name, facts in results.defenses.items()}
     return {
-        name: ", then ".join(map(given, arguments.get("chain", [arguments])))
+        name: ", then ".join(
+            map(given, [arguments] if "plugin" in arguments else arguments["chain"])
+        )
         for name, arguments in every.items()
     }
 

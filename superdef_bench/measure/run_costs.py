@@ -1,12 +1,13 @@
 """What the rows of a run cost: counted and timed once, and kept in its folder."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from superdef_bench.benchmark.built import Benchmark
@@ -20,6 +21,8 @@ from superdef_bench.io.seal import SEAL, is_sealed, seal
 from superdef_bench.measure.modes import Mode, Pipeline
 from superdef_bench.measure.timing import Laps, Stopwatch, reference_ms, take_turns, timed_columns
 from superdef_bench.measure.work import Work, cost_rows, work_of
+from superdef_bench.results.facts import Amount, Model
+from superdef_bench.results.schema import CostRow
 
 FILE = "cost.json"
 _MOST_BYTES = 2**24  # a row of a defense has a few hundred
@@ -56,9 +59,9 @@ def costs_in(folder: Path, benchmark: Benchmark) -> RunCosts:
         [machine(str(benchmark.device)), torch.get_num_threads(), versions()],
         sources(Path(__file__)),
     )
-    kept = check_kept(folder)
-    if kept is not None and kept["key"] == key:
-        return RunCosts(kept["rows"], kept["reference_ms"], kept["forward"])
+    kept = kept_costs(folder / FILE, key, [defense.name for defense in benchmark.defenses])
+    if kept is not None:
+        return kept
     image = benchmark.dataset.load([0])[0].to(benchmark.device)
     defenses = {defense.name: defense.protected for defense in benchmark.defenses}
     # Whoever answers as a service is not asked again and again.
@@ -90,6 +93,37 @@ def check_kept(folder: Path) -> dict[str, Any] | None:
         raise DataError(f"costs {file} are damaged: they are no table", hint=hint)
     # Without a hash an earlier version wrote it, whose costs have another key.
     return kept if SEAL in kept and is_sealed(kept, f"costs {file}", hint=hint) else None
+
+
+class _Kept(Model):
+    """What the file holds."""
+
+    rows: list[CostRow]
+    reference_ms: Amount
+    forward: dict[str, Amount]
+
+
+def kept_costs(file: Path, key: str, names: Collection[str]) -> RunCosts | None:
+    """Return the costs in a file; None where they are of something else.
+
+    Args:
+        file: As `costs_in` writes it.
+        key: Of what was measured.
+        names: Of the defenses.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    kept = check_kept(file.parent)
+    if kept is None or kept.get("key") != key:
+        return None
+    try:
+        checked = _Kept.model_validate(kept)
+    except ValidationError:
+        return None  # it is measured again
+    if not checked.forward.keys() >= set(names):
+        return None
+    return RunCosts(kept["rows"], checked.reference_ms, checked.forward)
 
 
 def costs_of_run(

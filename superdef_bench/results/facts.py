@@ -19,6 +19,7 @@ from superdef_bench.core.threats import (
 )
 
 SCHEMA = 2
+LARGEST = 2**63 - 1  # whole numbers in a file have 64 bits
 Outcome = Literal["pass", "suspect", "fail"]
 Verdict = Outcome | Literal[""]
 Scope = Literal["defense", "pipeline"]
@@ -42,8 +43,9 @@ else:
     KindWord, AccessWord = Literal[tuple(map(str, AttackKind))], Literal[tuple(map(str, Access))]
 
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Positive = Annotated[int, Field(ge=1, le=LARGEST)]
 Amount = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(min_length=1)]
@@ -68,6 +70,12 @@ def _names_plugins(arguments: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
+def _names_plugin(arguments: dict[str, Any]) -> dict[str, Any]:
+    if "plugin" not in arguments:
+        raise ValueError("arguments of an attack name no plugin")
+    return arguments
+
+
 Arguments = Annotated[
     dict[str, Any],
     AfterValidator(_names_plugins),
@@ -81,7 +89,7 @@ Arguments = Annotated[
         },
     ),
 ]
-Pair = Annotated[list[int | float | None], Field(min_length=2, max_length=2)]
+Pair = Annotated[list[Whole | float | None], Field(min_length=2, max_length=2)]
 
 
 class Model(BaseModel):
@@ -101,7 +109,7 @@ class Machine(Model):
 
     processor: str
     cores: Count | None
-    memory_gib: int | float | None
+    memory_gib: Whole | float | None
     device: str
     gpu: str = "no GPU"
 
@@ -109,7 +117,7 @@ class Machine(Model):
 class Attack(Model):
     """An attack as the benchmark ran it."""
 
-    arguments: Arguments
+    arguments: Annotated[Arguments, AfterValidator(_names_plugin)]
     kind: KindWord
     access: AccessWord
     norm: NormWord
@@ -117,6 +125,11 @@ class Attack(Model):
     rungs: list[RungWord]
     limit: Positive | None
     counted: bool
+
+    def amount(self, argument: str) -> int:
+        """Return a whole number among its arguments, such as its steps; 0 where it has none."""
+        value = self.arguments.get(argument)
+        return value if isinstance(value, int) and 0 <= value <= LARGEST else 0
 
 
 class MaskingCheck(Model):

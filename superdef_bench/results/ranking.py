@@ -174,4 +174,4 @@ def _faced_all(results: Results, standing: Standing) -> bool:
 
 
 def _spends(attack: Attack, argument: str, least: int) -> bool:
-    return (attack.arguments.get(argument) or 0) >= least
+    return attack.amount(argument) >= least

@@ -51,6 +51,7 @@ from superdef_bench.results.facts import (
     TargetWord,
     ThreatFacts,
     Versions,
+    Whole,
 )
 from superdef_bench.results.statistics import (
     count_bits,
@@ -284,7 +285,7 @@ class Results(Document):
     model: ModelFacts
     threat: ThreatFacts
     rungs: list[RungWord]
-    seed: int
+    seed: Whole
     sources: list[Source] = Field(default_factory=list)
     attacks: dict[str, Attack]
     defenses: dict[str, Defense]

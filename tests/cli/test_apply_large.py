@@ -115,11 +115,11 @@ def test_a_reach_that_is_not_kept_is_an_error_of_the_plugin(
 
 
 @pytest.mark.slow
-def test_an_image_of_88_megapixels_takes_a_gigabyte_at_most(
+def test_an_image_of_88_megapixels_takes_a_gigabyte_and_a_half_at_most(
     tmp_path: Path, quiet_environment: dict[str, str]
 ) -> None:
     Image.new("RGB", (9400, 9400), (90, 120, 30)).save(tmp_path / "a.png")
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     words = [sys.executable, "-m", "superdef_bench", "apply", "bicubic_x2", "a.png", "-o", "out"]
     subprocess.run(words, check=True, cwd=tmp_path, env=quiet_environment)
-    assert max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) < 2**20  # KiB
+    assert max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) < 1.5 * 2**20  # KiB

@@ -18,23 +18,25 @@ import torch
 from PIL import Image
 
 from superdef_bench.benchmark.config import load_config
-from superdef_bench.core.errors import SuperdefError
+from superdef_bench.core.errors import DataError, SuperdefError
 from superdef_bench.core.loader import load_plugins
 from superdef_bench.gate.compare import compare
 from superdef_bench.gate.findings import parse_limits
 from superdef_bench.gate.history import METRICS, history, to_text, versions_of
 from superdef_bench.io.pictures import read_picture
+from superdef_bench.io.seal import seal
 from superdef_bench.leaderboard.index import index, published
 from superdef_bench.leaderboard.markdown import leaderboard
 from superdef_bench.leaderboard.publish import load, publish, table
 from superdef_bench.leaderboard.quality import quality_files
 from superdef_bench.leaderboard.site import write_site
+from superdef_bench.measure.run_costs import kept_costs
 from superdef_bench.nn import load_network
 from superdef_bench.nn.pretrained import read_tensors
 from superdef_bench.results.contradictions import contradictions
 from superdef_bench.results.load import load_published, load_results
 from superdef_bench.results.ranking import rank
-from superdef_bench.results.schema import Columns, QualityResults
+from superdef_bench.results.schema import Columns, QualityResults, Results
 from superdef_bench.run.bank.example_file import ExampleFile, read_examples
 from superdef_bench.run.record_file import SCHEMA
 from superdef_bench.run.records import RecordStore
@@ -63,8 +65,12 @@ class Reader:
     read: Callable[[bytes], object]
 
 
-def reseal(document: dict[str, Any]) -> bytes:
+def reseal(document: Any) -> bytes:
     """Return results as their writer would: only what reading the hash would not find is damage."""
+    if isinstance(document, dict):
+        # What has no hash keeps the old one, and is refused for that.
+        with suppress(ValueError, TypeError, RecursionError):
+            document = seal(document)
     return to_json(document)
 
 
@@ -210,6 +216,22 @@ def _history(folder: Path) -> Reader:
                 continue
 
     return Reader("history", _of_document(small_results(), reseal), read)
+
+
+def _costs(folder: Path) -> Reader:
+    file, rows = folder / "cost.json", small_results()["cost"]
+    kept = {"key": "k", "rows": rows, "reference_ms": 1.5, "forward": dict.fromkeys(_KEPT, 0.1)}
+
+    def read(content: bytes) -> None:
+        file.write_bytes(content)
+        found = kept_costs(file, "k", _KEPT)
+        if found is None:
+            raise DataError("it is measured again")
+        document = {**small_results(), "cost": found.rows}
+        results = Results.of(document)
+        leaderboard(results, rank(results))
+
+    return Reader("costs", _of_document(kept, reseal), read)
 
 
 def _records(folder: Path) -> Reader:
@@ -401,6 +423,7 @@ READERS: Mapping[str, Callable[[Path], Reader]] = {
     "index": _index,
     "site": _site,
     "history": _history,
+    "costs": _costs,
     "records": _records,
     "examples": _examples,
     "weights": _weights,
