@@ -9,6 +9,7 @@ from torch.amp.autocast_mode import is_autocast_available
 from superdef_bench.core.errors import ConfigError
 
 SCALES = (2, 3, 4)
+LARGEST_SIZE = 1024  # of blocks or features; the largest published networks have 256
 LEVELS = 255.0  # published weights work on 0..255; ours do too, so that either kind loads
 
 # Mean of RGB over the training images of DIV2K (Agustsson and Timofte, CVPRW 2017).
@@ -21,12 +22,12 @@ def conv3(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 def check_sizes(scale: int, **sizes: int) -> None:
-    """Raise ConfigError unless there are weights for the scale and every size is 1 or more."""
+    """Raise ConfigError unless there are weights for the scale and every size is within bounds."""
     if scale not in SCALES:
         raise ConfigError(f"scale is {scale}", hint="take 2, 3 or 4")
     for name, value in sizes.items():
-        if value < 1:
-            raise ConfigError(f"{name} is {value}", hint="take 1 or more")
+        if not isinstance(value, int) or not 1 <= value <= LARGEST_SIZE:
+            raise ConfigError(f"{name} is {value}", hint=f"take 1 to {LARGEST_SIZE}")
 
 
 class MeanShift(nn.Conv2d):

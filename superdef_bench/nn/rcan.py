@@ -67,6 +67,7 @@ class RCAN(Restorer):
         reduction: int = 16,
     ) -> None:
         check_sizes(scale, groups=groups, blocks=blocks, features=features, reduction=reduction)
+        check_sizes(scale, **{"groups x blocks": groups * blocks})
         if features < reduction:
             raise ConfigError(
                 f"features is {features}, fewer than the reduction of {reduction}",

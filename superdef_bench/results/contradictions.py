@@ -64,6 +64,8 @@ def _derived(results: Results, row: AccuracyRow) -> str:
         return f"n is {row.n}, its cells have {n}"
     right = worst_case([verdicts(cell) for cell in met])[:n]
     differ = int((right != verdicts(row)).sum())
+    if row.shares is not None and any(cell.shares is None for cell in met):
+        return "it has shares of draws, and a cell of it has none"
     if not differ and row.shares is not None:
         least = np.minimum.reduce([unpack_counts(cell.shares or "")[:n] for cell in met])
         differ = int((least != unpack_counts(row.shares)).sum())

@@ -5,6 +5,7 @@ by `make schema`.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -162,17 +163,21 @@ class AccuracyRow(Columns):
             raise ValueError(f"{what}: verdicts: {error}") from error
         if count != self.correct:
             raise ValueError(f"{what}: {count} bits are set, correct says {self.correct}")
-        for key, text, unpack in (
-            ("shares", self.shares, unpack_counts),
-            ("first_steps", self.first_steps, unpack_integers),
-            ("smallest_eps", self.smallest_eps, unpack_floats),
+        for key, text, unpack, least, most in (
+            ("shares", self.shares, unpack_counts, 0, self.draws),
+            ("first_steps", self.first_steps, unpack_integers, -1, math.inf),
+            ("smallest_eps", self.smallest_eps, unpack_floats, 0, math.inf),
         ):
+            if text is None:
+                continue
             try:
-                length = self.n if text is None else len(unpack(text))
+                found = unpack(text)
             except ValueError as error:
                 raise ValueError(f"{what}: {key}: {error}") from error
-            if length != self.n:
-                raise ValueError(f"{what}: {key} are {length}, not {self.n}")
+            if len(found) != self.n:
+                raise ValueError(f"{what}: {key} are {len(found)}, not {self.n}")
+            if not (least <= found.min() and found.max() <= most):  # of a NaN neither is true
+                raise ValueError(f"{what}: {key} are not all within {least} and {most}")
         return self
 
 

@@ -78,7 +78,11 @@ def _put(content: bytes, start: int, length: int, value: bytes) -> bytes:
 
 
 def damaged_document(
-    document: Any, write: Callable[[Any], bytes], *, values: Sequence[Any] = _VALUES
+    document: Any,
+    write: Callable[[Any], bytes],
+    *,
+    values: Sequence[Any] = _VALUES,
+    contradict: Callable[[random.Random, Any], None] | None = None,
 ) -> Change:
     """Return what changes values, keys and order in a JSON document, one to three times.
 
@@ -86,11 +90,18 @@ def damaged_document(
         document: Valid; its text is what is copied.
         write: Returns the bytes of what the document has become.
         values: What takes the place of others.
+        contradict: What else changes such a document, in place of half of that.
     """
     text, alike = json.dumps(document), _alike(document)
 
     def change(draw: random.Random) -> bytes:
         found = json.loads(text)
+        if contradict is not None and draw.random() < 0.5:
+            for _ in range(draw.choice(_TIMES)):
+                contradict(draw, found)
+            return write(found)
+        if alike and draw.random() < 0.15:
+            found = _rename(draw, found, alike)
         for _ in range(draw.choice(_TIMES)):
             _change_part(draw, found, values, alike)
         return write(found)
@@ -110,6 +121,23 @@ def _alike(document: Any) -> dict[str, list[Any]]:
         if isinstance(part, Mapping | list):
             waiting += part.values() if isinstance(part, Mapping) else part
     return found
+
+
+def _rename(draw: random.Random, document: Any, alike: Mapping[str, Sequence[Any]]) -> Any:
+    """Let a text be another one wherever it stands, as a value or as a key."""
+    texts = [value for values in alike.values() for value in values if isinstance(value, str)]
+    keys = list(alike)
+    before = draw.choice((draw.choice(texts or keys), draw.choice(keys)))
+    after = draw.choice([value for value in _VALUES if isinstance(value, str)])
+
+    def renamed(part: Any) -> Any:
+        if isinstance(part, Mapping):
+            return {after if k == before else k: renamed(v) for k, v in part.items()}
+        if isinstance(part, list):
+            return [renamed(one) for one in part]
+        return after if part == before else part
+
+    return renamed(document)
 
 
 def _change_part(

@@ -27,7 +27,7 @@ from superdef_bench.io.pictures import read_picture
 from superdef_bench.io.seal import seal
 from superdef_bench.leaderboard.index import index, published
 from superdef_bench.leaderboard.markdown import leaderboard
-from superdef_bench.leaderboard.publish import load, publish, table
+from superdef_bench.leaderboard.publish import load, pictures, publish, table
 from superdef_bench.leaderboard.quality import quality_files
 from superdef_bench.leaderboard.site import write_site
 from superdef_bench.measure.run_costs import kept_costs
@@ -43,6 +43,7 @@ from superdef_bench.run.records import RecordStore
 from superdef_bench.training.checkpoint import load_checkpoint, save_checkpoint
 from superdef_bench.training.photographs import read_photographs
 from superdef_bench.training.train import read_settings
+from tests.support.contradictions import contradict
 from tests.support.documents import GOLDEN
 from tests.support.mutations import damaged_bytes, damaged_document, to_json, to_toml
 from tests.support.rows import record
@@ -92,9 +93,13 @@ def _mixed(*changes: Callable[[random.Random], bytes]) -> Callable[[random.Rando
     return lambda draw: draw.choice(changes)(draw)
 
 
-def _of_document(document: Any, write: Callable[[Any], bytes]) -> Callable[[random.Random], bytes]:
+def _of_document(
+    document: Any,
+    write: Callable[[Any], bytes],
+    contradict: Callable[[random.Random, Any], None] | None = None,
+) -> Callable[[random.Random], bytes]:
     """Damage what a document means three times as often as its bytes."""
-    meant = damaged_document(document, write)
+    meant = damaged_document(document, write, contradict=contradict)
     return _mixed(meant, meant, meant, damaged_bytes(write(document)))
 
 
@@ -160,7 +165,7 @@ def _results(folder: Path) -> Reader:
         list(contradictions(results))
         results.to_json()
 
-    return Reader("results", _of_document(small_results(), reseal), read)
+    return Reader("results", _of_document(small_results(), reseal, contradict), read)
 
 
 def _quality(folder: Path) -> Reader:
@@ -185,7 +190,7 @@ def _index(folder: Path) -> Reader:
         (folder / "example.json").write_bytes(content)
         index(published(folder)).encode()
 
-    return Reader("index", _of_document(small_results(), reseal), read)
+    return Reader("index", _of_document(small_results(), reseal, contradict), read)
 
 
 def _site(folder: Path) -> Reader:
@@ -198,6 +203,19 @@ def _site(folder: Path) -> Reader:
         write_site({file: load(file)}, folder / "site")
 
     return Reader("site", _of_document(small_results(), reseal), read)
+
+
+def _pictures(folder: Path) -> Reader:
+    file = folder / "results.json"
+
+    def read(content: bytes) -> None:
+        file.write_bytes(content)
+        results = load_results(file)
+        standings = rank(results)
+        for picture in pictures(results, standings).values():
+            picture.draw(results, standings)
+
+    return Reader("pictures", _of_document(small_results(), reseal, contradict), read)
 
 
 def _history(folder: Path) -> Reader:
@@ -215,7 +233,7 @@ def _history(folder: Path) -> Reader:
             except SuperdefError:
                 continue
 
-    return Reader("history", _of_document(small_results(), reseal), read)
+    return Reader("history", _of_document(small_results(), reseal, contradict), read)
 
 
 def _costs(folder: Path) -> Reader:
@@ -422,6 +440,7 @@ READERS: Mapping[str, Callable[[Path], Reader]] = {
     "quality": _quality,
     "index": _index,
     "site": _site,
+    "pictures": _pictures,
     "history": _history,
     "costs": _costs,
     "records": _records,
