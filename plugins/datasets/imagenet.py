@@ -1,6 +1,7 @@
 """The ImageNet images that RobustBench reports on."""
 
 import importlib.util
+import io
 import json
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,10 +13,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from superdef_bench import ConfigError, DataError, balanced_order, hash_files, hookimpl, to_images
+from superdef_bench import (
+    ConfigError,
+    DataError,
+    balanced_order,
+    hash_files,
+    hookimpl,
+    read_file,
+    to_images,
+)
 
+_MOST_BYTES = 2**26  # of an image; those of the set have some hundred thousand
 _LIST = "imagenet_test_image_ids.txt"
 _CLASSES = "imagenet_class_to_id_map.json"
+
+
+_LARGEST = 4096  # pixels of a side; models are evaluated at up to 600
 
 
 class ImageNet:
@@ -45,9 +58,10 @@ class ImageNet:
         crop: int = 224,
         interpolation: Literal["bilinear", "bicubic"] = "bilinear",
     ) -> None:
-        if crop < 1 or size < 0 or 0 < size < crop:
+        if not 1 <= crop <= _LARGEST or not (size == 0 or crop <= size <= _LARGEST):
             raise ConfigError(
-                f"size is {size} and crop is {crop}", hint="take a size of at least crop, or 0"
+                f"size is {size} and crop is {crop}",
+                hint=f"take a size of at least crop, or 0, and at most {_LARGEST} pixels",
             )
         folder = Path(path).expanduser()
         self._root = folder / "val" if (folder / "val").is_dir() else folder
@@ -98,11 +112,13 @@ class ImageNet:
         from torchvision.transforms import functional
 
         try:
-            with Image.open(file) as opened:
+            with Image.open(io.BytesIO(read_file(file, most=_MOST_BYTES))) as opened:
                 picture = opened.convert("RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Exception as error:  # decoders raise nearly anything on a damaged file
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise DataError(
-                f"image {file} cannot be read: {error}", hint="copy it from the archive again"
+                f"image {file} cannot be read: {reason or type(error).__name__}",
+                hint="copy it from the archive again",
             ) from error
         if self._size:
             mode = functional.InterpolationMode(self._interpolation)

@@ -79,7 +79,8 @@ class _Module:
         kept = (key for key in (*_PARTS, *_HOOKS) if type(held.get(key)) in _DICTS)
         self._parts = {key: dict(held[key]) for key in kept}
         self._training, self._type = module.training, type(module)
-        self._forward = type(module).forward
+        # A scripted module has its code elsewhere, and no such attribute to look at.
+        self._forward = None if isinstance(module, torch.jit.ScriptModule) else type(module).forward
         self._keys = set(held)
         self._values = {key: value for key, value in held.items() if _is_value(key, value)}
         self._seen = self._look()
@@ -97,7 +98,10 @@ class _Module:
             return False
         if [id(part) for value in self._dicts if value for part in value.values()] != inner:
             return False
-        return type(self._module) is self._type and self._type.forward is self._forward
+        return type(self._module) is self._type and not self._rewritten()
+
+    def _rewritten(self) -> bool:
+        return self._forward is not None and self._type.forward is not self._forward
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield all tensors by name: parameters, buffers, and those that are plain attributes."""
@@ -128,7 +132,7 @@ class _Module:
         if type(module) is not self._type:
             module.__class__ = self._type
             yield f"the class of {self._name}"
-        if self._type.forward is not self._forward:
+        if self._rewritten():
             self._type.forward = self._forward
             yield f"the code of {self._type.__name__}"
         for key, parts in self._parts.items():

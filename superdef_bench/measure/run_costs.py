@@ -13,6 +13,7 @@ from torch import Tensor
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.core.errors import DataError
 from superdef_bench.core.fingerprint import fingerprint, sources
+from superdef_bench.core.settings import Settings
 from superdef_bench.core.transform import Protected
 from superdef_bench.io.documents import parse_json
 from superdef_bench.io.files import read_file, write_atomically
@@ -141,6 +142,7 @@ def costs_of_run(
     pipelines: dict[str, Pipeline] = {}
     laps: dict[str, Laps] = {}
     stopwatch = Stopwatch(image.device)
+    settings = Settings()
     for name, protected in defenses.items():
         try:
             works[name] = work_of(protected, tuple(image.shape), device=image.device)
@@ -163,6 +165,7 @@ def costs_of_run(
             seconds=_RUN_SECONDS / 2,
             slow=_RUN_SECONDS / 4,
         )
+    settings.changes()  # no number of a run comes after these, but others may in this process
     for name, work in works.items():
         for row in cost_rows(name, model, work, tuple(image.shape[-2:])):
             if name in laps:

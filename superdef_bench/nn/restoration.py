@@ -98,9 +98,9 @@ def _read_artefact(kind: str, path: Path, scale: int) -> nn.Module:
             f"weights {path} enlarge by {architecture.get('scale')}, scale is {scale}",
             hint=f"set scale = {architecture.get('scale')}",
         )
-    tensors = artefacts.load_weights(path)
     with torch.device("meta"):  # a provenance may name any size: only one that is there is built
         needed = sum(tensor.numel() for tensor in build_network(architecture).state_dict().values())
+    tensors = artefacts.load_weights(path)
     if needed > sum(tensor.numel() for tensor in tensors.values()):
         raise DataError(
             f"weights {path} are too few for the {kind} of their provenance",

@@ -172,7 +172,7 @@ def test_two_images_of_one_name_are_refused_before_anything_is_written(
         (["jpeg", "nowhere.png"], "image nowhere.png does not exist"),
         (["median", "dot.png"], "defense 'median' on dot.png (1x1) failed: RuntimeError"),
         (["own", "a.png", "--act", "nan"], "on a.png (9x9) returned no tensor of finite"),
-        (["own", "a.png", "--act", "list"], "on a.png (9x9) returned no tensor of finite"),
+        (["own", "a.png", "--act", "list"], "on a.png (9x9) returned a list, not a tensor"),
         (["own", "a.png", "--act", "bright"], "on a.png (9x9) returned images in [1, 2]"),
         (["jpeg", "a.png", "-o", "a.png/out"], "a.png/out/a.png cannot be written"),
     ],

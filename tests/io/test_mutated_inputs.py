@@ -1,6 +1,6 @@
 """Every reader takes a damaged file or refuses it in one line: in 5 s and 1 GB, and never else.
 
-200 of each kind in every run of the suite, 20,000 with `-m slow`. `tests/support/readers.py` says
+200 of each kind in every run of the suite, 20,000 with `-m slow`. `tests/support/*readers.py` say
 what is damaged and how, `tests/support/fuzz.py` within which limits it is read.
 """
 

@@ -52,7 +52,9 @@ def rows() -> list[dict[str, Any]]:
     draw = random.Random(1)
     keys = [f"{draw.getrandbits(256):064x}" for _ in range(64)]
     return [
-        row(key, image_id=f"signs/test/{n}", position=n, bits="1" * 20, linf=draw.random())
+        row(
+            key, image_id=f"signs/test/{n}", position=n, bits="1" * 20, draws=20, linf=draw.random()
+        )
         for n, key in enumerate(keys)
     ]
 

@@ -12,7 +12,7 @@ from tests.support.rows import record
 
 
 def row(key: str, **columns: Any) -> dict[str, Any]:
-    return record(key=key, cell="c", success=True, bits="1", **columns)
+    return record(**{"key": key, "cell": "c", "success": True, "bits": "1", **columns})
 
 
 def test_what_is_appended_is_found_in_any_order_and_by_another_process(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from superdef_bench.core.errors import SuperdefError
 from superdef_bench.core.loader import load_plugins
-from tests.support.readers import READERS, Reader
+from tests.support.reader import Reader
+from tests.support.readers import READERS
 
 MEMORY = 2**30  # bytes that an input may take beyond what the process has
 SECONDS = 5.0  # of the processor, for one input

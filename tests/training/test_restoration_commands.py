@@ -51,7 +51,7 @@ def test_the_commands_train_teacher_student_and_control(
         (["edsr", "--data", "nowhere"], "training data nowhere does not exist"),
         (["edsr", "--data", "signz"], "did you mean 'signs'"),
         (["edsr", "--seed", "99999999999999"], "seed is 99999999999999"),
-        (["edsr", "--size", "9x9999999", "--holdout", "1"], "memory ran out"),
+        (["edsr", "--size", "9x9999999", "--holdout", "1"], "features is 9999999"),
         (["edsr", "--model", "signs_resnet8", "--data", "signs"], "uses no classifier"),
         (["superdef", "--model", "signs_resnet8"], "alone use a classifier"),
         (["superdef", "--queries", "noise", "--eps", "8"], "eps '8' is above 1"),

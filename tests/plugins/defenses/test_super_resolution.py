@@ -167,7 +167,8 @@ def test_weights_of_another_kind_scale_or_content_are_refused(
         ("{", "is no JSON"),
         ("[]", "names no sha256"),
         ('{"kind": "rcan"}', "names no sha256"),
-        ('{"kind": "rcan", "sha256": "00"}', "describes no super-resolution network"),
+        ('{"kind": "rcan", "sha256": "00"}', "names no sha256"),
+        (json.dumps({"kind": "rcan", "sha256": "0" * 64}), "describes no super-resolution network"),
         (
             json.dumps({**json.loads(beside.read_text()), "architecture": {"scale": 2}}),
             "no super-resolution network is",
