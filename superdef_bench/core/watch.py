@@ -133,7 +133,7 @@ class _Module:
             module.__class__ = self._type
             yield f"the class of {self._name}"
         if self._rewritten():
-            self._type.forward = self._forward
+            self._type.forward = self._forward  # type: ignore[assignment]  # it is not None
             yield f"the code of {self._type.__name__}"
         for key, parts in self._parts.items():
             if _differ(held[key], parts):
