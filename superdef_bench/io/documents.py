@@ -11,6 +11,7 @@ from superdef_bench.io.files import read_file
 
 LARGEST = 2**63 - 1  # whole numbers have 64 bits: TOML says so, and so do records and tensors
 _DEEPEST = 50  # tables and lists inside each other; what we write has fewer than ten
+_HALF = re.compile(r"\\ud[89a-f]", re.IGNORECASE)  # one of two that JSON writes a character as
 _SHOWN = 40  # characters of a value in a message
 # A key of so many parts: reading one takes the square of their number.
 _DOTTED = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){{{_DEEPEST}}}""")
@@ -59,6 +60,11 @@ def parse_json(content: bytes) -> Any:
     except ValueError as error:
         raise (error if isinstance(error, _RefusedError) else _too_long()) from None
     check_document(found)
+    if _HALF.search(text):
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text has half a character") from None
     return found
 
 

@@ -99,8 +99,17 @@ def test_the_command_line_takes_no_number_of_five_thousand_digits(
 
 
 def test_json_that_is_too_deep_or_has_too_long_numbers_is_no_json(tmp_path: Path) -> None:
-    for text in ("[" * 100_000, _DEEP, "9" * 5_000, str(2**63), "NaN", '{"a": -Infinity}'):
-        with pytest.raises(ValueError, match=r"inside each other|64 bits|is no number|Expecting"):
+    assert parse_json(rb'"\ud83d\ude00"') == "😀"
+    for text in (
+        "[" * 100_000,
+        _DEEP,
+        "9" * 5_000,
+        str(2**63),
+        "NaN",
+        '{"a": -Infinity}',
+        r'"\ud800"',
+    ):
+        with pytest.raises(ValueError, match=r"inside|64 bits|is no number|Expecting|half a char"):
             parse_json(text.encode())
     weights = tmp_path / "it.safetensors"
     weights.with_suffix(".json").write_text("[" * 100_000)
