@@ -102,7 +102,7 @@ def test_results_that_cannot_be_judged_are_told_in_one_line(run_cli: Run, tmp_pa
         (tmp_path / "empty", "cannot be read: No such file"),
         (cut, "are no JSON"),
         (nan, "NaN is no number"),
-        (half, "are damaged"),
+        (half, "a text has half a character"),
         (saved(tmp_path, "newer", damaged(made, schema=9)), "have schema 9, this version reads 2"),
         (saved(tmp_path, "wrong", wrong), "300 bits are set, correct says 301"),
         (saved(tmp_path, "other", other), "not comparable: seed was"),

@@ -48,7 +48,13 @@ def test_eot_on_a_deterministic_defense_is_the_plain_attack_bit_for_bit(
         path = config(text.replace("masking = 0", f"masking = 0\neot = {eot}"))
         run_cli("run", path, "-o", f"runs/{eot}")
         rows = records(Path(f"runs/{eot}"))
-        kept.append([{k: r[k] for k in r if k != "seconds"} for r in rows])
+        ordered = sorted(rows, key=lambda row: row["key"])
+        kept.append([{k: r[k] for k in r if k != "seconds"} for r in ordered])
+            [
+                {k: r[k] for k in r if k != "seconds"}
+                for r in sorted(rows, key=lambda row: row["key"])
+            ]
+        )
     assert kept[0] == kept[1]
 
 
