@@ -50,11 +50,6 @@ def test_eot_on_a_deterministic_defense_is_the_plain_attack_bit_for_bit(
         rows = records(Path(f"runs/{eot}"))
         ordered = sorted(rows, key=lambda row: row["key"])
         kept.append([{k: r[k] for k in r if k != "seconds"} for r in ordered])
-            [
-                {k: r[k] for k in r if k != "seconds"}
-                for r in sorted(rows, key=lambda row: row["key"])
-            ]
-        )
     assert kept[0] == kept[1]
 
 
