@@ -8,7 +8,8 @@ from rich.markup import escape as markup
 from rich.table import Table
 
 from superdef_bench.analysis.defense_facts import CONFIG, Fact, facts
-from superdef_bench.cli.output import console, write
+from superdef_bench.cli.output import write
+from superdef_bench.cli.screen import console
 from superdef_bench.core.calls import reason
 from superdef_bench.core.errors import ConfigError, DataError, SuperdefError, did_you_mean
 from superdef_bench.core.plugins import KINDS, Plugin, Registry

@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.table import Table
 
 from superdef_bench.analysis.image import OneImage
-from superdef_bench.cli.output import cell as markup
-from superdef_bench.cli.output import console
+from superdef_bench.cli.screen import cell as markup
+from superdef_bench.cli.screen import console
 from superdef_bench.core.errors import DataError
 from superdef_bench.core.threats import CLEAN, MASKING
 from superdef_bench.results.text import eps_text

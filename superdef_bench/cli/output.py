@@ -11,11 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
-from typing import Any, TextIO
-
-from rich.console import Console
-from rich.markup import escape
-from rich.text import Text
+from typing import TextIO
 
 from superdef_bench.core.visible import one_line, shortened, visible
 
@@ -64,13 +60,6 @@ class _Answer(io.TextIOBase):
             if self._own and not self._stream.closed:
                 _occupy(self._stream.fileno())  # what is still held goes quietly
         return len(shown)
-
-
-class _Screen(Console):
-    """A console that shows names as they are: lines are ours, other controls are theirs."""
-
-    def render_str(self, text: str, **how: Any) -> Text:
-        return super().render_str(visible(text, keep="\n"), **how)
 
 
 _answer: _Answer | None = None
@@ -132,34 +121,25 @@ def strangers() -> Iterator[None]:
         yield
 
 
-def _out() -> TextIO:
+def out() -> TextIO:
+    """Return the stream of answers, whatever `sys.stdout` is by now."""
     return sys.stdout if _answer is None else _answer  # type: ignore[return-value]  # see own_stdout
 
 
 def encoding() -> str:
     """Return the encoding of standard output."""
-    return _out().encoding or "ascii"
+    return out().encoding or "ascii"
 
 
 def say(*lines: object) -> None:
     """Print each on a line of its own, whatever is in it."""
     for line in lines:
-        _out().write(visible(line) + "\n")
+        out().write(visible(line) + "\n")
 
 
 def write(text: str) -> None:
     """Print a text of several lines as it is, but for controls and what hides in it."""
-    _out().write(visible(text, keep="\n"))
-
-
-def cell(text: object) -> str:
-    """Return text that a table of rich shows as it is, on one line."""
-    return escape(visible(text))
-
-
-def console() -> Console:
-    """Return where tables go: plain text, no guessed colours."""
-    return _Screen(file=_out(), highlight=False)
+    out().write(visible(text, keep="\n"))
 
 
 def remark(line: object) -> None:

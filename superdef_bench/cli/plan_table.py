@@ -3,7 +3,7 @@
 from itertools import groupby
 
 from superdef_bench.benchmark.built import Benchmark
-from superdef_bench.cli.output import console
+from superdef_bench.cli.screen import console
 from superdef_bench.cli.tables import print_left_out, print_table
 from superdef_bench.core.threats import CLEAN, UNDEFENDED
 from superdef_bench.core.visible import visible

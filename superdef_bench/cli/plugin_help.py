@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from superdef_bench.cli.app import WORDS, Command, registry_of
-from superdef_bench.cli.output import console
 from superdef_bench.core.visible import visible
 
 if TYPE_CHECKING:
@@ -99,6 +98,7 @@ def _print_plugin(plugin: "Plugin") -> None:
     from rich.text import Text
 
     from superdef_bench.cli.plugin_help import described_arguments, prose
+    from superdef_bench.cli.screen import console
     from superdef_bench.core.arguments import RESERVED, flags_of
 
     screen = console()

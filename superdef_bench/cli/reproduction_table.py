@@ -7,8 +7,9 @@ from dataclasses import asdict
 from rich.table import Table
 
 from superdef_bench.analysis.reproduce import AGREEING, POINTS, Choice, Reproduction
-from superdef_bench.cli.output import cell as markup
-from superdef_bench.cli.output import console, write
+from superdef_bench.cli.output import write
+from superdef_bench.cli.screen import cell as markup
+from superdef_bench.cli.screen import console
 from superdef_bench.core.visible import one_line, visible
 from superdef_bench.results.contradictions import derived
 from superdef_bench.results.schema import Results

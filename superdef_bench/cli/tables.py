@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table as Screen
 
 from superdef_bench.analysis.versus import Comparison, comparison_table
-from superdef_bench.cli.output import cell as markup
-from superdef_bench.cli.output import console, remark
+from superdef_bench.cli.output import remark
+from superdef_bench.cli.screen import cell as markup
+from superdef_bench.cli.screen import console
 from superdef_bench.core.threats import CLEAN
 from superdef_bench.core.visible import visible
 from superdef_bench.leaderboard.notes import idle

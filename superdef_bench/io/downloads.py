@@ -1,13 +1,11 @@
 """What is downloaded: by an encrypted way only, and not without saying what is known of it."""
 
 import hashlib
-import sys
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from superdef_bench.core.errors import DataError
-from superdef_bench.core.visible import one_line
+from superdef_bench.io.notes import note
 
 _HERE = ("127.0.0.1", "::1", "localhost")
 
@@ -43,8 +41,4 @@ def say_unpinned(what: str, file: Path | None = None) -> None:
     if file is not None:
         with file.open("rb") as opened:
             found = f"; sha256 {hashlib.file_digest(opened, 'sha256').hexdigest()}"
-    with suppress(OSError):
-        print(
-            one_line(f"note: {what} is not pinned: no hash was known beforehand{found}"),
-            file=sys.stderr,
-        )
+    note(f"{what} is not pinned: no hash was known beforehand{found}")

@@ -30,7 +30,6 @@ class Bar:
 
 
 _shown = False
-_console: Console | None = None  # of the bar that is shown
 
 
 @contextmanager
@@ -39,7 +38,7 @@ def progress_bar(total: float) -> Iterator[Bar]:
 
     Nothing is drawn without a terminal, or inside the block of another bar.
     """
-    global _shown, _console
+    global _shown
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
@@ -50,19 +49,9 @@ def progress_bar(total: float) -> Iterator[Bar]:
     )
     console = Console(stderr=True)
     outer, _shown = _shown, True
-    if not outer:
-        _console = console
     try:
         hidden = outer or not console.is_terminal
         with Progress(*columns, console=console, disable=hidden) as progress:
             yield Bar(progress, total)
     finally:
         _shown = outer
-        if not outer:
-            _console = None
-
-
-def note(text: str) -> None:
-    """Leave a line on stderr that the user should know of, above a bar where one is drawn."""
-    console = Console(stderr=True) if _console is None else _console
-    console.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)

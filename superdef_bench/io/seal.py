@@ -3,13 +3,13 @@
 import hashlib
 import json
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from superdef_bench.core.clock import checking
 from superdef_bench.core.errors import DataError
+from superdef_bench.io.notes import note
 
 SEAL = "sha256"
 _HASH = re.compile("[0-9a-f]{64}")
@@ -72,7 +72,7 @@ def note_unsealed(file: Path) -> None:
     if place not in _noted:
         _noted.add(place)
         why = "an earlier version wrote it, and whether it was changed since cannot be told"
-        print(f"note: {file} carries no hash: {why}", file=sys.stderr)
+        note(f"{file} carries no hash: {why}")
 
 
 def _is_hash(value: object) -> bool:

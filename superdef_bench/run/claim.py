@@ -4,7 +4,6 @@ import fcntl
 import os
 import re
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from superdef_bench.core.errors import DataError
 from superdef_bench.io.files import sweep, write_error
+from superdef_bench.io.notes import note
 
 LOCK = ".lock"
 RECORDS, BANK = "records", "bank"
@@ -91,7 +91,7 @@ def _take(lock: int, folder: Path) -> bool:
         ) from error
     except OSError as error:
         why = f"its file system has no locks ({error.strerror})"
-        print(f"note: {folder}: {why}: let no other run write there", file=sys.stderr)
+        note(f"{folder}: {why}: let no other run write there")
         return False
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
     _say(lock, f"{os.getpid()} on {socket.gethostname()} since {now}\n")

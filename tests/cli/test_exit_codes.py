@@ -10,28 +10,10 @@ from pathlib import Path
 import pytest
 
 from superdef_bench.results.load import load_results
-from tests.support.commands import Answer
+from tests.support.commands import Answer, with_rows
 from tests.support.counts import count
 
 pytestmark = pytest.mark.faults
-
-CONFIG = """
-[run]
-dataset = "signs"
-model = "signs_resnet8"
-limit = 4
-batch_size = 4
-masking = 0
-rungs = ["gray_box", "white_box"]
-
-[attacks]
-{attacks}
-fgsm = {{}}
-
-[defenses]
-{defenses}
-bit_depth = {{}}
-"""
 
 PREAMBLE = """
 import os, sys, threading, time, torch
@@ -117,7 +99,7 @@ def test_whatever_a_plugin_raises_fails_its_cells_and_exits_with_1(
     acts = [f"def {name}(x):\n    {body}\n" for name, body in bodies.items()]
     source = PREAMBLE.format(body="pass") + "".join(acts) + MANY
     chosen = "\n".join(f"{name} = {{}}" for name in bodies)
-    path = config(CONFIG.format(attacks=chosen, defenses=chosen))
+    path = config(with_rows(chosen, chosen))
     answer = run_cli("run", path, "--plugins-dir", plugin_folder(source))
     assert answer.code == 1, answer.err
     assert "Traceback" not in answer.err
@@ -135,7 +117,7 @@ def test_a_tensor_that_answers_for_itself_is_looked_through(
 ) -> None:
     body = "return (x + 0.5).as_subclass(Liar)"
     folder = plugin_folder(PREAMBLE.format(body=body) + ATTACK)
-    text = CONFIG.format(attacks="evil = {}", defenses="")
+    text = with_rows(attacks="evil = {}")
     answer = run_cli("run", config(text), "--plugins-dir", folder)
     assert answer.code == 1
     assert "attack 'evil' returned pixels in [" in " ".join(answer.err.split())
@@ -160,7 +142,7 @@ def test_a_plugin_that_ends_the_program_while_it_is_loaded_is_an_error(
     command: str,
 ) -> None:
     folder = plugin_folder(PREAMBLE.format(body="pass") + FACTORIES[where])
-    text = config(CONFIG.format(attacks="evil = {}", defenses=""))
+    text = config(with_rows(attacks="evil = {}"))
     words = ("run", text) if command == "run" else ("check", "attack:evil")
     answer = run_cli(*words, "--plugins-dir", folder)
     broken = command == "check" and where in ("build", "property")

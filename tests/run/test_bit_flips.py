@@ -20,6 +20,7 @@ from superdef_bench.results.load import load_published
 from superdef_bench.run.record_file import SCHEMA, read_rows, write_rows
 from superdef_bench.run.records import RecordStore
 from tests.run.test_records import row
+from tests.support.counts import count
 from tests.support.documents import GOLDEN
 from tests.support.gate_documents import cost_row
 
@@ -28,10 +29,10 @@ _FLIPS = 250
 _QUALITY = GOLDEN.parents[2] / "leaderboards/super-resolution-x2.json"
 
 
-def flips(content: bytes, count: int = _FLIPS) -> Iterator[bytes]:
+def flips(content: bytes) -> Iterator[bytes]:
     """Yield the content with one bit flipped, another one each time."""
     draw = random.Random(0)
-    for bit in draw.sample(range(8 * len(content)), count):
+    for bit in draw.sample(range(8 * len(content)), _FLIPS):
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8
         yield bytes(flipped)
@@ -67,6 +68,7 @@ def test_a_flipped_bit_in_records_is_refused(tmp_path: Path) -> None:
         assert told(file, read_rows) is None
         with pytest.raises(DataError, match="hint: delete the file; its rows run again"):
             RecordStore(tmp_path)
+    count("bits of records", tried=_FLIPS)
 
 
 def test_records_under_another_name_are_not_taken_for_old_ones(tmp_path: Path) -> None:
@@ -108,9 +110,14 @@ def test_records_of_before_there_were_hashes_are_read_with_a_note_and_stay_as_th
 def test_damage_to_old_records_is_never_a_traceback(tmp_path: Path) -> None:
     file = tmp_path / f"{0:032x}.parquet"
     pq.write_table(pa.Table.from_pylist(rows(), schema=SCHEMA), file, compression="zstd")
+    refused = 0
     for content in flips(file.read_bytes()):
         file.write_bytes(content)
-        told(file, read_rows)  # some hold other values: that is what the note is about
+        # Some hold other values: that is what the note is about.
+        found = told(file, read_rows)
+        assert found is None or found.schema == SCHEMA
+        refused += found is None
+    assert refused > 0.1 * _FLIPS
 
 
 @pytest.mark.parametrize("golden", [GOLDEN, _QUALITY], ids=["accuracy", "quality"])
@@ -124,6 +131,7 @@ def test_a_flipped_bit_in_results_changes_nothing_or_is_refused(
         assert found is None or found.document == json.loads(content)
         refused += found is None
     assert refused > 0.8 * _FLIPS  # the others flipped a space
+    count("bits of results", tried=_FLIPS)
     assert capsys.readouterr().err == ""
 
 
@@ -146,3 +154,4 @@ def test_a_flipped_bit_in_costs_changes_nothing_or_is_refused(tmp_path: Path) ->
         check_kept(tmp_path)
     file.write_bytes(json.dumps(costs).encode())
     assert check_kept(tmp_path) is None  # of an earlier version: measured again
+    count("bits of costs", tried=_FLIPS)

@@ -11,27 +11,10 @@ from superdef_bench.core.errors import CellError
 from superdef_bench.core.handover import HandOver
 from superdef_bench.core.watch import Watch
 from superdef_bench.results.load import load_results
-from tests.support.commands import Answer, records
+from tests.support.commands import Answer, records, with_rows
 from tests.support.counts import count
 
 pytestmark = pytest.mark.faults
-
-CONFIG = """
-[run]
-dataset = "signs"
-model = "{model}"
-limit = 8
-batch_size = 8
-masking = 0
-rungs = ["gray_box", "white_box"]
-
-[attacks]
-{attacks}
-fgsm = {{}}
-
-[defenses]
-{defense} = {{}}
-"""
 
 ATTACKS = """
 import torch
@@ -104,6 +87,12 @@ def rows(run: Path) -> dict[str, object]:
     }
 
 
+def small(attacks: str) -> str:
+    """Return a config of the plugin's own network, which takes one size."""
+    text = with_rows(attacks).replace("signs_resnet8", "small")
+    return text.replace("bicubic_x2", "bit_depth")
+
+
 def test_an_attack_that_changes_the_classifier_moves_no_other_row(
     run_cli: Callable[..., Answer], config: Callable[..., Path], plugin_folder: Callable[..., Path]
 ) -> None:
@@ -112,7 +101,7 @@ def test_an_attack_that_changes_the_classifier_moves_no_other_row(
     folder = plugin_folder(ATTACKS + "".join(evil))
     attacks = "\n".join(f"{name} = {{}}" for name in names)
     for name, text in (("good", ""), ("bad", attacks)):
-        path = config(CONFIG.format(attacks=text, model="small", defense="bit_depth"), name)
+        path = config(small(text), name)
         answer = run_cli("run", path, "--plugins-dir", folder)
         assert answer.code == (name == "bad"), answer.err
     failures: dict[str, str] = {}
@@ -164,7 +153,7 @@ def test_a_defense_that_changes_the_process_fails_its_own_cells(
     words: str,
 ) -> None:
     folder = plugin_folder(DEFENSE.format(attribute="", random="", body=body))
-    text = CONFIG.format(attacks="", model="signs_resnet8", defense="bicubic_x2") + "evil = {}\n"
+    text = with_rows(defenses="evil = {}")
     answer = run_cli("run", config(text), "--plugins-dir", folder)
     assert answer.code == 1
     assert f"defense 'evil' {words}" in " ".join(answer.err.split())
@@ -179,7 +168,7 @@ def test_a_network_that_counts_its_calls_is_no_offender(
 ) -> None:
     body = "self.size = tuple(x.shape)"
     folder = plugin_folder(DEFENSE.format(attribute="size = ()", random="", body=body))
-    text = CONFIG.format(attacks="", model="signs_resnet8", defense="bicubic_x2") + "evil = {}\n"
+    text = with_rows(defenses="evil = {}")
     answer = run_cli("run", config(text), "--plugins-dir", folder)
     assert answer.code == 0, answer.err
 

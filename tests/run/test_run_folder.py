@@ -19,6 +19,7 @@ from superdef_bench.run.claim import LOCK, claim
 from superdef_bench.run.records import RecordStore
 from tests.run.test_records import row
 from tests.support.commands import CONFIG, Answer
+from tests.support.counts import count
 
 pytestmark = pytest.mark.faults
 Begin = Callable[[], subprocess.Popen[str]]
@@ -78,6 +79,7 @@ def test_a_folder_taken_away_in_mid_run_ends_the_run(
     assert "again" in hint
     assert not list(tmp_path.rglob("results.json"))
     assert not folder.exists()  # nor is it made anew
+    count("run folders taken away", tried=1)
 
 
 def replace(folder: Path) -> None:
@@ -133,6 +135,7 @@ def test_two_runs_at_once_are_one_run_and_an_error(begin: Begin, tmp_path: Path)
     first.wait()
     with claim(tmp_path / "runs/slow"):  # the lock went with the process
         pass
+    count("two runs in one folder", tried=1)
 
 
 # Stops for good in the middle of its second file of records.
@@ -176,7 +179,9 @@ def test_what_a_killed_write_left_is_swept_at_the_next_start(
         assert list(out.glob("records/.*")) == [out / "records/.nfs0001"]
         assert not any(path.exists() for path in left)
         assert all(path.exists() for path in mine)
-        assert len(RecordStore(out / "records")) == 1
+        kept = len(RecordStore(out / "records"))
+    count("writes killed in the middle", tried=1, lost=1 - kept)
+    assert kept == 1
 
 
 def test_a_lock_is_let_go_however_the_block_ends(tmp_path: Path) -> None:

@@ -23,6 +23,12 @@ bicubic_x2 = {}
 """
 
 
+def with_rows(attacks: str = "", defenses: str = "") -> str:
+    """Return the small config with more attacks and defenses, before its own."""
+    text = CONFIG.replace("fgsm = {}", f"{attacks}\nfgsm = {{}}")
+    return text.replace("bicubic_x2 = {}", f"{defenses}\nbicubic_x2 = {{}}")
+
+
 @dataclass
 class Answer:
     """What a command printed and its exit code."""

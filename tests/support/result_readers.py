@@ -1,7 +1,7 @@
 """Readers of results, and of what is kept of their costs."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from superdef_bench.leaderboard.site import write_site
 from superdef_bench.measure.run_costs import kept_costs
 from superdef_bench.results.contradictions import contradictions
 from superdef_bench.results.load import load_published, load_results
-from superdef_bench.results.ranking import rank
+from superdef_bench.results.ranking import Standing, rank
 from superdef_bench.results.schema import Columns, QualityResults, Results
 from tests.support.contradictions import contradict
 from tests.support.documents import GOLDEN
@@ -55,19 +55,28 @@ def small_results() -> dict[str, Any]:
     return document
 
 
-def _results(folder: Path) -> Reader:
+def _ranked(
+    folder: Path, name: str, show: Callable[[Results, Sequence[Standing]], object]
+) -> Reader:
+    """Return the reader that loads results, ranks them, and shows what comes of it."""
     file = folder / "results.json"
 
     def read(content: bytes) -> None:
         file.write_bytes(content)
         results = load_results(file)
-        standings = rank(results)
+        show(results, rank(results))
+
+    return Reader(name, of_document(small_results(), reseal, contradict), read)
+
+
+def _results(folder: Path) -> Reader:
+    def show(results: Results, standings: Sequence[Standing]) -> None:
         leaderboard(results, standings).encode()
         table(results).encode()
         list(contradictions(results))
         results.to_json()
 
-    return Reader("results", of_document(small_results(), reseal, contradict), read)
+    return _ranked(folder, "results", show)
 
 
 def _quality(folder: Path) -> Reader:
@@ -108,16 +117,11 @@ def _site(folder: Path) -> Reader:
 
 
 def _pictures(folder: Path) -> Reader:
-    file = folder / "results.json"
-
-    def read(content: bytes) -> None:
-        file.write_bytes(content)
-        results = load_results(file)
-        standings = rank(results)
+    def show(results: Results, standings: Sequence[Standing]) -> None:
         for picture in pictures(results, standings).values():
             picture.draw(results, standings)
 
-    return Reader("pictures", of_document(small_results(), reseal, contradict), read)
+    return _ranked(folder, "pictures", show)
 
 
 def _history(folder: Path) -> Reader:

@@ -10,7 +10,7 @@ from torch import Tensor
 from superdef_bench.core.clock import checking
 from superdef_bench.core.fingerprint import tensors as digest
 from superdef_bench.io.files import write_atomically
-from superdef_bench.io.progress import note
+from superdef_bench.io.notes import note
 
 _KEY, _SHA256 = "key", "sha256"
 
