@@ -24,11 +24,9 @@ from superdef_bench import (
 )
 
 _MOST_BYTES = 2**26  # of an image; those of the set have some hundred thousand
+_LARGEST = 4096  # pixels of a side; models are evaluated at up to 600
 _LIST = "imagenet_test_image_ids.txt"
 _CLASSES = "imagenet_class_to_id_map.json"
-
-
-_LARGEST = 4096  # pixels of a side; models are evaluated at up to 600
 
 
 class ImageNet:

@@ -8,8 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from superdef_bench.core.errors import ConfigError, did_you_mean
-from superdef_bench.core.threats import NORMS, UNDEFENDED, WORST, Norm, Rung, parse_eps
-from superdef_bench.io.documents import LARGEST, shown
+from superdef_bench.core.threats import (
+    LARGEST_INTEGER,
+    NORMS,
+    UNDEFENDED,
+    WORST,
+    Norm,
+    Rung,
+    parse_eps,
+)
+from superdef_bench.io.documents import shown
 
 # Far above what a benchmark needs, far below what fills a machine before its first image.
 MOST_IMAGES = 2_000_000  # ImageNet has 1.3 million to train on
@@ -95,7 +103,7 @@ def word(words: Sequence[str], where: str) -> BeforeValidator:
 
 
 Images = Annotated[int, whole(1, MOST_IMAGES)]
-Seed = Annotated[int, whole(0, LARGEST)]
+Seed = Annotated[int, whole(0, LARGEST_INTEGER)]
 Truth = Annotated[bool, BeforeValidator(_truth)]
 Radii = Annotated[tuple[str, ...], BeforeValidator(_radii)]
 Rungs = Annotated[tuple[Rung, ...], BeforeValidator(lambda v: rungs_of(v, "[run] rungs"))]

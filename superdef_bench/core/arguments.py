@@ -9,10 +9,10 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from superdef_bench.core.errors import ConfigError, did_you_mean
+from superdef_bench.core.threats import LARGEST_INTEGER
 
 RESERVED: Set[str] = frozenset({"task", "data", "out", "device", "resume"})  # of every recipe
 _NONE: Set[str] = frozenset()
-_BEYOND = 2**63  # no tensor, key or record has a whole number as large
 
 
 def check_keywords(function: Callable[..., Any], given: Mapping[str, Any], owner: str) -> None:
@@ -69,7 +69,7 @@ def _fits(value: object, hint: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         if isinstance(value, int):
-            return -_BEYOND <= value < _BEYOND
+            return abs(value) <= LARGEST_INTEGER
         return hint is float and math.isfinite(value)
     if hint in (str, bool, type(None)):
         return isinstance(value, hint)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from superdef_bench.core.threats import LARGEST_INTEGER
 from superdef_bench.io.files import read_file
 
-LARGEST = 2**63 - 1  # whole numbers have 64 bits: TOML says so, and so do records and tensors
 _DEEPEST = 50  # tables and lists inside each other; what we write has fewer than ten
 _HALF = re.compile(r"\\ud[89a-f]", re.IGNORECASE)  # one of two that JSON writes a character as
 _SHOWN = 40  # characters of a value in a message
@@ -78,7 +78,7 @@ def check_document(document: Any) -> None:
                 below += value.values()
             elif isinstance(value, list | tuple):
                 below += value
-            elif isinstance(value, int) and abs(value) > LARGEST:
+            elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
                 raise _too_long()
         if not below:
             return

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from superdef_bench.core.threats import (
     ADAPTIVE,
     GOALS,
+    LARGEST_INTEGER,
     MASKING,
     NORMS,
     RUNGS,
@@ -19,7 +20,6 @@ from superdef_bench.core.threats import (
 )
 
 SCHEMA = 2
-LARGEST = 2**63 - 1  # whole numbers in a file have 64 bits
 Outcome = Literal["pass", "suspect", "fail"]
 Verdict = Outcome | Literal[""]
 Scope = Literal["defense", "pipeline"]
@@ -43,9 +43,9 @@ else:
     KindWord, AccessWord = Literal[tuple(map(str, AttackKind))], Literal[tuple(map(str, Access))]
 
 
-Whole = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
-Count = Annotated[int, Field(ge=0, le=LARGEST)]
-Positive = Annotated[int, Field(ge=1, le=LARGEST)]
+Whole = Annotated[int, Field(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
+Count = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
+Positive = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
 Amount = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(min_length=1)]
@@ -129,7 +129,7 @@ class Attack(Model):
     def amount(self, argument: str) -> int:
         """Return a whole number among its arguments, such as its steps; 0 where it has none."""
         value = self.arguments.get(argument)
-        return value if isinstance(value, int) and 0 <= value <= LARGEST else 0
+        return value if isinstance(value, int) and 0 <= value <= LARGEST_INTEGER else 0
 
 
 class MaskingCheck(Model):

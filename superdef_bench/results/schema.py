@@ -141,12 +141,8 @@ class AccuracyRow(Columns):
     batch_dependent: bool = False
     errors: Count = 0
     outside: Annotated[
-        int,
-        Field(
-            ge=0,
-            description="Examples that rounding to 8 bits carried out of the ball: they "
-            "count as the clean image.",
-        ),
+        Count,
+        Field(description="Examples that rounding carried out of the ball: they count as clean."),
     ] = 0
     top5_accuracy: Share | None = None
     seconds: Amount | None = None
