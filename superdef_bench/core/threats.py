@@ -16,7 +16,7 @@ NORMS: tuple[Norm, ...] = get_args(Norm)
 GOALS: tuple[Goal, ...] = get_args(Goal)
 TARGETS: tuple[Target, ...] = get_args(Target)
 
-LARGEST_INTEGER = 2**63 - 1  # TOML says so, and so do records and tensors
+LARGEST_INTEGER = 2**63 - 1  # of 64 bits, as TOML, records and tensors have them
 LARGEST_EPS = 1e6  # far beyond any image: the l2 norm of a million pixels is a thousand
 
 # Words of a row that stand in place of a name.

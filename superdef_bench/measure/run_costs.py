@@ -15,6 +15,7 @@ from superdef_bench.core.errors import DataError
 from superdef_bench.core.fingerprint import fingerprint, sources
 from superdef_bench.core.settings import Settings
 from superdef_bench.core.transform import Protected
+from superdef_bench.core.watch import Watch
 from superdef_bench.io.documents import parse_json
 from superdef_bench.io.files import read_file, write_atomically
 from superdef_bench.io.machine import machine, versions
@@ -142,7 +143,7 @@ def costs_of_run(
     pipelines: dict[str, Pipeline] = {}
     laps: dict[str, Laps] = {}
     stopwatch = Stopwatch(image.device)
-    settings = Settings()
+    settings, watch = Settings(), Watch(defenses)
     for name, protected in defenses.items():
         try:
             works[name] = work_of(protected, tuple(image.shape), device=image.device)
@@ -165,7 +166,9 @@ def costs_of_run(
             seconds=_RUN_SECONDS / 2,
             slow=_RUN_SECONDS / 4,
         )
-    settings.changes()  # no number of a run comes after these, but others may in this process
+    # Passes that are timed are not checked one by one: what they changed is put back.
+    settings.changes()
+    watch.changes()
     for name, work in works.items():
         for row in cost_rows(name, model, work, tuple(image.shape[-2:])):
             if name in laps:

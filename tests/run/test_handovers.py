@@ -212,6 +212,13 @@ def test_version_counters_miss_what_the_bytes_show() -> None:
     assert [tensor._version for tensor in network.state_dict().values()] == before
     assert watch.changes() == ["weights (net.0.weight, net.1.running_mean)"]
     assert float(norm.running_mean[0]) == 0.0
+    norm.train()
+    with torch.no_grad():
+        norm(torch.rand(2, 5, 4, 4))
+    norm.eval()
+    assert norm.running_mean._version == before[list(network.state_dict()).index("1.running_mean")]
+    changed = "weights (net.1.running_mean, net.1.running_var, net.1.num_batches_tracked)"
+    assert watch.changes() == [changed]
 
 
 def test_two_words_that_change_places_are_noticed() -> None:
