@@ -79,7 +79,7 @@ def zeroed(content: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def one_bit(content: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     images = content["images"].clone()
-    images.view(torch.int32)[0, 0, 0, 0] ^= 1 << 22
+    images.view(torch.int32)[0, 0, 0, 0] ^= 1 << 8  # it stays in the ball
     return {**content, "images": images}
 
 
