@@ -126,7 +126,8 @@ def check_defense(defense: Defense) -> Iterator[Check]:
         return
     model, task = toy_model(), toy_task()
     x, ids = toy_images()
-    guard = HandOver({"the classifier": model})
+    guard = HandOver()
+    guard.add("the classifier", model)
     built: list[nn.Module] = []
     yield _attempt(
         "protects a classifier, or says what trains it for one",
@@ -226,7 +227,8 @@ class _Trial:
     def __init__(self, attack: Attack, threat: Threat, goal: Goal) -> None:
         self._attack, self._threat, self._goal = attack, threat, goal
         self._model = Protected((), toy_model()).eval()
-        self._guard = HandOver({"the classifier": self._model})
+        self._guard = HandOver()
+        self._guard.add("the classifier", self._model)
         self._x, self._ids = toy_images()
         self._y = self._model(self._x).argmax(dim=1)
         self._found: Tensor | None = None
@@ -275,8 +277,8 @@ def check_model(model: nn.Module) -> Iterator[Check]:
     """Yield what the contract asks of a classifier, tried on 32x32 RGB images."""
     x, _ = toy_images()
     classifier = model.eval()
-    guard = HandOver({"its network": classifier})
-    guard.settle("its network", lambda: (classifier(x), classifier(x[:1])))
+    guard = HandOver()
+    guard.add("its network", classifier, lambda: (classifier(x), classifier(x[:1])))
 
     def logits(images: Tensor) -> Tensor:
         with guard.to("it", ContractError), torch.no_grad():
@@ -299,7 +301,7 @@ def check_dataset(dataset: Dataset) -> Iterator[Check]:
     count = min(4 * dataset.num_classes, len(dataset.ids))
 
     def first() -> str:
-        with HandOver({}).to("it", ContractError, draws=True):
+        with HandOver().to("it", ContractError, draws=True):
             x, y = dataset.load(range(count))
         if x.ndim != 4 or len(x) != count or x.dtype != torch.float32 or y.dtype != torch.int64:
             return f"it returned {x.dtype} {tuple(x.shape)} and {y.dtype} {tuple(y.shape)}"
@@ -338,7 +340,7 @@ def check_plugin(plugin: Plugin, *, download: bool = True) -> Iterator[Check]:
     """
     offline = not download and "download" in plugin.defaults
     try:
-        with HandOver({}).to("it", ContractError, draws=True):
+        with HandOver().to("it", ContractError, draws=True):
             built = plugin.build(**({"download": False} if offline else {}))
     except SuperdefError as error:
         if isinstance(error, DataError):

@@ -59,8 +59,8 @@ def build(config: Config, registry: Registry, device: torch.device) -> Benchmark
         first = dataset.load([0, 1])[0].to(device)
     bare = Protected((), model, seed=config.seed).eval()
     check_classes(classify(bare, first, task.model, task.dataset), task.model, dataset)
-    watch = HandOver({task.model: model})
-    watch.settle(task.model, partial(model, first))
+    watch = HandOver()
+    watch.add("classifier", model, partial(_two_passes, model, first))
     made: dict[str, BuiltDefense] = {}
     choices = _defenses(config)
     with progress_bar(len(choices)) as bar:
@@ -69,9 +69,10 @@ def build(config: Config, registry: Registry, device: torch.device) -> Benchmark
             parts = [(plugins[id(c)], c, built[id(c)]) for c in choice.chain or (choice,)]
             owner = f"defense {choice.name!r}"
             with watch.to(owner, ContractError, draws=True), calling(owner, PluginError):
-                made[choice.name] = _defense(
-                    choice, parts, bare, task, dataset, device, config.seed
-                )
+                defense = _defense(choice, parts, bare, task, dataset, device, config.seed)
+            network = defense.protected
+            watch.add(defense.name, network, partial(_two_passes, network, first))
+            made[choice.name] = defense
             bar.advance(1)
     defenses = tuple(made[choice.name] for choice in config.defenses)
     lenders: list[Source] = [bare_classifier(bare, task, defenses[0])]
@@ -82,17 +83,32 @@ def build(config: Config, registry: Registry, device: torch.device) -> Benchmark
             told = _resolved(other, source.choice)
             lender = other_classifier(name, other, told, network, dataset, bare, device)
             check_other(lender, task)
+            watch.add(name, network, partial(_two_passes, network, first))
             lenders.append(lender)
         else:
             lenders.append(other_defense(name, made[name], defenses, task))
     answers_only = not getattr(model, "differentiable", True)
     return Benchmark(
-        config, dataset, task, bare, tuple(attacks), defenses, device, tuple(lenders), answers_only
+        config,
+        dataset,
+        task,
+        bare,
+        tuple(attacks),
+        defenses,
+        device,
+        tuple(lenders),
+        watch,
+        answers_only,
     )
 
 
+def _two_passes(network: nn.Module, images: Tensor) -> None:
+    network(images)
+    network(images[:1])
+
+
 def _built(plugin: Plugin, choice: Choice) -> Any:
-    with HandOver({}).to(plugin.title, PluginError, draws=True):
+    with HandOver().to(plugin.title, PluginError, draws=True):
         return plugin.build(**choice.arguments)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from superdef_bench.core.handover import HandOver
 from superdef_bench.core.threats import AttackKind, Norm, Rung, Threat, parse_eps
 from superdef_bench.core.transform import Gradient, Protected
 from superdef_bench.core.types import Attack, Dataset, Task
@@ -125,6 +126,7 @@ class Benchmark:
 
     Attributes:
         sources: What examples to replay are made on; the bare classifier first.
+        watch: Around calls of plugin code; it knows all networks.
         answers_only: Whether the classifier gives no gradient (an endpoint).
     """
 
@@ -136,6 +138,7 @@ class Benchmark:
     defenses: tuple[BuiltDefense, ...]
     device: torch.device
     sources: tuple[Source, ...]
+    watch: HandOver
     answers_only: bool = False
 
     def left_out(self, defense: BuiltDefense, rung: Rung) -> str:

@@ -1,6 +1,6 @@
 """A hand-over to plugin code: what it changes is put back, and its numbers are not kept."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -16,13 +16,10 @@ class HandOver:
 
     A call is what is asked of a plugin for a shard; forward passes inside it are not checked one
     by one.
-
-    Args:
-        networks: What no call may change, by the name that messages use.
     """
 
-    def __init__(self, networks: Mapping[str, nn.Module]) -> None:
-        self._watch = Watch(networks)
+    def __init__(self) -> None:
+        self._watch = Watch()
 
     @contextmanager
     def to(
@@ -51,12 +48,20 @@ class HandOver:
                 else "it is put back, and what came of it is dropped; work on a copy",
             )
 
-    def settle(self, name: str, passes: Callable[[], object]) -> None:
-        """Run passes through the network `name`, and learn what such a pass changes in itself.
+    def add(
+        self, name: str, network: nn.Module, passes: Callable[[], object] = lambda: None
+    ) -> None:
+        """Watch a network too.
+
+        Args:
+            name: What messages call it.
+            network: What no call may change from now on.
+            passes: Some passes through it, by which it shows what a pass changes in itself.
 
         Raises:
-            ContractError: It changed its weights, hooks or mode, or another network.
+            ContractError: A pass changed its weights, hooks or mode, or another network.
         """
+        self._watch.add(name, network)
         with self.to(name, ContractError, draws=True):
             try:
                 with torch.no_grad():

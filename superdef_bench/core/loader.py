@@ -103,7 +103,7 @@ def load_plugins(directories: Sequence[Path] = (), *, third_party: bool = True) 
             parts = path.relative_to(directory).with_suffix("").parts
             origin = f"folder_{fingerprint(source)[:16]}" if number else "builtin"
             name = ".".join((_NAMESPACE, origin, *parts))
-            with HandOver({}).to(f"plugin {path}", PluginError, draws=True):
+            with HandOver().to(f"plugin {path}", PluginError, draws=True):
                 module = _import(path, name)
             _register(manager, module, name, path)
             origins[name] = (source, path)
@@ -112,7 +112,7 @@ def load_plugins(directories: Sequence[Path] = (), *, third_party: bool = True) 
         distribution = entry.dist
         owner = f"{distribution.name} {distribution.version}" if distribution else entry.value
         try:
-            with HandOver({}).to(f"plugin {owner}", PluginError, draws=True):
+            with HandOver().to(f"plugin {owner}", PluginError, draws=True):
                 module = entry.load()
             path = Path(module.__file__)
             if path.name == "__init__.py":

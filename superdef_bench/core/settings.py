@@ -18,7 +18,20 @@ class _Setting:
     write: Callable[[Any], object]
 
 
+def _hooks() -> list[dict[Any, Any]]:
+    """Return the hooks of all modules that there are, as torch keeps them."""
+    named = vars(torch.nn.modules.module).items()
+    return [hooks for name, hooks in named if name.startswith("_global_") and "hooks" in name]
+
+
+def _put_hooks(before: list[dict[Any, Any]]) -> None:
+    for now, hooks in zip(_hooks(), before, strict=True):
+        now.clear()
+        now.update(hooks)
+
+
 _SETTINGS = (
+    _Setting("hooks of all modules", lambda: [dict(hooks) for hooks in _hooks()], _put_hooks),
     _Setting("the grad mode", torch.is_grad_enabled, torch.set_grad_enabled),
     _Setting("the default dtype", torch.get_default_dtype, torch.set_default_dtype),
     _Setting(

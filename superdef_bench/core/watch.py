@@ -34,20 +34,25 @@ class Watch:
 
     Watched are the bytes of all parameters and buffers and where they lie, submodules, hooks,
     `training`, and what else an instance holds: plain values, tensors and functions.
-
-    Args:
-        modules: What is watched, by the name that messages use.
     """
 
-    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
-        named: dict[int, tuple[str, str, nn.Module]] = {}
-        for title, root in modules.items():
-            for name, module in root.named_modules():
-                inside = f"{title}.{name}" if name else title
-                named.setdefault(id(module), (title, inside, module))
+    def __init__(self) -> None:
+        self._modules: dict[int, _Module] = {}
+        self._weights = _Weights()
+
+    def add(self, title: str, network: nn.Module) -> None:
+        """Watch a network too, as it is now; parts that are watched already keep their name.
+
+        Args:
+            title: What messages call it.
+            network: Any module.
+        """
         with checking():
-            self._modules = [_Module(*what) for what in named.values()]
-            self._weights = _Weights(t for module in self._modules for t in module.tensors())
+            for name, module in network.named_modules():
+                if id(module) not in self._modules:
+                    inside = f"{title}.{name}" if name else title
+                    self._modules[id(module)] = new = _Module(title, inside, module)
+                    self._weights.add(new.tensors())
 
     def settle(self, title: str) -> None:
         """Leave alone the plain values of a network that are others by now.
@@ -58,14 +63,14 @@ class Watch:
         Args:
             title: Its name; modules that another one had first are not its own.
         """
-        for module in self._modules:
+        for module in self._modules.values():
             if module.owner == title:
                 module.settle()
 
     def changes(self) -> list[str]:
         """Return what changed since the start; it is put back."""
         with checking():
-            found = [text for module in self._modules for text in module.changes()]
+            found = [text for module in self._modules.values() for text in module.changes()]
             return found + self._weights.changes()
 
 
@@ -176,18 +181,20 @@ def _differ(now: Mapping[Any, Any], before: Mapping[Any, Any]) -> bool:
 class _Weights:
     """The bytes of tensors, one weighted sum per storage, computed where they lie."""
 
-    def __init__(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
+    def __init__(self) -> None:
         self._tensors: list[tuple[str, Tensor, Tensor, bool]] = []
-        stores: dict[int, _Store] = {}
+        self._stores: dict[int, _Store] = {}
+
+    def add(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
+        """Watch tensors too, by name; memory that is watched already is summed once."""
         for name, tensor in tensors:
             if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
                 continue
             alias = tensor.detach()
             self._tensors.append((name, tensor, alias, tensor.requires_grad))
             place = alias.untyped_storage().data_ptr()
-            if alias.numel() and place not in stores:
-                stores[place] = _Store(name, alias)
-        self._stores = list(stores.values())
+            if alias.numel() and place not in self._stores:
+                self._stores[place] = _Store(name, alias)
 
     def changes(self) -> list[str]:
         """Return what changed, as one text; it is put back."""
@@ -206,12 +213,13 @@ class _Weights:
 
     def _damaged(self) -> list[str]:
         """Return the names of the storages whose bytes changed, and put these back."""
-        sums = [store.sum() for store in self._stores]
+        stores = list(self._stores.values())
+        sums = [store.sum() for store in stores]
         there = [total for total in sums if isinstance(total, Tensor)]
         if there:  # one wait for the device, not one per storage
             known = iter(torch.stack(there).tolist())
             sums = [next(known) if isinstance(total, Tensor) else total for total in sums]
-        damaged = [s for s, now in zip(self._stores, sums, strict=True) if now != s.total]
+        damaged = [s for s, now in zip(stores, sums, strict=True) if now != s.total]
         for store in damaged:
             store.restore()
         return [store.name for store in damaged]

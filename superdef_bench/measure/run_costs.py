@@ -143,7 +143,9 @@ def costs_of_run(
     pipelines: dict[str, Pipeline] = {}
     laps: dict[str, Laps] = {}
     stopwatch = Stopwatch(image.device)
-    settings, watch = Settings(), Watch(defenses)
+    settings, watch = Settings(), Watch()
+    for name, protected in defenses.items():
+        watch.add(name, protected)
     for name, protected in defenses.items():
         try:
             works[name] = work_of(protected, tuple(image.shape), device=image.device)

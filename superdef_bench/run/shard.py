@@ -3,11 +3,10 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from superdef_bench.benchmark.built import Benchmark, BuiltAttack
 from superdef_bench.core.calls import calling
@@ -15,7 +14,6 @@ from superdef_bench.core.checks import check_range, plain_tensor
 from superdef_bench.core.clock import checking
 from superdef_bench.core.errors import CellError, ContractError
 from superdef_bench.core.fingerprint import fingerprint
-from superdef_bench.core.handover import HandOver
 from superdef_bench.core.rng import image_id
 from superdef_bench.core.threats import NORMS, Rung, Threat
 from superdef_bench.core.types import distance
@@ -166,11 +164,6 @@ def _check_images(owner: str, x: Tensor, y: Tensor, num_classes: int) -> None:
         )
 
 
-def _two_passes(network: nn.Module, x: Tensor) -> None:
-    network(x)
-    network(x[:1])
-
-
 class Worker:
     """Runs the groups of a plan on shards, one after the other."""
 
@@ -179,21 +172,6 @@ class Worker:
         self._size = benchmark.config.batch_size
         self._works: set[str] = set()
 
-    @cached_property
-    def _hand_over(self) -> HandOver:
-        """The watch over all networks of the benchmark, once each has seen two batches."""
-        benchmark = self._benchmark
-        networks: dict[str, nn.Module] = {"classifier": benchmark.bare.classifier}
-        networks |= {defense.name: defense.protected for defense in benchmark.defenses}
-        for source in benchmark.sources:
-            networks.setdefault(source.name, source.protected)
-        x = benchmark.dataset.load(range(min(2, len(benchmark.dataset.ids))))[0]
-        x = x.to(benchmark.device)
-        watch = HandOver(networks)
-        for name, network in networks.items():
-            watch.settle(name, partial(_two_passes, network, x))
-        return watch
-
     def load(self, number: int) -> Shard:
         """Return shard `number`.
 
@@ -201,7 +179,7 @@ class Worker:
             ContractError: The dataset broke its contract.
         """
         owner = f"dataset {self._benchmark.dataset.name!r}"
-        with self._hand_over.to(owner, ContractError, draws=True):
+        with self._benchmark.watch.to(owner, ContractError, draws=True):
             return Shard.load(self._benchmark, number)
 
     def run(
@@ -271,7 +249,7 @@ class Worker:
     ) -> list[Row]:
         """Return the records of a question; `success` is a bad answer."""
         images = shard.images.take(torch.arange(len(keys), device=shard.images.x.device))
-        with self._hand_over.to(f"defense {cell.defense!r}"):
+        with self._benchmark.watch.to(f"defense {cell.defense!r}"):
             bad, error = ask(group.probe, group.defense.protected, group.gradient, images)
         return [
             {**row, **identity(cell, key), "bits": str(int(b)), "success": b, "error": error}
@@ -286,7 +264,7 @@ class Worker:
         owner = f"attack {group.attack.name!r}"
         if attacked.stages:  # the code of both runs, and who did it cannot be told
             owner += f" or defense {cell.defense if group.source is None else group.source.name!r}"
-        with self._hand_over.to(owner):
+        with self._benchmark.watch.to(owner):
             return make_examples(
                 group.attack,
                 attacked.view(group.gradient),
@@ -354,7 +332,7 @@ class Worker:
             images = replace(images, target=None)
         if examples is not None and config.eightbit:
             attacked = eight_bits(attacked, images.x)
-        with self._hand_over.to(f"defense {cell.defense!r}"):
+        with self._benchmark.watch.to(f"defense {cell.defense!r}"):
             scores = score(
                 group.defense,
                 attacked,

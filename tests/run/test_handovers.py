@@ -69,6 +69,7 @@ CHANGES = {
     "norm.eps = 1.0": "eps of classifier.",
     "net.extra = nn.Linear(1, 1)": "modules of classifier",
     "type(net).forward = lambda self, x: x": "the code of",
+    "nn.modules.module.register_module_forward_hook(lambda m, i, o: o)": "hooks of all modules",
     "torch.set_grad_enabled(False)": "the grad mode",
     "torch.set_default_dtype(torch.float64)": "the default dtype",
 }
@@ -142,7 +143,7 @@ def register_defenses():
     [
         ("torch.set_default_dtype(torch.float64)", "changed the default dtype"),
         ("torch.rand(1)", "changed the global generators"),
-        ("torch.manual_seed(0)", "changed the global generators"),
+        ("torch.manual_seed(271828)", "changed the global generators"),
     ],
 )
 def test_a_defense_that_changes_the_process_fails_its_own_cells(
@@ -182,7 +183,8 @@ def net() -> nn.Sequential:
 
 def test_one_bit_in_any_tensor_is_noticed_and_put_back() -> None:
     network = net()
-    watch = Watch({"net": network})
+    watch = Watch()
+    watch.add("net", network)
     assert watch.changes() == []
     flips = 0
     for name, tensor in network.state_dict().items():
@@ -205,7 +207,8 @@ def test_version_counters_miss_what_the_bytes_show() -> None:
     assert isinstance(norm, nn.BatchNorm2d)
     assert isinstance(convolution, nn.Conv2d)
     assert norm.running_mean is not None
-    watch = Watch({"net": network})
+    watch = Watch()
+    watch.add("net", network)
     before = [tensor._version for tensor in network.state_dict().values()]
     norm.running_mean.numpy()[0] = 3.0
     convolution.weight.data.add_(1.0)
@@ -223,7 +226,8 @@ def test_version_counters_miss_what_the_bytes_show() -> None:
 
 def test_two_words_that_change_places_are_noticed() -> None:
     network = nn.Linear(64, 64)
-    watch = Watch({"net": network})
+    watch = Watch()
+    watch.add("net", network)
     weight = network.weight.data
     for first, second in ((0, 1), (3, 40), (10, 11)):
         weight[:, [first, second]] = weight[:, [second, first]]
@@ -232,7 +236,8 @@ def test_two_words_that_change_places_are_noticed() -> None:
 
 def test_what_changed_is_put_back_even_where_the_call_failed() -> None:
     network = net()
-    guard = HandOver({"net": network})
+    guard = HandOver()
+    guard.add("net", network)
 
     def fail() -> None:
         network.train()
