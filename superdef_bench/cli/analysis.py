@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from superdef_bench.cli.app import (
+    BriefCommand,
     DataDirectory,
     Device,
     Directories,
@@ -134,7 +135,7 @@ def examples_command(
     say(f'{attack}_examples = {{ plugin = "replay", {facts} }}')
 
 
-@app.command("versus")
+@app.command("versus", cls=BriefCommand)
 def versus_command(
     results: Annotated[Path, typer.Argument(help="Run folder or results file.")],
     first: Annotated[str, typer.Argument(help="Row of its table, such as superdef.")],

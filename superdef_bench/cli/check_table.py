@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from rich.markup import escape as markup
 from rich.table import Table
 
 from superdef_bench.analysis.defense_facts import CONFIG, Fact, facts
 from superdef_bench.cli.output import write
+from superdef_bench.cli.screen import cell as markup
 from superdef_bench.cli.screen import console
 from superdef_bench.core.calls import reason
 from superdef_bench.core.errors import ConfigError, DataError, SuperdefError, did_you_mean
@@ -115,7 +115,7 @@ def _print(checked: Checked) -> None:
         table.add_column("measured", overflow="fold")
         table.add_column("look at", overflow="fold")
         for fact in checked.facts:
-            table.add_row(*(markup(visible(word)) for word in (fact.name, fact.value, fact.hint)))
+            table.add_row(*(markup(word) for word in (fact.name, fact.value, fact.hint)))
         screen.print(table)
 
 

@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from superdef_bench.cli.app import (
+    BriefCommand,
     app,
 )
 from superdef_bench.cli.output import encoding, say, write
 from superdef_bench.core.errors import ConfigError
 
 
-@app.command("compare")
+@app.command("compare", cls=BriefCommand)
 def compare_command(
     baseline: Annotated[Path, typer.Argument(help="Run folder or results file to compare with.")],
     results: Annotated[Path, typer.Argument(help="Run folder or results file to judge.")],
@@ -55,7 +56,7 @@ def compare_command(
         raise typer.Exit(1)
 
 
-@app.command("history")
+@app.command("history", cls=BriefCommand)
 def history_command(
     results: Annotated[list[Path], typer.Argument(help="Run folders or results files, in order.")],
     metric: Annotated[

@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from superdef_bench.cli.app import (
+    BriefCommand,
     app,
 )
 from superdef_bench.cli.output import remark, say
 from superdef_bench.core.errors import ConfigError
 
 
-@app.command("leaderboard")
+@app.command("leaderboard", cls=BriefCommand)
 def leaderboard_command(
     results: Annotated[list[Path], typer.Argument(help="Run folders or results files.")],
     out: Annotated[
