@@ -1,6 +1,8 @@
 """The hooks a plugin may implement: each returns a mapping of names to factories.
 
-A factory is usually a class; its keyword arguments are what a config may set.
+A factory is usually a class; its keyword arguments are what a config may set. A name that ends in
+a colon is a family, such as `library:`: its factory takes what a config writes behind the colon,
+and returns the factory of that one.
 """
 
 from collections.abc import Callable, Mapping

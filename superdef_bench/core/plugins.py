@@ -2,12 +2,12 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from superdef_bench.core.arguments import check_keywords
-from superdef_bench.core.calls import reason
+from superdef_bench.core.calls import calling, reason
 from superdef_bench.core.errors import ConfigError, PluginError, SuperdefError, did_you_mean
 from superdef_bench.core.shipped import shipped
 
@@ -60,11 +60,32 @@ class Plugin:
     @property
     def needs_arguments(self) -> bool:
         """Whether it cannot be built without arguments."""
+        if self.is_family:
+            return True
         try:
             self.check_arguments({})
         except ConfigError:
             return True
         return False
+
+    @property
+    def is_family(self) -> bool:
+        """Whether its name ends in a colon: what stands behind it picks one of many."""
+        return self.name.endswith(":")
+
+    def member(self, chosen: str) -> "Plugin":
+        """Return one of a family: its factory takes the name and returns that one's factory.
+
+        A factory with an attribute `file` says by it where its own source stands.
+
+        Raises:
+            ConfigError: There is none of that name, or its library is not installed.
+            PluginError: The family fails in any other way.
+        """
+        with calling(f"{self.kind} {self.name}{chosen}", PluginError):
+            factory = self.factory(chosen)
+        file = getattr(factory, "file", self.file)
+        return replace(self, name=f"{self.name}{chosen}", factory=factory, file=file)
 
     def check_arguments(self, arguments: Mapping[str, Any]) -> None:
         """Raise ConfigError for an argument that the factory does not take, or lacks."""
@@ -107,7 +128,10 @@ class Registry:
             ConfigError: There is none of that name.
         """
         known = self.plugins[kind]
-        if name not in known:
+        family, colon, chosen = name.partition(":")
+        if colon and chosen and f"{family}:" in known:
+            return known[f"{family}:"].member(chosen)
+        if name not in known or known[name].is_family:
             more = f"superdef-bench list {kind}; plugins of your own: --plugins-dir"
             several = "give each name an option of its own" if "," in name else ""
             hint = several or did_you_mean(name, known, more=more)

@@ -282,3 +282,41 @@ print(registry.broken, registry.get("defense", "soften").name)
     expected = "{'bad-plugin 0.1': 'RuntimeError: out of order'} soften\n"
     assert done.stdout == expected, done.stderr
     assert "plugins of bad-plugin 0.1 are left out: RuntimeError: out of order" in done.stderr
+
+
+FAMILY = """
+from superdef_bench import ConfigError, InputTransform, hookimpl
+
+class Mine(InputTransform):
+    def __init__(self, *, strength: float = 0.5) -> None:
+        super().__init__()
+    def transform(self, x):
+        return x
+
+def library(name):
+    if name == "Crash":
+        raise RuntimeError("no such luck")
+    if name != "Soft":
+        raise ConfigError(f"unknown defense {name!r} of library")
+    return Mine
+
+@hookimpl
+def register_defenses():
+    return {"library:": library}
+"""
+
+
+def test_a_name_that_ends_in_a_colon_is_a_family(plugin_folder: Callable[..., Path]) -> None:
+    registry = load_plugins([plugin_folder(FAMILY)])
+    plugin = registry.get("defense", "library:Soft")
+    assert (plugin.name, plugin.defaults) == ("library:Soft", {"strength": 0.5})
+    assert type(plugin.build(strength=1.0)).__name__ == "Mine"
+    with pytest.raises(ConfigError, match="takes no"):
+        plugin.build(steps=1)
+    with pytest.raises(ConfigError, match="unknown defense 'Hard' of library"):
+        registry.get("defense", "library:Hard")
+    with pytest.raises(PluginError, match="defense library:Crash raised RuntimeError"):
+        registry.get("defense", "library:Crash")
+    with pytest.raises(ConfigError, match="unknown defense 'library:'"):
+        registry.get("defense", "library:")
+    assert registry.plugins["defense"]["library:"].needs_arguments
