@@ -169,7 +169,7 @@ def check_defense(defense: Defense) -> Iterator[Check]:
             yield _attempt("has the gradient it claims", act)
     if protected.transforms:
         yield _attempt(
-            "passes a gradient through its surrogate", lambda: _surrogate(protected, x, ids)
+            "passes a gradient through its bpda_surrogate", lambda: _goes_back(protected, x, ids)
         )
 
 
@@ -199,7 +199,7 @@ def _alone(trace: Callable[..., tuple[Tensor, Tensor]], x: Tensor, ids: Tensor) 
     return next(filter(None, map(_apart, together, parts)), "")
 
 
-def _surrogate(protected: Protected, x: Tensor, ids: Tensor) -> str:
+def _goes_back(protected: Protected, x: Tensor, ids: Tensor) -> str:
     view, leaf = protected.view("bpda"), x.clone().requires_grad_()
     with view.draws(ids, 1, "attack"):
         logits = view(leaf)

@@ -96,7 +96,7 @@ def _gradient(defense: BuiltDefense, images: Images) -> Iterator[Fact]:
         yield Fact("gradient", "none, and no stages to go around", "no row: nothing can rank it")
         return
     bad, error = ask("ce_gradient", defense.protected, view, images)
-    how = "exact" if view == "exact" else "BPDA, through surrogate(x)"
+    how = "exact" if view == "exact" else "BPDA, through bpda_surrogate(x)"
     there = f"{how}; not zero on {len(images) - sum(bad)} of {len(images)} images"
     yield Fact("gradient", error or there, "attacks find nothing to climb" if any(bad) else "")
     if view != "exact":

@@ -34,9 +34,9 @@ class InputTransform(nn.Module):
     `(N, C, H, W)` in [0, 1]; it returns images in [0, 1], of another size if it likes.
 
     Where the gradient is missing or useless set `differentiable = False`; attacks that know
-    the defense then go back through `surrogate(x)` (BPDA; Athalye et al., ICML 2018), by
+    the defense then go back through `bpda_surrogate(x)` (BPDA; Athalye et al., ICML 2018), by
     default the identity. What it returns is resized (bicubic) where its size is not that of the
-    transform. A stochastic surrogate gets `random` with the draw of the forward pass.
+    transform. That of a stochastic transform gets `random` with the draw of the forward pass.
 
     Attributes:
         differentiable: Whether autograd through `transform` gives its true gradient.
@@ -59,9 +59,20 @@ class InputTransform(nn.Module):
 
     transform: Callable[..., Tensor]
 
-    def surrogate(self, x: Tensor, *args: Any, **arguments: Any) -> Tensor:
+    def bpda_surrogate(self, x: Tensor, *args: Any, **arguments: Any) -> Tensor:
         """Stand in for `transform` in the backward pass."""
         return x
+
+    surrogate = bpda_surrogate  # the name that plugins of before override
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Let a plugin's `surrogate` of before be its `bpda_surrogate`."""
+        super().__init_subclass__(**arguments)
+        own = vars(cls)
+        if "bpda_surrogate" in own:
+            cls.surrogate = cls.bpda_surrogate
+        elif "surrogate" in own:
+            cls.bpda_surrogate = cls.surrogate  # type: ignore[method-assign]  # as above
 
     def forward(self, x: Tensor, random: Random | None = None) -> Tensor:
         """Return the transformed images, brought to the size that `output` asks for."""
@@ -71,10 +82,11 @@ class InputTransform(nn.Module):
         return out
 
     def straight_through(self, x: Tensor, random: Random | None, again: Random | None) -> Tensor:
-        """Return `forward(x)` whose backward pass runs through `surrogate` instead."""
+        """Return `forward(x)` whose backward pass runs through `bpda_surrogate`."""
         with torch.no_grad():
             exact = self(x.detach(), random)
-        stand_in = self.surrogate(x, random=again) if self.stochastic else self.surrogate(x)
+        draw = {"random": again} if self.stochastic else {}
+        stand_in = self.bpda_surrogate(x, **draw)
         size = (exact.shape[-2], exact.shape[-1])
         result: Tensor = _StraightThrough.apply(exact, resize(stand_in, size))  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return result
@@ -139,7 +151,7 @@ class Protected(nn.Module):
     Args:
         stages: Transforms, the first one sees the image.
         classifier: What the last stage feeds.
-        gradient: `exact`, or `bpda`: backward through each stage's surrogate.
+        gradient: `exact`, or `bpda`: backward through each stage's `bpda_surrogate`.
         stochastic: Whether the classifier itself draws random numbers.
     """
 

@@ -41,7 +41,7 @@ class Mirror(InputTransform):
     def transform(self, x: Tensor) -> Tensor:
         return (x * 7).round() / 7
 
-    def surrogate(self, x: Tensor) -> Tensor:
+    def bpda_surrogate(self, x: Tensor) -> Tensor:
         return 3 * x
 
 
@@ -65,7 +65,7 @@ def test_bpda_through_identities_is_the_exact_gradient_bit_for_bit() -> None:
     assert torch.equal(gradient(protected.view("bpda"), x), gradient(protected.view("exact"), x))
 
 
-def test_bpda_forward_is_exact_and_backward_is_the_surrogate() -> None:
+def test_bpda_forward_is_exact_and_backward_is_its_surrogate() -> None:
     x, _ = toy_images()
     rounded = (x * 7).round() / 7
     for stage, factor in ((Round(), 1.0), (Mirror(), 3.0)):
@@ -75,6 +75,30 @@ def test_bpda_forward_is_exact_and_backward_is_the_surrogate() -> None:
     assert gradient(protect(Round()).view("exact"), x).abs().max() == 0
 
 
+def test_a_plugin_with_the_old_name_of_the_method_still_goes_back_through_it() -> None:
+    class Old(InputTransform):
+        differentiable = False
+
+        def transform(self, x: Tensor) -> Tensor:
+            return (x * 7).round() / 7
+
+        def surrogate(self, x: Tensor) -> Tensor:
+            return 3.0 * super().surrogate(x)
+
+    class Older(Old):
+        pass
+
+    class OnANewOne(Mirror):
+        def surrogate(self, x: Tensor) -> Tensor:
+            return 2.0 * super().surrogate(x)
+
+    x, _ = toy_images()
+    exact = gradient(toy_model(), (x * 7).round() / 7)
+    for stage, factor in ((Old(), 3.0), (Older(), 3.0), (OnANewOne(), 6.0)):
+        torch.testing.assert_close(gradient(protect(stage).view("bpda"), x), factor * exact)
+        assert torch.equal(stage.surrogate(x), stage.bpda_surrogate(x))
+
+
 def test_chains_keep_the_backward_of_each_stage() -> None:
     x, _ = toy_images()
     rounded = (x * 7).round() / 7
@@ -82,7 +106,7 @@ def test_chains_keep_the_backward_of_each_stage() -> None:
     logits = toy_model()(Double()(leaf))
     expected = torch.autograd.grad(logits[:, 0].sum(), leaf)[0]
     got = gradient(protect(Round(), Double()).view("bpda"), x)
-    # The default surrogate of the second stage is the same bicubic enlargement.
+    # The default `bpda_surrogate` of the second stage is the same bicubic enlargement.
     torch.testing.assert_close(got, expected)
 
 
@@ -158,7 +182,7 @@ def test_every_call_takes_the_next_draws_and_purposes_never_share_one() -> None:
     assert not torch.equal(first, defended(ids, x, 1, "attack")[0])
 
 
-def test_a_surrogate_gets_the_draw_of_the_forward_pass() -> None:
+def test_a_bpda_surrogate_gets_the_draw_of_the_forward_pass() -> None:
     seen = []
 
     class Recorder(InputTransform):
@@ -169,7 +193,7 @@ def test_a_surrogate_gets_the_draw_of_the_forward_pass() -> None:
             seen.append(random.uniform(4))
             return x
 
-        def surrogate(self, x: Tensor, *, random: Random) -> Tensor:
+        def bpda_surrogate(self, x: Tensor, *, random: Random) -> Tensor:
             seen.append(random.uniform(4))
             return x
 

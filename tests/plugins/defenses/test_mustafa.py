@@ -119,12 +119,12 @@ def test_the_scripts_put_jpeg_between_the_stages_and_round_at_the_end(weights: s
 
 
 @pytest.mark.parametrize("output", ["native", "resize_back"])
-def test_the_surrogate_has_the_values_of_the_transform_and_the_gradient_of_its_other_stages(
+def test_the_bpda_surrogate_has_the_values_of_the_transform_and_the_gradient_of_its_other_stages(
     weights: str, output: str
 ) -> None:
     x = photographs().requires_grad_()
     defense = load(weights=weights, preset="repo", output=output)
-    stand_in = defense.surrogate(x)
+    stand_in = defense.bpda_surrogate(x)
     assert torch.equal(stand_in, defense.transform(x))
     weight = torch.rand(stand_in.shape, generator=torch.Generator().manual_seed(0))
     (gradient,) = torch.autograd.grad((stand_in * weight).sum(), x)
@@ -140,7 +140,7 @@ def test_the_surrogate_has_the_values_of_the_transform_and_the_gradient_of_its_o
 def test_where_the_gradient_is_exact_bpda_goes_around_all_stages(weights: str) -> None:
     x = photographs()
     defense = load(weights=weights)
-    assert torch.equal(defense.surrogate(x), x)
+    assert torch.equal(defense.bpda_surrogate(x), x)
     logits = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     protected = defense.protect(logits, task=None)
     assert isinstance(protected, Protected)
