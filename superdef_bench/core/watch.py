@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -88,20 +89,25 @@ class _Module:
         self._forward = None if isinstance(module, torch.jit.ScriptModule) else type(module).forward
         self._keys = set(held)
         self._values = {key: value for key, value in held.items() if _is_value(key, value)}
-        self._seen = self._look()
+        self._look()
 
-    def _look(self) -> tuple[list[object], list[int], list[int]]:
-        """Return all that is held, to keep it alive, and its ids: while they are equal, all is."""
-        held = list(vars(self._module).values())
-        self._dicts = [value for value in held if type(value) in _DICTS]
-        inner = [part for value in self._dicts for part in value.values()]
-        return [*held, *inner], list(map(id, held)), list(map(id, inner))
+    def _look(self) -> None:
+        """Remember all that is held, one by one: while each is the same object, all is."""
+        self._held = list(vars(self._module).values())
+        dicts = [value for value in self._held if type(value) in _DICTS]
+        self._dicts, self._lengths = dicts, list(map(len, dicts))
+        self._full = [value for value in dicts if value]
+        self._inner = [part for value in self._full for part in value.values()]
 
     def _untouched(self) -> bool:
-        _, held, inner = self._seen
-        if list(map(id, vars(self._module).values())) != held:
+        # Many modules are looked at very often: by `map` no Python runs for each thing they hold.
+        held = vars(self._module).values()
+        if len(held) != len(self._held) or not all(map(is_, held, self._held)):
             return False
-        if [id(part) for value in self._dicts if value for part in value.values()] != inner:
+        if list(map(len, self._dicts)) != self._lengths:
+            return False
+        inner = chain.from_iterable([value.values() for value in self._full])
+        if not all(map(is_, inner, self._inner)):
             return False
         return type(self._module) is self._type and not self._rewritten()
 
@@ -127,7 +133,7 @@ class _Module:
         if self._untouched():
             return
         found = list(self._differences(self._module, vars(self._module)))
-        self._seen = self._look()
+        self._look()
         yield from found
 
     def _differences(self, module: nn.Module, held: dict[str, Any]) -> Iterator[str]:
@@ -182,7 +188,7 @@ class _Weights:
     """The bytes of tensors, one weighted sum per storage, computed where they lie."""
 
     def __init__(self) -> None:
-        self._tensors: list[tuple[str, Tensor, Tensor, bool]] = []
+        self._tensors: list[tuple[str, Tensor, Tensor, int, bool]] = []
         self._stores: dict[int, _Store] = {}
 
     def add(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
@@ -191,7 +197,8 @@ class _Weights:
             if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
                 continue
             alias = tensor.detach()
-            self._tensors.append((name, tensor, alias, tensor.requires_grad))
+            pointer = alias.data_ptr()
+            self._tensors.append((name, tensor, alias, pointer, tensor.requires_grad))
             place = alias.untyped_storage().data_ptr()
             if alias.numel() and place not in self._stores:
                 self._stores[place] = _Store(name, alias)
@@ -199,8 +206,8 @@ class _Weights:
     def changes(self) -> list[str]:
         """Return what changed, as one text; it is put back."""
         found = []
-        for name, tensor, alias, needs in self._tensors:
-            if tensor.data_ptr() != alias.data_ptr() or tensor.shape != alias.shape:
+        for name, tensor, alias, pointer, needs in self._tensors:
+            if tensor.data_ptr() != pointer or tensor.shape != alias.shape:
                 tensor.data = alias
                 found.append(name)
             if tensor.requires_grad != needs:
@@ -228,16 +235,16 @@ class _Weights:
 class _Store:
     """The bytes under one or more tensors.
 
-    Every 32-bit word has an odd weight, modulo 2^32: a change in one word never goes unnoticed,
-    one in several by a chance of 2^-32.
+    Every 64-bit word has an odd weight, modulo 2^64: a change in one word never goes unnoticed,
+    one in several by a chance of 2^-64.
     """
 
     def __init__(self, name: str, tensor: Tensor) -> None:
         self.name = name
         self._bytes = torch.empty(0, dtype=torch.uint8, device=tensor.device)
         self._bytes.set_(tensor.untyped_storage())
-        whole = len(self._bytes) // 4 * 4
-        self._words, self._rest = self._bytes[:whole].view(torch.int32), self._bytes[whole:]
+        whole = len(self._bytes) // 8 * 8
+        self._words, self._rest = self._bytes[:whole].view(torch.int64), self._bytes[whole:]
         self._kept = self._bytes.clone()
         self._odd = _odd_numbers(len(self._words) + len(self._rest), tensor.device)
         self._arrays = None
@@ -249,12 +256,12 @@ class _Store:
     def sum(self) -> "Tensor | int":
         """Return the weighted sum, on a device as a tensor that nobody has waited for."""
         if self._arrays is None:
-            parts = torch.cat([self._words, self._rest.to(torch.int32)])
+            parts = torch.cat([self._words, self._rest.to(torch.int64)])
             return (parts * self._odd).sum()
         words, rest, odd = self._arrays
         total = int(np.dot(words, odd[: len(words)]))
         if len(rest):
-            total += int(np.dot(rest.astype(np.int32), odd[len(words) :]))
+            total += int(np.dot(rest.astype(np.int64), odd[len(words) :]))
         return total
 
     def restore(self) -> None:
@@ -266,9 +273,8 @@ _odd: dict[torch.device, Tensor] = {}
 
 
 def _odd_numbers(count: int, device: torch.device) -> Tensor:
-    """Return 1, 3, 5, ... as int32 that wraps, kept from call to call."""
+    """Return 1, 3, 5, ... as int64, kept from call to call."""
     found = _odd.get(device)
     if found is None or len(found) < count:
-        numbers = 2 * torch.arange(count, device=device, dtype=torch.int64) + 1
-        found = _odd[device] = ((numbers + 2**31) % 2**32 - 2**31).to(torch.int32)
+        found = _odd[device] = 2 * torch.arange(count, device=device, dtype=torch.int64) + 1
     return found[:count]
