@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from superdef_bench.core.loader import load_dataset as load_dataset
     from superdef_bench.core.loader import load_defense as load_defense
     from superdef_bench.core.loader import load_model as load_model
+    from superdef_bench.core.loader import use_plugins as use_plugins
     from superdef_bench.core.rng import Random as Random
     from superdef_bench.core.threats import Norm as Norm
     from superdef_bench.core.threats import Threat as Threat
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from superdef_bench.core.types import AttackContext as AttackContext
     from superdef_bench.core.types import Task as Task
     from superdef_bench.evaluation import evaluate as evaluate
+    from superdef_bench.evaluation import evaluate_model as evaluate_model
     from superdef_bench.io.datasets import balanced_order as balanced_order
     from superdef_bench.io.datasets import hash_files as hash_files
     from superdef_bench.io.datasets import to_images as to_images
@@ -48,6 +50,7 @@ PUBLIC = {
     "load_dataset": "core.loader",
     "load_defense": "core.loader",
     "load_model": "core.loader",
+    "use_plugins": "core.loader",
     "Random": "core.rng",
     "Norm": "core.threats",
     "Threat": "core.threats",
@@ -57,6 +60,7 @@ PUBLIC = {
     "AttackContext": "core.types",
     "Task": "core.types",
     "evaluate": "evaluation",
+    "evaluate_model": "evaluation",
     "balanced_order": "io.datasets",
     "hash_files": "io.datasets",
     "to_images": "io.datasets",

@@ -20,7 +20,7 @@ from superdef_bench.benchmark.task import check_classes, classify, make_task
 from superdef_bench.core.calls import calling, reason
 from superdef_bench.core.checks import check_attack_facts, check_defense_facts
 from superdef_bench.core.errors import ConfigError, ContractError, PluginError
-from superdef_bench.core.fingerprint import fingerprint, sources, tensors
+from superdef_bench.core.fingerprint import fingerprint, tensors
 from superdef_bench.core.handover import HandOver
 from superdef_bench.core.plugins import Kind, Plugin, Registry
 from superdef_bench.core.threats import NO_TARGET, AttackKind, Rung
@@ -184,7 +184,7 @@ def _attack(
         attack=attack,
         arguments=resolved,
         # The name is in the key because the attack's random numbers are drawn by it.
-        fingerprint=fingerprint("attack", choice.name, resolved, sources(plugin.file)),
+        fingerprint=fingerprint("attack", choice.name, resolved, plugin.key_parts),
         norm=norm,
         eps=choice.eps or config.eps,
         rungs=rungs,
@@ -256,7 +256,7 @@ def _defense(
         fingerprint=fingerprint(
             "defense",
             resolved,
-            [sources(plugin.file) for plugin, _, _ in parts],
+            [plugin.key_parts for plugin, _, _ in parts],
             tensors(protected.state_dict()),
             choice.name,
         ),

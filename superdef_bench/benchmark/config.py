@@ -130,13 +130,10 @@ class Config(Frozen):
             )
         if attacks:
             own = {choice.name: choice for choice in self.attacks}
-            known = _shipped("presets")
             picked: dict[str, AttackChoice] = {}
             for name in attacks:
-                if name in known and name not in own:
-                    picked |= {key: own.get(key, row) for key, row in _preset(name).items()}
-                else:
-                    picked[name] = own.get(name) or AttackChoice(name=name, plugin=name)
+                meant = {name: own[name]} if name in own else attacks_named(name)
+                picked |= {key: own.get(key, row) for key, row in meant.items()}
             changed["attacks"] = tuple(picked.values())
         if rungs:
             changed["rungs"] = rungs_of(list(rungs), "--rung")
@@ -148,6 +145,12 @@ class Config(Frozen):
 def _shipped(below: str = "") -> dict[str, Path]:
     folder = shipped("configs") / below
     return {file.stem: file for file in sorted(folder.glob("*.toml"))}
+
+
+def attacks_named(name: str) -> dict[str, AttackChoice]:
+    """Return the attacks that a name means: those of a shipped list, or a plugin as it is."""
+    known = name in _shipped("presets")
+    return _preset(name) if known else {name: AttackChoice(name=name, plugin=name)}
 
 
 def _preset(name: object) -> dict[str, AttackChoice]:
@@ -193,17 +196,22 @@ _TAKEN = ("bank", "cost", "manifest", "records", "results", "show")
 _RUN = {"presets", *Config.model_fields} - {"name", "sources", "attacks", "defenses", *_THREAT}
 
 
+def check_name(name: str) -> None:
+    """Raise ConfigError for the name of what a run folder holds."""
+    if name.lower() in _TAKEN:
+        raise ConfigError(
+            f"a benchmark cannot be called {name!r}: its run folder has a file of that name",
+            hint="rename the config",
+        )
+
+
 def parse(document: Mapping[str, Any], name: str) -> Config:
     """Return the benchmark that a parsed TOML document describes.
 
     Raises:
         ConfigError: It says something unknown or wrong.
     """
-    if name.lower() in _TAKEN:
-        raise ConfigError(
-            f"a benchmark cannot be called {name!r}: its run folder has a file of that name",
-            hint="rename the config",
-        )
+    check_name(name)
     check_keys(document, _TABLES, "the config")
     tables = {key: table_of(document, key) for key in _TABLES}
     run, threat, transfer = tables["run"], tables["threat"], tables["transfer"]

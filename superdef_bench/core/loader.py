@@ -66,10 +66,10 @@ def _import(path: Path, name: str) -> ModuleType:
     return module
 
 
-def _directories(directories: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+def _directories(directories: Sequence[str | Path]) -> Iterator[tuple[Path, str]]:
     yield shipped("plugins"), "built-in"
     variable = os.environ.get(DIRECTORIES_VARIABLE, "")
-    named = [*map(Path, filter(None, variable.split(os.pathsep))), *directories]
+    named = map(Path, [*filter(None, variable.split(os.pathsep)), *directories])
     for directory in dict.fromkeys(path.expanduser().resolve() for path in named):
         if not directory.is_dir():
             what = "is a file" if directory.exists() else "does not exist"
@@ -80,11 +80,11 @@ def _directories(directories: Sequence[Path]) -> Iterator[tuple[Path, str]]:
         yield directory, str(directory)
 
 
-def load_plugins(directories: Sequence[Path] = (), *, third_party: bool = True) -> Registry:
+def load_plugins(directories: Sequence[str | Path] = (), *, third_party: bool = True) -> Registry:
     """Load the built-in plugins, those in `directories`, and those of installed distributions.
 
     Args:
-        directories: Folders of plugins.
+        directories: Folders of plugins, in a list.
         third_party: Whether to load those of installed distributions; not where the variable
             `SUPERDEF_BENCH_NO_THIRD_PARTY` says so.
 
@@ -185,8 +185,17 @@ def _mapping(implementation: Any, file: Path) -> Mapping[str, Callable[..., Any]
 _loaded: Registry | None = None
 
 
-def use_plugins(directories: Sequence[Path] = (), *, third_party: bool = True) -> Registry:
-    """Load the plugins for all later calls, as `load_plugins` does; return them."""
+def use_plugins(directories: Sequence[str | Path] = (), *, third_party: bool = True) -> Registry:
+    """Load the plugins for all later calls, as `load_plugins` does; return them.
+
+    Args:
+        directories: Folders of plugins, beside the built-in ones.
+        third_party: Whether to load those of installed distributions too.
+
+    Raises:
+        ConfigError: A folder does not exist.
+        PluginError: A file is broken, a hook is misspelt, or a name is claimed twice.
+    """
     global _loaded
     _loaded = load_plugins(directories, third_party=third_party)
     return _loaded

@@ -9,10 +9,12 @@ from typing import Any, Literal, get_args
 from superdef_bench.core.arguments import check_keywords
 from superdef_bench.core.calls import calling, reason
 from superdef_bench.core.errors import ConfigError, PluginError, SuperdefError, did_you_mean
+from superdef_bench.core.fingerprint import sources
 from superdef_bench.core.shipped import shipped
 
 Kind = Literal["attack", "defense", "model", "dataset", "recipe"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+LIVE = "live:"  # before the name of what is no plugin but an object that a caller has in hand
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Plugin:
         if self.file.is_relative_to(self.source):
             return str(self.file)
         return self.source
+
+    @property
+    def key_parts(self) -> Mapping[str, str]:
+        """What keys say of it beside its arguments: sources, and versions of libraries."""
+        return sources(self.file)
 
     @property
     def summary(self) -> str:
@@ -128,6 +135,11 @@ class Registry:
             ConfigError: There is none of that name.
         """
         known = self.plugins[kind]
+        if name.startswith(LIVE) and name not in known:
+            raise ConfigError(
+                f"{kind} {name!r} was made from a live object, which only its process has",
+                hint="call evaluate_model there, or make it a plugin: superdef-bench new",
+            )
         family, colon, chosen = name.partition(":")
         if colon and chosen and f"{family}:" in known:
             return known[f"{family}:"].member(chosen)
@@ -147,6 +159,10 @@ class Registry:
                 hint="rename one of them",
             )
         self.plugins[plugin.kind][plugin.name] = plugin
+
+    def copy(self) -> "Registry":
+        """Return one that has the same plugins, and can be given others."""
+        return Registry({kind: dict(named) for kind, named in self.plugins.items()}, self.broken)
 
     def __iter__(self) -> Iterator[Plugin]:
         for kind in KINDS:

@@ -50,11 +50,12 @@ def load(path: Path) -> Published:
         DataError: See `load_results`; or its name cannot be that of a file.
     """
     results = load_published(path)
-    _check_name(results.name)
+    check_name(results.name)
     return results
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise DataError for a name that the files of a leaderboard cannot have."""
     taken = name.lower() in _TAKEN or name[:1] in ("", ".", "-")
     if taken or not name.isprintable() or set(name) & set("/\\"):
         raise DataError(
@@ -116,7 +117,7 @@ def last_published(folder: Path, name: str) -> Published | None:
     Raises:
         DataError: They cannot be read, or nothing can be published under that name.
     """
-    _check_name(name)
+    check_name(name)
     file = folder / f"{name}.json"
     if not file.exists():
         return None

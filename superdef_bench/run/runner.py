@@ -27,6 +27,8 @@ from superdef_bench.run.executors import run_local
 from superdef_bench.run.records import Outcome, RecordStore, to_table
 from superdef_bench.run.shard import Row, Shard, Worker
 
+MANIFEST = "manifest.json"
+
 
 def run(
     benchmark: Benchmark,
@@ -62,7 +64,7 @@ def run(
             outcome,
             costs,
             command=command,
-            folder=out.name if out.is_absolute() else out.as_posix(),
+            folder=name_of(out),
             seconds=seconds,
         )
         claimed.check()
@@ -71,6 +73,11 @@ def run(
             publish(results, out)
         claimed.check()
     return results, outcome
+
+
+def name_of(folder: Path) -> str:
+    """Return what results call their run folder: nothing of this machine."""
+    return folder.name if folder.is_absolute() else folder.as_posix()
 
 
 def compute(benchmark: Benchmark, plan: Plan, out: Path) -> Outcome:
@@ -189,4 +196,4 @@ def _write_manifest(benchmark: Benchmark, out: Path, command: str) -> None:
         "batch_size": benchmark.config.batch_size,
     }
     text = json.dumps(seal(manifest), indent=1, sort_keys=True) + "\n"
-    write_atomically(out / "manifest.json", text.encode())
+    write_atomically(out / MANIFEST, text.encode())
