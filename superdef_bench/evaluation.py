@@ -128,21 +128,22 @@ def evaluate_model(
         InterruptError: Ctrl-C; with `out` the same call goes on where it stopped.
     """
     from superdef_bench.benchmark.build import build
-    from superdef_bench.benchmark.keywords import config_of_call
-    from superdef_bench.benchmark.live import LiveRows
+    from superdef_bench.benchmark.keywords import Call
+    from superdef_bench.benchmark.live import LiveRows, plain, text
     from superdef_bench.benchmark.unharmed import unharmed
     from superdef_bench.io.machine import choose_device
     from superdef_bench.leaderboard.publish import check_name
     from superdef_bench.run.plan import make_plan
     from superdef_bench.run.runner import run
 
-    takes = ("defenses", "attacks", "eps", "name", "device", "plugins_dir", "out")
-    where = choose_device(device)
-    rows = LiveRows(_registry(plugins_dir), where)
-    config = config_of_call(rows, name, model, dataset, defenses, attacks, eps, keys, takes)
+    call = Call(model, dataset, defenses, attacks, eps, name, keys)
+    where = choose_device(text("device", device))
+    rows = LiveRows(_registry(plain("plugins_dir", plugins_dir)), where)
+    config = call.config(rows)
     check_name(config.name)
-    temporary = None if out else Path(tempfile.mkdtemp(prefix="superdef-bench-"))
-    folder = Path(out) if out else Path(str(temporary)) / config.name
+    given = None if out is None else Path(text("out", out))
+    temporary = None if given else Path(tempfile.mkdtemp(prefix="superdef-bench-"))
+    folder = given or Path(str(temporary)) / config.name
     try:
         with unharmed(rows.objects):
             benchmark = build(config, rows.registry, where)

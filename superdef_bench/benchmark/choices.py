@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, time
+from decimal import Decimal
 from math import isfinite
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,8 @@ MOST_DRAWS = 10_000  # of a gradient; published EOT takes up to a few hundred
 MOST_CLASSES = 100_000  # ImageNet-21k has 21,841
 MOST_RADII = 256  # of one threat; each is a whole attack
 MOST_SECONDS = 10**9  # of a cell: thirty years
+_LEVELS = 255  # from black to white
+_NEAR = 1e-9  # how far 8 / 255 may be from 8/255
 
 
 def check_keys(table: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
@@ -83,6 +86,14 @@ def _radii(value: object) -> tuple[str, ...]:
     if radii != sorted(set(radii)):
         raise ConfigError(f"eps {texts} do not rise", hint="the last and largest one ranks")
     return tuple(texts)
+
+
+def written(eps: float) -> str:
+    """Return a radius as a config writes it: in levels of 8 bits where it is such, or a decimal."""
+    levels = round(eps * _LEVELS)
+    if abs(eps - round(eps)) > _NEAR and abs(eps - levels / _LEVELS) <= _NEAR:
+        return f"{levels}/{_LEVELS}"
+    return f"{Decimal(repr(eps)):f}"
 
 
 def _limits(value: object) -> dict[str, int]:

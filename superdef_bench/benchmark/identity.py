@@ -26,7 +26,8 @@ from superdef_bench.core.fingerprint import sources, tensors
 _PROCESS = secrets.token_hex(16)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _PLAIN_OF_TORCH = (torch.dtype, torch.device, torch.Size, torch.memory_format)
-_METHODS = staticmethod | classmethod | types.MethodType
+_METHODS = (staticmethod, classmethod, types.MethodType)
+_SEEN_THROUGH = (dict, list, tuple, set, frozenset, property, *_METHODS)
 _MODE = "training"  # every network is put into evaluation
 
 _count = itertools.count()
@@ -63,7 +64,8 @@ def identity(value: object) -> dict[str, str]:
 def state_hash(value: object) -> str:
     """Return the sha256 of an object's state dict; empty where it has none."""
     state = value.state_dict() if isinstance(value, nn.Module) else {}
-    return tensors(state) if state else ""
+    held = {name: part for name, part in state.items() if isinstance(part, Tensor)}
+    return tensors(held) if held else ""
 
 
 def networks_in(value: object) -> Iterator[nn.Module]:
@@ -91,13 +93,16 @@ def _digest(value: object) -> str:
 
 def _said(part: object) -> str:
     """Return in a text what is to be seen of a part, beside its own parts."""
+    with suppress(Exception):  # bytes out of reach, a reference to what has gone
+        return _seen(part)
+    return str(_number(part))
+
+
+def _seen(part: object) -> str:
     if type(part) in _PLAIN or isinstance(part, _PLAIN_OF_TORCH):
         return repr(part)
     if isinstance(part, Tensor):
-        try:
-            return tensors({"": part})
-        except (RuntimeError, NotImplementedError, TypeError):  # its bytes are not in reach
-            return str(_number(part))
+        return tensors({"": part})
     if isinstance(part, np.ndarray):
         return f"{part.dtype} {part.shape} {hashlib.sha256(part.tobytes()).hexdigest()}"
     if isinstance(part, types.CodeType):
@@ -106,8 +111,7 @@ def _said(part: object) -> str:
         return f"{getattr(part, '__module__', '')}.{getattr(part, '__qualname__', part.__name__)}"
     if isinstance(part, _Again):
         return f"again {part.number}"
-    seen_through = isinstance(part, dict | list | tuple | set | frozenset | property | _METHODS)
-    if seen_through or hasattr(part, "__dict__") or _slots(part):
+    if isinstance(part, _SEEN_THROUGH) or hasattr(part, "__dict__") or _slots(part):
         return class_name(part)
     return f"{class_name(part)} {_number(part)}"
 
@@ -136,7 +140,8 @@ def _reached(root: object) -> Iterator[Part]:
         else:
             met[id(value)] = len(met), value
             yield place, value
-            waiting += _parts(value, own)
+            with suppress(Exception):  # what cannot be looked into is told by its number
+                waiting += list(_parts(value, own))
 
 
 def _parts(value: object, own: str) -> Iterator[Part]:

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from superdef_bench.benchmark.choices import (
     AttackChoice,
@@ -19,12 +20,14 @@ from superdef_bench.benchmark.choices import (
     defense_of,
     sources_of,
     with_none,
+    written,
 )
 from superdef_bench.benchmark.config import attacks_named
 from superdef_bench.benchmark.identity import class_file, class_name, identity, state_hash
 from superdef_bench.benchmark.task import classify
 from superdef_bench.benchmark.tensors import TensorDataset, is_pair
-from superdef_bench.core.errors import ConfigError
+from superdef_bench.core.calls import calling
+from superdef_bench.core.errors import ConfigError, PluginError
 from superdef_bench.core.plugins import LIVE, Kind, Plugin, Registry
 
 _NEEDS: Mapping[Kind, tuple[str, ...]] = {
@@ -86,8 +89,8 @@ class LiveRows:
         """Return the dataset, of the classes that the classifier has where it does not say."""
         name, pair = _named(value) if not is_pair(value) else ("tensors", value)
         if is_pair(pair):
-            images, labels = pair  # type: ignore[misc]  # it is a pair
-            made = TensorDataset(name, images, labels, lambda: self._classes(model, made))
+            images, labels = pair
+            made = TensorDataset(name, images, labels, partial(self._classes, model, name))
             return self._offer("dataset", name, made, made.sha256)
         name, given = self._read("dataset", value)
         return given if isinstance(given, Choice) else _called(name, choice_of(name, given))
@@ -144,16 +147,19 @@ class LiveRows:
             return name, self._arguments(kind, name, given)
         _check_live(kind, given)
         name = name or type(given).__name__
-        return name, self._offer(kind, name, given, state_hash(given))
+        with calling(f"{kind} {name!r}", PluginError):
+            sha256 = state_hash(given)
+        return name, self._offer(kind, name, given, sha256)
 
     def _arguments(self, kind: Kind, name: str, given: Mapping[Any, Any]) -> dict[str, Any]:
         """Return arguments as a config has them; transforms of a chain may be live."""
-        arguments = dict(given)
-        links = arguments.pop("chain", None) if kind == "defense" else None
-        found: dict[str, Any] = plain(f"{kind} {name!r}", arguments)
-        if links is not None:
-            read = [self._link(name, link) for link in _listed("chain", links)]
-            found["chain"] = read
+        others, links = dict(given), {}
+        if kind == "defense" and "chain" in others:
+            chain = _listed("chain", others.pop("chain"))
+            links = {"chain": [self._link(name, link) for link in chain]}
+        found: dict[str, Any] = {**plain(f"{kind} {name!r}", others), **links}
+        if kind == "attack" and "eps" in found:
+            found["eps"] = radii(found["eps"])
         return found
 
     def _link(self, row: str, link: object) -> str | dict[str, Any]:
@@ -184,11 +190,10 @@ class LiveRows:
         arguments = {"class": class_name(value), "sha256": sha256}
         return Choice(name=name, plugin=plugin, arguments={k: v for k, v in arguments.items() if v})
 
-    def _classes(self, choice: Choice, dataset: TensorDataset) -> int:
+    def _classes(self, choice: Choice, dataset: str, image: Tensor) -> int:
         model: nn.Module = self.registry.get("model", choice.plugin).build(**choice.arguments)
         model = model.eval().to(self._device)
-        image = dataset.load([0])[0].to(self._device)
-        return classify(model, image, choice.name, dataset.name).shape[1]
+        return classify(model, image.to(self._device), choice.name, dataset).shape[1]
 
 
 def plain(what: str, value: object) -> Any:
@@ -210,14 +215,35 @@ def plain(what: str, value: object) -> Any:
         return {key: plain(f"{key!r} of {what}", part) for key, part in value.items()}
     raise ConfigError(
         f"{what} is {kind_of(value)}",
-        hint="take text, a number, true or false, or a list of such",
+        hint="take text, a number, True or False, or a list of such",
     )
+
+
+def text(what: str, value: object) -> str:
+    """Return a text, or the path that a text could name.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if isinstance(value, str | Path):
+        return str(value)
+    raise ConfigError(f"{what} is {kind_of(value)}", hint="take text")
+
+
+def radii(value: object) -> list[str]:
+    """Return a radius, or a list of them, as a config writes it: numbers as text."""
+    values = plain("eps", value)
+    listed = values if isinstance(values, list) else [values]
+    return [written(each) if isinstance(each, float) else str(each) for each in listed]
 
 
 def kind_of(value: object) -> str:
     """Return what a value is, with an article; never what it holds."""
-    name = type(value).__name__
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+    return _with_article(type(value).__name__)
+
+
+def _with_article(word: str) -> str:
+    return f"{'an' if word[:1].lower() in tuple('aeiou') else 'a'} {word}"
 
 
 def _named(value: object) -> tuple[str, object]:
@@ -238,8 +264,7 @@ def _listed(key: str, values: object) -> Iterable[object]:
     """Return what a list holds; one row alone is no list."""
     if isinstance(values, list | tuple) and not isinstance(_named(values)[1], Mapping):
         return values
-    what = "text" if isinstance(values, str) else f"a {type(values).__name__}"
-    raise ConfigError(f"{key} is {what}, not a list", hint=f"write {key}=[...]")
+    raise ConfigError(f"{key} is {kind_of(values)}, not a list", hint=f"write {key}=[...]")
 
 
 def _check_live(kind: Kind, value: object) -> None:
@@ -251,11 +276,11 @@ def _check_live(kind: Kind, value: object) -> None:
         )
     fits = isinstance(value, nn.Module) if kind == "model" else kind != "attack" or callable(value)
     if not fits:
-        raise ConfigError(f"a {kind} cannot be {kind_of(value)}", hint=hint)
+        raise ConfigError(f"{_with_article(kind)} cannot be {kind_of(value)}", hint=hint)
     lacks = [name for name in _NEEDS.get(kind, ()) if not _has(value, name)]
     if lacks:
         raise ConfigError(
-            f"a {kind} cannot be {kind_of(value)}, which has no {lacks[0]!r}", hint=hint
+            f"{_with_article(kind)} cannot be {kind_of(value)}, which has no {lacks[0]!r}", hint=hint
         )
 
 

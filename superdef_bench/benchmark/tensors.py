@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -11,10 +12,11 @@ from superdef_bench.core.errors import ConfigError
 from superdef_bench.io.datasets import balanced_order
 
 
-def is_pair(value: object) -> bool:
+def is_pair(value: object) -> TypeGuard[Sequence[object]]:
     """Return whether a value is two things of which one is a tensor."""
-    two = isinstance(value, tuple | list) and len(value) == 2
-    return two and any(isinstance(part, Tensor) for part in value)
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return False
+    return any(isinstance(part, Tensor) for part in value)
 
 
 class TensorDataset:
@@ -24,7 +26,8 @@ class TensorDataset:
         name: Its name.
         images: Floating point `(N, C, H, W)` in [0, 1].
         labels: Whole numbers `(N,)` from 0.
-        classes: Says how many classes the classifier has; asked when they are needed.
+        classes: Returns how many classes the classifier of an image `(1, C, H, W)` has; called
+            when that is needed.
 
     Raises:
         ConfigError: Shape, type or range is another.
@@ -33,7 +36,7 @@ class TensorDataset:
     split = "given"
 
     def __init__(
-        self, name: str, images: object, labels: object, classes: Callable[[], int]
+        self, name: str, images: object, labels: object, classes: Callable[[Tensor], int]
     ) -> None:
         self.name, self._classes = name, classes
         self.images, self._labels = _images(images), _labels(labels)
@@ -56,7 +59,7 @@ class TensorDataset:
         Raises:
             ConfigError: A label is above them.
         """
-        classes, most = self._classes(), int(self._labels.max())
+        classes, most = self._classes(self.load([0])[0]), int(self._labels.max())
         if most >= classes:
             raise ConfigError(
                 f"the labels go up to {most}, the classifier has {classes} classes",

@@ -68,6 +68,8 @@ def _import(path: Path, name: str) -> ModuleType:
 
 def _directories(directories: Sequence[str | Path]) -> Iterator[tuple[Path, str]]:
     yield shipped("plugins"), "built-in"
+    if isinstance(directories, str | Path):  # one alone, whose letters are no folders
+        directories = [directories]
     variable = os.environ.get(DIRECTORIES_VARIABLE, "")
     named = map(Path, [*filter(None, variable.split(os.pathsep)), *directories])
     for directory in dict.fromkeys(path.expanduser().resolve() for path in named):
