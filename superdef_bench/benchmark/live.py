@@ -156,18 +156,18 @@ class LiveRows:
         others, links = dict(given), {}
         if kind == "defense" and "chain" in others:
             chain = _listed("chain", others.pop("chain"))
-            links = {"chain": [self._link(name, link) for link in chain]}
+            links = {"chain": [self._link(f"{name}.{n}", link) for n, link in enumerate(chain, 1)]}
         found: dict[str, Any] = {**plain(f"{kind} {name!r}", others), **links}
         if kind == "attack" and "eps" in found:
             found["eps"] = radii(found["eps"])
         return found
 
-    def _link(self, row: str, link: object) -> str | dict[str, Any]:
-        if isinstance(link, str):
-            return link
+    def _link(self, place: str, link: object) -> dict[str, Any]:
+        """Return a link of a chain; an object without a name is called after its place."""
         if isinstance(link, Mapping):
-            return self._arguments("defense", row, link)
-        name, given = self._read("defense", link)
+            return self._arguments("defense", place, link)
+        unnamed = not isinstance(link, str) and not _named(link)[0]
+        name, given = self._read("defense", (place, link) if unnamed else link)
         if isinstance(given, Choice):
             return {"plugin": given.plugin, **given.arguments}
         return {"plugin": name, **given}
@@ -269,6 +269,7 @@ def _listed(key: str, values: object) -> Iterable[object]:
 
 def _check_live(kind: Kind, value: object) -> None:
     """Raise ConfigError for what cannot be a live object of a kind; only its type is told."""
+    what = f"{_with_article(kind)} cannot be {kind_of(value)}"
     hint = f"give a name, (name, arguments) or {_TAKES[kind]}"
     if isinstance(value, type):
         raise ConfigError(
@@ -276,12 +277,10 @@ def _check_live(kind: Kind, value: object) -> None:
         )
     fits = isinstance(value, nn.Module) if kind == "model" else kind != "attack" or callable(value)
     if not fits:
-        raise ConfigError(f"{_with_article(kind)} cannot be {kind_of(value)}", hint=hint)
+        raise ConfigError(what, hint=hint)
     lacks = [name for name in _NEEDS.get(kind, ()) if not _has(value, name)]
     if lacks:
-        raise ConfigError(
-            f"{_with_article(kind)} cannot be {kind_of(value)}, which has no {lacks[0]!r}", hint=hint
-        )
+        raise ConfigError(f"{what}, which has no {lacks[0]!r}", hint=hint)
 
 
 def _has(value: object, name: str) -> bool:

@@ -1,6 +1,5 @@
 """`evaluate_model`: a classifier in hand, with live and named defenses and attacks."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -82,8 +81,9 @@ def test_a_saved_run_is_an_ordinary_one_that_says_what_was_live(
 ) -> None:
     found = small(defenses=[Dim(), "median"], name="mine")
     folder = found.save(tmp_path / "saved")
-    assert run_cli("leaderboard", "saved", "-o", "boards").code == 0
-    assert run_cli("leaderboard", "boards/mine.json", "--check").code == 0
+    files = found.leaderboard(tmp_path / "boards")
+    assert {path.name for path in files} >= {"mine.md", "mine.json", "README.md"}
+    assert run_cli("leaderboard", "saved").code == 0
     assert (tmp_path / "saved/mine.md").exists()
     assert "live:Dim (class = tests.support.live.Dim)" in (tmp_path / "boards/mine.md").read_text()
     told = load_results(folder).config["model"]
@@ -98,8 +98,6 @@ def test_a_saved_run_is_an_ordinary_one_that_says_what_was_live(
         assert len(answer.err.splitlines()) == 2
     with pytest.raises(SuperdefError, match="is not empty"):
         found.save(folder)
-    files = found.leaderboard(tmp_path / "more")
-    assert {path.name for path in files} >= {"mine.md", "mine.json", "README.md"}
 
 
 def test_the_temporary_folder_goes_with_the_result(
@@ -126,32 +124,25 @@ def test_the_same_object_resumes_and_one_that_was_changed_does_not(tmp_path: Pat
     assert 0 < computed(again) < computed(first)
     assert computed(small(model, **{**every, "defenses": [("Dim", Dim(0.25))]})) > 0
     with torch.no_grad():
-        model.last.bias += 1
+        model.last.bias.add_(1)
     assert computed(small(model, **every)) == computed(first)
 
 
 def test_another_process_does_not_resume(tmp_path: Path, quiet_environment: Any) -> None:
+    first = small(defenses=[Dim()], out=tmp_path / "run")
     program = (
         "from tests.run.test_evaluate_model import *\n"
-        "model = Tiny()\n"
-        "found = [computed(small(model, defenses=[Dim()], out='run')) for _ in '12']\n"
-        "print(found)"
+        "print(computed(small(defenses=[Dim()], out='run')))"
     )
-    counts = []
-    for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=tmp_path,
-            env={**quiet_environment, "PYTHONPATH": str(_ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        counts.append(json.loads(done.stdout))
-    assert counts[0] == counts[1]
-    # Both are other objects than in the process before; of one process another `Dim` is one too.
-    assert counts[0][0] > counts[0][1] > 0
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**quiet_environment, "PYTHONPATH": str(_ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, f"{computed(first)}\n"), done.stderr
 
 
 class Stops(InputTransform):

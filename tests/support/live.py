@@ -64,7 +64,7 @@ class Few:
     """The same images as a dataset."""
 
     name, split, num_classes, class_names, sha256 = "few", "test", 4, list("0123"), "0" * 64
-    ids = [f"few/{number}" for number in range(8)]
+    ids = tuple(f"few/{number}" for number in range(8))
 
     def load(self, indices: Any) -> tuple[Tensor, Tensor]:
         x, y = images()
