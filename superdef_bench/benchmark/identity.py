@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -70,7 +70,9 @@ def state_hash(value: object) -> str:
 
 def networks_in(value: object) -> Iterator[nn.Module]:
     """Yield every module that an object is or holds, however deep."""
-    return (part for _, part in _reached(value) if isinstance(part, nn.Module))
+    # By the type: a weak reference would be asked for what it refers to.
+    found = (part for _, part in _reached(value) if issubclass(type(part), nn.Module))
+    return cast(Iterator[nn.Module], found)
 
 
 def _number(value: object) -> int:

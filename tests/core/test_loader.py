@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from superdef_bench import InputTransform, load_defense, use_plugins
 from superdef_bench.core.errors import ConfigError, PluginError
 from superdef_bench.core.loader import load_plugins
 from superdef_bench.core.shipped import shipped
@@ -39,6 +40,13 @@ def test_a_file_in_a_named_folder_is_a_plugin_with_its_origin(
     assert (plugin.source, plugin.summary) == (str(folder), "My defense.")
     assert plugin.defaults == {"strength": 0.5, "kind": "soft"}
     assert load_plugins().get("defense", "jpeg").source == "built-in"
+
+
+def test_a_folder_may_be_text_and_stand_alone(plugin_folder: Callable[..., Path]) -> None:
+    folder = plugin_folder(DEFENSE)
+    for given in ([folder], [str(folder)], str(folder)):
+        assert use_plugins(given).get("defense", "mine").source == str(folder)
+        assert isinstance(load_defense("mine"), InputTransform)
 
 
 def test_the_variable_names_folders_too(
