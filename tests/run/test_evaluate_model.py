@@ -40,7 +40,9 @@ def test_its_numbers_are_those_of_the_same_parts_as_plugins(run_cli: Run, tmp_pa
         [run]
         dataset = "few"
         model = "tiny"
-        masking = 8
+        masking = 4
+        eot = 2
+        rungs = ["gray_box", "black_box", "white_box"]
         [threat]
         eps = ["2/255", "8/255"]
         [attacks]
@@ -61,7 +63,9 @@ def test_its_numbers_are_those_of_the_same_parts_as_plugins(run_cli: Run, tmp_pa
         defenses=[("dim", dim), "random_resize_pad", ("both", {"chain": [("dim", dim), "median"]})],
         attacks=[("push", Push()), ("pgd", {"steps": 3}), ("square", {"queries": 20})],
         eps=[2 / 255, "8/255"],
-        masking=8,
+        masking=4,
+        eot=2,
+        rungs=["gray_box", "black_box", "white_box"],
     )
     same = ("defense", "rung", "attack", "eps", "n", "accuracy", "verdicts", "shares", "psnr")
     wanted = load_results(Path("plugins")).document
