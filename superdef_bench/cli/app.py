@@ -15,7 +15,7 @@ from superdef_bench import __version__
 from superdef_bench.cli.output import complain, finish, own_stdout, say, strangers, write
 from superdef_bench.core.calls import reason
 from superdef_bench.core.errors import InterruptError, PluginError
-from superdef_bench.io.files import DATA_VARIABLE
+from superdef_bench.io.files import DATA_VARIABLE, portable
 from superdef_bench.io.process import check_stopped, interrupt_code, last_words
 
 if TYPE_CHECKING:
@@ -160,11 +160,20 @@ def keep_data_in(folder: Path | None) -> None:
 
 
 def command_line() -> str:
-    """Return the command as typed, without the folders of this machine."""
+    """Return the command as typed, without the folders of this machine.
+
+    Plugins that the environment names stand in it as options: who runs it has another environment.
+    """
+    from superdef_bench.core.loader import environment_options
+
+    typed = sys.argv[1:]
+    command = 2 if typed[:1] == ["--"] else 1  # words up to it; options may not stand behind all
     words = ["superdef-bench"]
-    for word in sys.argv[1:]:
+    for word in [*typed[:command], *environment_options(), *typed[command:]]:
         option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
-        words.append(option + equals + (Path(value).name if Path(value).is_absolute() else value))
+        words.append(
+            option + equals + (portable(Path(value)) if Path(value).is_absolute() else value)
+        )
     return shlex.join(words)
 
 

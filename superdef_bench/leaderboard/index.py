@@ -6,6 +6,7 @@ from pathlib import Path
 from superdef_bench.core.threats import UNDEFENDED
 from superdef_bench.io.documents import parse_json
 from superdef_bench.io.files import read_file, write_atomically
+from superdef_bench.leaderboard.again import commands
 from superdef_bench.leaderboard.classifier import classifier_title
 from superdef_bench.leaderboard.notes import row_name
 from superdef_bench.leaderboard.publish import (
@@ -127,7 +128,7 @@ def index(boards: list[Published]) -> str:
     for results in boards:
         lines += [f"## {escape(results.name)}", ""]
         lines += _benchmark(results) if isinstance(results, Results) else _quality(results)
-        lines += fenced([results.provenance.command])
+        lines += fenced(commands(results))
     return "\n".join(lines).rstrip() + "\n"
 
 

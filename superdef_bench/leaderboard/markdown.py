@@ -1,9 +1,9 @@
 """A leaderboard as Markdown. No torch."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 
 from superdef_bench.core.threats import ADAPTIVE, NO_TARGET, Rung
+from superdef_bench.leaderboard.again import commands, config_section
 from superdef_bench.leaderboard.changes import changes_section
 from superdef_bench.leaderboard.classifier import classifier_section, classifier_title
 from superdef_bench.leaderboard.curves import CURVES, has_curves
@@ -52,11 +52,11 @@ def leaderboard(results: Results, standings: Sequence[Standing]) -> str:
         *broken_first(results, standings),
         *_curves(results, standings),
         *masking_section(results, standings),
+        *classifier_section(results),
         *settings_section(results),
         *by_attack(results, standings),
         *cost_section(results, standings),
         *changes_section(results),
-        *classifier_section(results),
         *rows_section(results),
         *failures_section(results),
         *notes_section(results, standings),
@@ -69,7 +69,6 @@ def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     machine = provenance.machine
     eps = ", ".join(eps_text(value) for value in threat.eps)
     versions = ", ".join(f"{name} {value}" for name, value in provenance.versions.items())
-    folder = shlex.quote(provenance.folder)
     ranked = ranked_images(standings)
     yield f"# {escape(results.name)}"
     yield ""
@@ -95,7 +94,8 @@ def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         f"{machine.memory_gib} GiB, {escape(machine.gpu)}"
     )
     yield ""
-    yield from fenced([provenance.command, f"superdef-bench leaderboard {folder} -o leaderboards"])
+    yield from fenced(commands(results))
+    yield from config_section(results)
     yield f"!{link('Clean, gray-box and adaptive accuracy', f'{results.name}.svg')}"
     yield ""
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.core.errors import CellError, InterruptError
-from superdef_bench.io.files import write_atomically
+from superdef_bench.io.files import portable, write_atomically
 from superdef_bench.io.machine import fix_numerics
 from superdef_bench.io.process import check_stopped, stoppable
 from superdef_bench.io.progress import progress_bar
@@ -62,7 +62,7 @@ def run(
             outcome,
             costs,
             command=command,
-            folder=out.name if out.is_absolute() else out.as_posix(),
+            folder=portable(out),
             seconds=seconds,
         )
         claimed.check()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from superdef_bench.core.threats import Rung
+from superdef_bench.leaderboard.again import commands
 from superdef_bench.leaderboard.classifier import classifier_table, classifier_title
 from superdef_bench.leaderboard.index import suite
 from superdef_bench.leaderboard.notes import failures, notes, stages
@@ -20,6 +21,7 @@ from superdef_bench.leaderboard.tables import (
     times_table,
     work_table,
 )
+from superdef_bench.results.config_text import config_toml
 from superdef_bench.results.ranking import WITHIN_A_RANK, Standing, images_text
 from superdef_bench.results.schema import Results
 from superdef_bench.results.text import eps_text
@@ -30,13 +32,16 @@ _RANKING = (  # a reader of screens names a row by its first cell
 )
 
 
-def accuracy_page(results: Results, standings: Sequence[Standing], drawn: Path) -> bytes:
+def accuracy_page(
+    results: Results, standings: Sequence[Standing], drawn: Path, command: str
+) -> bytes:
     """Return the page of a benchmark.
 
     Args:
         results: Of the benchmark.
         standings: Their ranking.
         drawn: Folder whose pictures need not be drawn again.
+        command: What writes the site; empty where nobody says.
     """
     with drawn_in(drawn):
         shown = [
@@ -62,6 +67,8 @@ def accuracy_page(results: Results, standings: Sequence[Standing], drawn: Path) 
         attacks=attacks_table(results, standings),
         masking=masking_table(results, standings),
         costs=costs,
+        again=[*commands(results), *filter(None, [command])],
+        config=config_toml(results).splitlines(),
         classifier=classifier_table(results),
         rows=stages(results),
         failures=list(failures(results)),
