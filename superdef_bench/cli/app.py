@@ -159,17 +159,20 @@ def keep_data_in(folder: Path | None) -> None:
         os.environ[DATA_VARIABLE] = str(folder)
 
 
-def command_line() -> str:
+def command_line(*, plugins: bool = True) -> str:
     """Return the command as typed, without the folders of this machine.
 
-    Plugins that the environment names stand in it as options: who runs it has another environment.
+    Args:
+        plugins: Whether the command loads any. Those that the environment names then stand in it
+            as options: who types it again has another environment.
     """
     from superdef_bench.core.loader import environment_options
 
     typed = sys.argv[1:]
     command = 2 if typed[:1] == ["--"] else 1  # words up to it; options may not stand behind all
     words = ["superdef-bench"]
-    for word in [*typed[:command], *environment_options(), *typed[command:]]:
+    said = environment_options() if plugins else []
+    for word in [*typed[:command], *said, *typed[command:]]:
         option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
         words.append(
             option + equals + (portable(Path(value)) if Path(value).is_absolute() else value)

@@ -40,7 +40,7 @@ def leaderboard_command(
     if html:
         from superdef_bench.leaderboard.site import write_site
 
-        say(write_site(boards, html, command=command_line()))
+        say(write_site(boards, html, command=command_line(plugins=False)))
         return
     if not check:
         for path in publish_all(boards):

@@ -29,6 +29,11 @@ _NOTE = (
     "Other: the remaining arguments of the plugin."
 )
 
+_OLDER = (
+    " These results do not record what an attack makes of its arguments: – may be a setting that "
+    "none of them names."
+)
+
 
 def settings_section(results: Results) -> Iterator[str]:
     """Say how each attack was set."""
@@ -37,7 +42,7 @@ def settings_section(results: Results) -> Iterator[str]:
         yield "## Attack settings"
         yield ""
         yield from to_markdown(table)
-        yield _NOTE
+        yield _note(results)
         yield ""
 
 
@@ -48,8 +53,13 @@ def settings_table(results: Results) -> Table:
         Line([Cell(text) for text in _line(results, name, attack)])
         for name, attack in results.attacks.items()
     ]
-    caption = f"How each attack was set. {_NOTE}"
+    caption = f"How each attack was set. {_note(results)}"
     return Table("settings", caption, head, lines)
+
+
+def _note(results: Results) -> str:
+    older = any(attack.settings is None for attack in results.attacks.values())
+    return _NOTE + (_OLDER if older else "")
 
 
 def _line(results: Results, name: str, attack: Attack) -> Iterator[str]:
