@@ -6,15 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from superdef_bench import ConfigError, hookimpl
-from superdef_bench.nn import (
-    Normalized,
-    ResNet,
-    check_name,
-    fill,
-    from_file,
-    guarded,
-    read_tensors,
-)
+from superdef_bench.nn import Normalized, ResNet, check_name, fill, guarded, read_tensors
 
 _BLOCKS = {f"resnet{6 * blocks + 2}": blocks for blocks in (*range(1, 8), 9, 18)}
 
@@ -67,8 +59,7 @@ def checkpoint(
     fill(network, tensors, file, f"{architecture} with {num_classes} classes")
     if isinstance(network, ResNet):
         network.fold()
-    whole = Normalized(network, centre, spread) if centre else network
-    return from_file(whole, file).eval()
+    return (Normalized(network, centre, spread) if centre else network).eval()
 
 
 def _numbers(name: str, value: list[float] | str) -> list[float]:
