@@ -166,17 +166,17 @@ def command_line(*, plugins: bool = True) -> str:
         plugins: Whether the command loads any. Those that the environment names then stand in it
             as options: who types it again has another environment.
     """
-    from superdef_bench.core.loader import environment_options
-
     typed = sys.argv[1:]
     command = 2 if typed[:1] == ["--"] else 1  # words up to it; options may not stand behind all
     words = ["superdef-bench"]
-    said = environment_options() if plugins else []
-    for word in [*typed[:command], *said, *typed[command:]]:
+    if plugins:
+        from superdef_bench.core.loader import environment_options
+
+        typed[command:command] = environment_options()
+    for word in typed:
         option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
-        words.append(
-            option + equals + (portable(Path(value)) if Path(value).is_absolute() else value)
-        )
+        path = Path(value)
+        words.append(option + equals + (portable(path) if path.is_absolute() else value))
     return shlex.join(words)
 
 
