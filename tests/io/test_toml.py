@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from superdef_bench.io.documents import to_toml
 
-_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+_TEXT = st.text(max_size=8)  # which has no half of a character
 _SCALARS = st.one_of(
     st.booleans(),
     st.integers(-(2**63), 2**63 - 1),
@@ -29,7 +29,7 @@ def test_what_is_written_is_read(document: dict[str, dict[str, object]]) -> None
 
 
 def test_a_config_looks_as_people_write_it() -> None:
-    document = {
+    document: dict[str, dict[str, object]] = {
         "run": {"model": "signs_resnet8", "limit": 8},
         "attacks": {"pgd": {"steps": 2, "eps": ["8/255"]}, "my pgd": {}},
     }
