@@ -27,6 +27,9 @@ class AutoAttack:
     access = "gradient"
     batch_dependent = True
     least_classes = 4
+    # What a page says of the standard version.
+    steps, restarts, queries = _APGD_STEPS, 1, _QUERIES
+    loss_name = "ce, targeted dlr, margin"
 
     def qualifier(self, num_classes: int) -> str:
         """Return how the run differs from the standard one; nothing from ten classes on."""

@@ -80,6 +80,10 @@ class Pgd(AscentAttack):
             return partial(cross_entropy, scale=self._scale)
         return dlr if self._loss == "dlr" else partial(margin, topk=context.topk)
 
+    @property
+    def loss_name(self) -> str:
+        return self._loss
+
 
 class MiFgsm(Bim):
     """Momentum iterative FGSM (Dong et al., CVPR 2018).

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from superdef_bench import DataError, hookimpl
+from superdef_bench.nn import from_file
 
 _SHA256 = "399f52da9f914c323fa5a6096d60f460a3449a59b64a6405200c1e629f8425a7"
 
@@ -35,7 +36,7 @@ def autoattack_example() -> nn.Module:
 
     model: nn.Module = ResNet18()
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return model
+    return from_file(model, path)
 
 
 @hookimpl

@@ -5,7 +5,12 @@ examples are made on.
 """
 
 from superdef_bench import hookimpl
-from superdef_bench.nn import SHIPPED, ResNet, load_weights
+from superdef_bench.nn import SHIPPED, ResNet, from_file, load_weights
+
+
+def _shipped(name: str) -> ResNet:
+    file = SHIPPED / f"{name}.safetensors"
+    return from_file(ResNet.of(load_weights(file)).fold(), file)
 
 
 def signs_resnet8() -> ResNet:
@@ -13,7 +18,7 @@ def signs_resnet8() -> ResNet:
 
     Trained by `superdef-bench train classifier --data signs`.
     """
-    return ResNet.of(load_weights(SHIPPED / "signs_resnet8.safetensors")).fold()
+    return _shipped("signs_resnet8")
 
 
 def cifar10_jpeg_resnet20() -> ResNet:
@@ -21,7 +26,7 @@ def cifar10_jpeg_resnet20() -> ResNet:
 
     docs/training.md has the command that trained it.
     """
-    return ResNet.of(load_weights(SHIPPED / "cifar10_jpeg_resnet20.safetensors")).fold()
+    return _shipped("cifar10_jpeg_resnet20")
 
 
 def signs_resnet14() -> ResNet:
@@ -29,7 +34,7 @@ def signs_resnet14() -> ResNet:
 
     docs/training.md has the command that trained it.
     """
-    return ResNet.of(load_weights(SHIPPED / "signs_resnet14.safetensors")).fold()
+    return _shipped("signs_resnet14")
 
 
 @hookimpl

@@ -11,6 +11,7 @@ from superdef_bench.nn import (
     check_address,
     check_file,
     check_name,
+    from_file,
     guarded,
     say_unpinned,
     untrained,
@@ -78,7 +79,7 @@ def _trained(facts: Any) -> nn.Module:
         ) from error
     if not overlay:
         say_unpinned(f"what timm loads as {full}")
-    return network
+    return from_file(network, Path(str(overlay["file"]))) if overlay else network
 
 
 def _download(full: str, repository: str, folder: Path) -> Path:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from superdef_bench import DataError, hookimpl
-from superdef_bench.nn import check_file, guarded
+from superdef_bench.nn import check_file, from_file, guarded
 
 
 class _Program(nn.Module):
@@ -50,7 +50,7 @@ def torchscript(*, path: str, sha256: str = "") -> nn.Module:
         ) from error
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").digest()
-    return _Program(script, digest).eval()
+    return from_file(_Program(script, digest), file).eval()
 
 
 @hookimpl

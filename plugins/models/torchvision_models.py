@@ -10,6 +10,7 @@ from superdef_bench.nn import (
     check_address,
     check_file,
     check_name,
+    from_file,
     guarded,
     say_unpinned,
     untrained,
@@ -78,7 +79,7 @@ def _trained(name: str, entry: object) -> nn.Module:
         ) from error
     if not digits:  # all of today's names have some
         say_unpinned(file.name, file)
-    return network
+    return from_file(network, file)
 
 
 @hookimpl

@@ -99,6 +99,7 @@ def build(config: Config, registry: Registry, device: torch.device) -> Benchmark
         tuple(lenders),
         watch,
         answers_only,
+        resolved,
     )
 
 

@@ -1,7 +1,7 @@
 """A config, built: dataset, classifier, attacks and defenses, each with its key."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -128,6 +128,8 @@ class Benchmark:
         sources: What examples to replay are made on; the bare classifier first.
         watch: Around calls of plugin code; it knows all networks.
         answers_only: Whether the classifier gives no gradient (an endpoint).
+        model_arguments: All arguments that the classifier was built with, under `plugin` its
+            plugin's name.
     """
 
     config: "Config"
@@ -140,6 +142,7 @@ class Benchmark:
     sources: tuple[Source, ...]
     watch: HandOver
     answers_only: bool = False
+    model_arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def left_out(self, defense: BuiltDefense, rung: Rung) -> str:
         """Return why a rung does not apply to a defense, or nothing."""

@@ -15,7 +15,7 @@ from superdef_bench import __version__
 from superdef_bench.cli.output import complain, finish, own_stdout, say, strangers, write
 from superdef_bench.core.calls import reason
 from superdef_bench.core.errors import InterruptError, PluginError
-from superdef_bench.io.files import DATA_VARIABLE
+from superdef_bench.io.files import DATA_VARIABLE, portable
 from superdef_bench.io.process import check_stopped, interrupt_code, last_words
 
 if TYPE_CHECKING:
@@ -159,12 +159,24 @@ def keep_data_in(folder: Path | None) -> None:
         os.environ[DATA_VARIABLE] = str(folder)
 
 
-def command_line() -> str:
-    """Return the command as typed, without the folders of this machine."""
+def command_line(*, plugins: bool = True) -> str:
+    """Return the command as typed, without the folders of this machine.
+
+    Args:
+        plugins: Whether the command loads any. Those that the environment names then stand in it
+            as options: who types it again has another environment.
+    """
+    typed = sys.argv[1:]
+    command = 2 if typed[:1] == ["--"] else 1  # words up to it; options may not stand behind all
     words = ["superdef-bench"]
-    for word in sys.argv[1:]:
+    if plugins:
+        from superdef_bench.core.loader import environment_options
+
+        typed[command:command] = environment_options()
+    for word in typed:
         option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
-        words.append(option + equals + (Path(value).name if Path(value).is_absolute() else value))
+        path = Path(value)
+        words.append(option + equals + (portable(path) if path.is_absolute() else value))
     return shlex.join(words)
 
 

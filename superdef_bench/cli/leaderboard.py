@@ -8,6 +8,7 @@ import typer
 from superdef_bench.cli.app import (
     BriefCommand,
     app,
+    command_line,
 )
 from superdef_bench.cli.output import remark, say
 from superdef_bench.core.errors import ConfigError
@@ -39,7 +40,7 @@ def leaderboard_command(
     if html:
         from superdef_bench.leaderboard.site import write_site
 
-        say(write_site(boards, html))
+        say(write_site(boards, html, command=command_line(plugins=False)))
         return
     if not check:
         for path in publish_all(boards):

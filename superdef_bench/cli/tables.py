@@ -12,9 +12,10 @@ from superdef_bench.cli.screen import cell as markup
 from superdef_bench.cli.screen import console
 from superdef_bench.core.threats import CLEAN
 from superdef_bench.core.visible import visible
+from superdef_bench.leaderboard.classifier import classifier_title
 from superdef_bench.leaderboard.notes import idle
 from superdef_bench.leaderboard.tables import quality_table, ranking_table
-from superdef_bench.results.ranking import is_full, rank
+from superdef_bench.results.ranking import RANKED_BY, images_text, is_full, rank
 from superdef_bench.results.schema import QualityResults, Results
 from superdef_bench.results.table import Cell, Table, plain_lines
 from superdef_bench.results.text import eps_text, percent
@@ -63,8 +64,11 @@ def print_ranking(results: Results) -> None:
     table = ranking_table(results, standings)
     table = table.pick(*shown, short=accuracies, rank="#", illusion_gap="gap")
     title = f"{results.name}, {results.threat.norm} {last}, {strength}"
-    print_table(replace(table, caption=title))
+    print_table(replace(table, caption=title), RANKED_BY)
     screen = console()
+    images = images_text(results, standings)
+    of = f"{results.dataset.name}, {images}; {classifier_title(results)}"
+    screen.print(visible(of), markup=False)
     for why in dict.fromkeys(s.reasons[0] for s in standings if s.rank is None and s.reasons):
         rows = [s.defense for s in standings if s.rank is None and why in s.reasons[:1]]
         screen.print(f"not ranked ({visible(why)}): {', '.join(map(visible, rows))}", markup=False)

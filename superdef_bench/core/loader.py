@@ -66,12 +66,28 @@ def _import(path: Path, name: str) -> ModuleType:
     return module
 
 
+def _named_directories() -> list[Path]:
+    """Return the folders of plugins that the environment names."""
+    variable = os.environ.get(DIRECTORIES_VARIABLE, "")
+    return [Path(name) for name in variable.split(os.pathsep) if name]
+
+
+def _own_only() -> bool:
+    """Return whether the environment leaves out plugins of installed distributions."""
+    return os.environ.get(OWN_ONLY_VARIABLE, "0") not in ("", "0")
+
+
+def environment_options() -> list[str]:
+    """Return the options of a command that say what the environment says of plugins."""
+    options = [word for path in _named_directories() for word in ("--plugins-dir", str(path))]
+    return [*options, *(["--no-third-party"] if _own_only() else [])]
+
+
 def _directories(directories: Sequence[str | Path]) -> Iterator[tuple[Path, str]]:
     yield shipped("plugins"), "built-in"
     if isinstance(directories, str | Path):  # one alone, whose letters are no folders
         directories = [directories]
-    variable = os.environ.get(DIRECTORIES_VARIABLE, "")
-    named = map(Path, [*filter(None, variable.split(os.pathsep)), *directories])
+    named = [*_named_directories(), *map(Path, directories)]
     for directory in dict.fromkeys(path.expanduser().resolve() for path in named):
         if not directory.is_dir():
             what = "is a file" if directory.exists() else "does not exist"
@@ -109,7 +125,7 @@ def load_plugins(directories: Sequence[str | Path] = (), *, third_party: bool = 
                 module = _import(path, name)
             _register(manager, module, name, path)
             origins[name] = (source, path)
-    third_party = third_party and os.environ.get(OWN_ONLY_VARIABLE, "0") in ("", "0")
+    third_party = third_party and not _own_only()
     for entry in importlib.metadata.entry_points(group=GROUP) if third_party else ():
         distribution = entry.dist
         owner = f"{distribution.name} {distribution.version}" if distribution else entry.value

@@ -155,6 +155,11 @@ class AscentAttack:
         """Return what is maximised."""
         return cross_entropy
 
+    @property
+    def loss_name(self) -> str:
+        """What tables call that; empty where a subclass maximises something else unnamed."""
+        return "ce" if type(self).loss is AscentAttack.loss else ""
+
     def passes(self, threat: Threat) -> tuple[int, int]:
         """Return the most forwards and backwards that one image needs."""
         looks = self.steps * (1 if self.diversify is None else 2) + 1

@@ -9,6 +9,7 @@ from superdef_bench.core.threats import ADAPTIVE, CLEAN, Rung
 from superdef_bench.core.visible import one_line, shortened
 from superdef_bench.gate.cost import cost_checks
 from superdef_bench.gate.findings import Check, Limits, Report, Status
+from superdef_bench.results.ranking import images_text, rank
 from superdef_bench.results.rows import is_drawn, shares, verdicts, words_of
 from superdef_bench.results.schema import AccuracyRow, Columns, Results
 from superdef_bench.results.statistics import holm, mcnemar
@@ -143,6 +144,7 @@ def compare(
         family=len(pairs),
         alpha=ALPHA,
         floors={n: floor(n, len(pairs)) for n in sorted({pair.n for pair in pairs}, reverse=True)},
+        images=(images_text(baseline, rank(baseline)), images_text(results, rank(results))),
         notes=notes,
     )
 

@@ -135,6 +135,7 @@ class Report:
         family: Accuracy rows that were tested together.
         alpha: What the corrected p must be below.
         floors: Number of images: the smallest fall in points that could be seen, None for none.
+        images: How many images each of the two has, and on how many of them its rows are ranked.
         notes: What a reader should know beside.
     """
 
@@ -143,6 +144,7 @@ class Report:
     family: int
     alpha: float
     floors: Mapping[int, float | None]
+    images: tuple[str, str] = ("", "")
     notes: Sequence[str] = ()
 
     @property

@@ -49,9 +49,20 @@ def _basis(report: Report) -> str:
     )
 
 
+def images_of(report: Report) -> Iterator[str]:
+    """Yield how many images were compared and ranked, once where both say the same."""
+    both = dict(zip(report.names, report.images, strict=True))
+    if len(set(report.images)) == 1:
+        yield report.images[0]
+    else:
+        yield from (f"{name}: {images}" for name, images in both.items())
+
+
 def to_text(report: Report) -> str:
     """Return the report as lines of at most 80 columns, without colour."""
-    lines = [*_wrapped(f"{report.names[1]} against {report.names[0]}"), verdict(report)]
+    lines = _wrapped(f"{report.names[1]} against {report.names[0]}")
+    lines += [line for images in images_of(report) for line in _wrapped(images)]
+    lines.append(verdict(report))
     for status, title in _TITLES.items():
         checks = list(report.of(status))
         lines += ["", f"{title} ({len(checks)})"] if checks else []
@@ -85,7 +96,8 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
 def to_markdown(report: Report) -> str:
     """Return the report as Markdown, for the summary of a job."""
     lines = [f"## {escape(verdict(report))}", ""]
-    lines += [f"{escape(report.names[1])} against {escape(report.names[0])}.", ""]
+    images = "; ".join(map(escape, images_of(report)))
+    lines += [f"{escape(report.names[1])} against {escape(report.names[0])}; {images}.", ""]
     for status, title in _TITLES.items():
         checks = list(report.of(status))
         if checks:

@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from superdef_bench.io.files import read_file
 
 _DEEPEST = 50  # tables and lists inside each other; what we write has fewer than ten
 _HALF = re.compile(r"\\ud[89a-f]", re.IGNORECASE)  # one of two that JSON writes a character as
+_BARE = re.compile(r"[A-Za-z0-9_-]+")  # a key of TOML that needs no quotes
 _SHOWN = 40  # characters of a value in a message
 # A key of so many parts: reading one takes the square of their number.
 _DOTTED = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){{{_DEEPEST}}}""")
@@ -41,6 +43,51 @@ def read_toml(path: Path, *, most: int) -> dict[str, Any]:
         raise _too_long() from None
     check_document(found)
     return found
+
+
+def to_toml(document: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return tables as TOML; what stands in them is on a line each, however deep it is.
+
+    Args:
+        document: Tables by name, of text, numbers, truth values, lists and tables.
+
+    Raises:
+        ValueError: Something in them has no form in TOML.
+    """
+    tables = (
+        "\n".join([f"[{_toml_key(name)}]", *(f"{_toml_key(k)} = {_toml(v)}" for k, v in t.items())])
+        for name, t in document.items()
+    )
+    return "\n\n".join(tables) + "\n"
+
+
+def _toml_key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _toml(name)
+
+
+def _toml(value: Any) -> str:
+    """Return a value as TOML writes it on one line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{"".join(map(_toml_character, value))}"'
+    if isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
+        return repr(value)
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{_toml_key(key)} = {_toml(v)}" for key, v in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    raise ValueError(f"{shown(value)} has no form in TOML")
+
+
+def _toml_character(char: str) -> str:
+    """Return a character of a text; what hides or ends it is spelt out."""
+    if char in '"\\':
+        return f"\\{char}"
+    if "\ud800" <= char <= "\udfff":
+        raise ValueError("half a character has no form in TOML")
+    return char if char.isprintable() else f"\\U{ord(char):08x}"
 
 
 def parse_json(content: bytes) -> Any:

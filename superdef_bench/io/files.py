@@ -56,6 +56,17 @@ def read_file(path: Path, *, most: int) -> bytes:
     return content
 
 
+def portable(path: Path) -> str:
+    """Return a path as another machine can use it, without the folders of this one.
+
+    What lies below the current folder is relative to it; of another absolute path the name stays.
+    """
+    if not path.is_absolute():
+        return path.as_posix()
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
+
+
 def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from superdef_bench.core.threats import UNDEFENDED
 from superdef_bench.io.documents import parse_json
 from superdef_bench.io.files import read_file, write_atomically
+from superdef_bench.leaderboard.again import commands
+from superdef_bench.leaderboard.classifier import classifier_title
 from superdef_bench.leaderboard.notes import row_name
 from superdef_bench.leaderboard.publish import (
     load,
@@ -16,7 +18,7 @@ from superdef_bench.leaderboard.publish import (
 )
 from superdef_bench.leaderboard.tables import ranking_table
 from superdef_bench.results.load import FILE, MOST_BYTES
-from superdef_bench.results.ranking import Standing, is_full, rank
+from superdef_bench.results.ranking import Standing, images_text, is_full, rank
 from superdef_bench.results.rows import with_interval
 from superdef_bench.results.schema import Published, QualityResults, QualityRow, Results
 from superdef_bench.results.table import to_markdown
@@ -126,7 +128,7 @@ def index(boards: list[Published]) -> str:
     for results in boards:
         lines += [f"## {escape(results.name)}", ""]
         lines += _benchmark(results) if isinstance(results, Results) else _quality(results)
-        lines += fenced([results.provenance.command])
+        lines += fenced(commands(results))
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -147,8 +149,8 @@ def _line(results: Results) -> list[str]:
     name = row_name(results, best[0].defense) if best else "–"
     return [
         link(escape(results.name), f"{results.name}.md"),
-        f"{escape(data.name)}, {data.images} images",
-        escape(results.model.name),
+        f"{escape(data.name)}, {images_text(results, standings)}",
+        escape(classifier_title(results)),
         f"{escape(threat.norm)} {eps_text(threat.eps[-1])}",
         suite(results, standings).split(":")[0],
         name,
@@ -160,8 +162,8 @@ def _benchmark(results: Results) -> Iterator[str]:
     standings = rank(results)
     data, threat = results.dataset, results.threat
     yield (
-        f"{escape(data.name)} {escape(data.split)}, {data.images} images of "
-        f"{data.classes} classes; classifier {escape(results.model.name)}; "
+        f"{escape(data.name)} {escape(data.split)}, {data.classes} classes, "
+        f"{images_text(results, standings)}; classifier {escape(classifier_title(results))}; "
         f"{escape(threat.norm)}, eps {', '.join(map(eps_text, threat.eps))}; "
         f"suite {suite(results, standings)}."
     )

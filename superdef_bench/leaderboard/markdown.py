@@ -1,10 +1,11 @@
 """A leaderboard as Markdown. No torch."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 
 from superdef_bench.core.threats import ADAPTIVE, NO_TARGET, Rung
+from superdef_bench.leaderboard.again import commands, config_section
 from superdef_bench.leaderboard.changes import changes_section
+from superdef_bench.leaderboard.classifier import classifier_section, classifier_title
 from superdef_bench.leaderboard.curves import CURVES, has_curves
 from superdef_bench.leaderboard.notes import (
     failures_section,
@@ -22,9 +23,17 @@ from superdef_bench.leaderboard.sections import (
     stochastic,
     top_five,
 )
+from superdef_bench.leaderboard.settings import settings_section
 from superdef_bench.leaderboard.tables import BELOW, ranking_table
 from superdef_bench.results.facts import ThreatFacts
-from superdef_bench.results.ranking import Standing, conditional, is_full
+from superdef_bench.results.ranking import (
+    WITHIN_A_RANK,
+    Standing,
+    conditional,
+    images_text,
+    is_full,
+    ranked_images,
+)
 from superdef_bench.results.rows import is_drawn, score, with_interval
 from superdef_bench.results.schema import Results
 from superdef_bench.results.table import to_markdown
@@ -43,6 +52,8 @@ def leaderboard(results: Results, standings: Sequence[Standing]) -> str:
         *broken_first(results, standings),
         *_curves(results, standings),
         *masking_section(results, standings),
+        *classifier_section(results),
+        *settings_section(results),
         *by_attack(results, standings),
         *cost_section(results, standings),
         *changes_section(results),
@@ -58,35 +69,33 @@ def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     machine = provenance.machine
     eps = ", ".join(eps_text(value) for value in threat.eps)
     versions = ", ".join(f"{name} {value}" for name, value in provenance.versions.items())
-    folder = shlex.quote(provenance.folder)
-    ranked = [s.adaptive.n for s in standings if s.rank is not None and s.adaptive]
+    ranked = ranked_images(standings)
     yield f"# {escape(results.name)}"
     yield ""
     yield "<!-- generated, do not edit; regenerate with the commands below -->"
     yield ""
     if is_full(results, standings):
-        yield f"Suite: **full**, on {min(ranked)} images."
+        yield f"Suite: **full**, on {ranked:,} images."
     else:
         yield "Suite: **quick: not a robustness claim**."
     yield "Every robust accuracy is an upper bound that a fixed suite found (≤)."
     yield ""
     shape = "x".join(map(str, data.shape))
     yield (
-        f"- dataset {escape(data.name)} {escape(data.split)}, {data.images} images, "
-        f"{data.classes} classes, {shape}, sha256 `{escape(data.sha256[:16])}`"
+        f"- dataset {escape(data.name)} {escape(data.split)}, {data.classes} classes, {shape}, "
+        f"sha256 `{escape(data.sha256[:16])}`"
     )
-    yield f"- classifier {escape(results.model.name)}"
-    yield (
-        f"- threat {escape(threat.norm)}, eps {eps}{_goal(threat)}; seed {results.seed}; "
-        f"ranked on n = {min(ranked, default=0)} images{_limited(results, min(ranked, default=0))}"
-    )
+    yield f"- {images_text(results, standings)}{_limited(results, ranked)}"
+    yield f"- classifier {escape(classifier_title(results))}"
+    yield f"- threat {escape(threat.norm)}, eps {eps}{_goal(threat)}; seed {results.seed}"
     yield f"- {escape(versions)}"
     yield (
         f"- {escape(machine.processor)}, {machine.cores} cores, "
         f"{machine.memory_gib} GiB, {escape(machine.gpu)}"
     )
     yield ""
-    yield from fenced([provenance.command, f"superdef-bench leaderboard {folder} -o leaderboards"])
+    yield from fenced(commands(results))
+    yield from config_section(results)
     yield f"!{link('Clean, gray-box and adaptive accuracy', f'{results.name}.svg')}"
     yield ""
 
@@ -119,9 +128,7 @@ def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         )
         + ". Gray box and adaptive are worst cases per image. Illusion gap: gray box minus "
         "adaptive. Like for like: the largest fall of one attack when it knows the defense. Median "
-        "eps: smallest that breaks half of all images. Rows share a rank unless McNemar's exact "
-        "test tells them apart (p ≤ 0.05); within a rank they go by median eps, clean accuracy and "
-        "cost."
+        f"eps: smallest that breaks half of all images. {WITHIN_A_RANK}"
         + (" Masking: what the checks of its gradient say of a row, see below." if judged else "")
     )
     yield ""

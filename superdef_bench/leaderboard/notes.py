@@ -111,12 +111,17 @@ def stages(results: Results) -> dict[str, str]:
 
 def given(arguments: Mapping[str, Any]) -> str:
     """Return a plugin and the arguments that it was given."""
-    shown = [
+    shown = arguments_text(arguments)
+    return f"{arguments['plugin']}" + (f" ({shown})" if shown else "")
+
+
+def arguments_text(arguments: Mapping[str, Any]) -> str:
+    """Return the arguments of a plugin, without those that say nothing."""
+    return ", ".join(
         f"{name} = {f'{value:g}' if isinstance(value, float) else value}"
         for name, value in arguments.items()
         if name != "plugin" and value not in ("", None)
-    ]
-    return f"{arguments['plugin']}" + (f" ({', '.join(shown)})" if shown else "")
+    )
 
 
 def failures_section(results: Results) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from superdef_bench.core.errors import ConfigError, DataError
-from superdef_bench.io.files import read_file, write_atomically
+from superdef_bench.io.files import portable, read_file, write_atomically
 from superdef_bench.leaderboard.changes import with_changes
 from superdef_bench.leaderboard.curves import CURVES, draw_curves, has_curves
 from superdef_bench.leaderboard.markdown import leaderboard
@@ -75,6 +75,8 @@ def load_all(paths: Sequence[Path], out: Path | None) -> dict[Path, Published]:
     first: dict[Path, Path] = {}
     for path in paths:
         results = load(path)
+        if out is not None:
+            results = results.published(portable(out))
         place = (out or (path if path.is_dir() else path.parent)) / results.name
         if first.setdefault(place, path) != path:
             raise ConfigError(

@@ -2,9 +2,9 @@
 
 import csv
 import io
-import shlex
 from collections.abc import Iterator
 
+from superdef_bench.leaderboard.again import commands
 from superdef_bench.leaderboard.changes import changes_section
 from superdef_bench.results.schema import QualityResults, QualityRow
 from superdef_bench.results.table import spelt
@@ -52,8 +52,7 @@ def _lines(results: QualityResults) -> Iterator[str]:
     versions = ", ".join(f"{name} {value}" for name, value in provenance.versions.items())
     yield f"- {escape(versions)}"
     yield ""
-    words = ["superdef-bench", "leaderboard", provenance.file, "-o", "leaderboards"]
-    yield from fenced([provenance.command, shlex.join(words)])
+    yield from fenced(commands(results))
     head = ["network", *map(escape, sets), "parameters", "GMAC"]
     found = {(row.network, row.dataset): row for row in results.quality}
     lines = []

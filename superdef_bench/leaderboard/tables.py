@@ -53,7 +53,7 @@ def ranking_table(results: Results, standings: Sequence[Standing]) -> Table:
         n = s.adaptive.n if s.adaptive else s.clean.n if s.clean else 0
         beyond = Cell(f"> {last}", float("1e9")) if s.adaptive else NOTHING
         cells = [
-            Cell("–" if s.rank is None else str(s.rank), s.rank),
+            Cell(s.place, s.rank),
             name_cell(results, s.defense),
             score_cell(s.clean),
             score_cell(s.gray, mark=transfer_mark(results, s.defense)),

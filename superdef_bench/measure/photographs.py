@@ -15,7 +15,7 @@ from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.core.fingerprint import tensors
 from superdef_bench.core.transform import InputTransform, Protected
 from superdef_bench.io.datasets import hash_files, to_images
-from superdef_bench.io.files import find_data
+from superdef_bench.io.files import find_data, portable
 from superdef_bench.io.machine import fix_numerics, machine, versions
 from superdef_bench.io.pictures import SUFFIXES, read_picture
 from superdef_bench.io.progress import progress_bar
@@ -234,7 +234,7 @@ def measure_quality(
     sets = sets_of(place)
     networks = networks_of(words, scale, device)
     rows = list(quality_rows(networks, sets, scale))
-    where = folder.name if folder.is_absolute() else folder.as_posix()
+    where = portable(folder)
     return QualityResults.of(
         {
             "schema": SCHEMA,

@@ -20,7 +20,13 @@ from superdef_bench.nn.resnet import ResNet
 from superdef_bench.nn.restoration import Denoise, SuperResolution, load_network, network_facts
 from superdef_bench.nn.stages import jpeg_round_trip, wavelet_denoise
 from superdef_bench.nn.superdef import SuperDef
-from superdef_bench.nn.weights import SHIPPED, load_weights, read_provenance, save_weights
+from superdef_bench.nn.weights import (
+    SHIPPED,
+    from_file,
+    load_weights,
+    read_provenance,
+    save_weights,
+)
 
 __all__ = [
     "EDSR",
@@ -39,6 +45,7 @@ __all__ = [
     "check_file",
     "check_name",
     "fill",
+    "from_file",
     "guarded",
     "is_encrypted",
     "jpeg_round_trip",

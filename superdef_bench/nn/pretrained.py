@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from superdef_bench.core.errors import ConfigError, DataError, did_you_mean
 from superdef_bench.io.files import file_size
-from superdef_bench.nn.weights import MOST_BYTES
+from superdef_bench.nn.weights import MOST_BYTES, from_file
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 _PREFIXES = ("module.", "model.", "_orig_mod.")
@@ -206,7 +206,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, title: s
     Args:
         network: Changed in place.
         tensors: As `read_tensors` returns them.
-        path: Where they come from, for messages.
+        path: Where they come from, for messages, and for results to name.
         title: What the network is, for messages.
 
     Raises:
@@ -235,3 +235,4 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, title: s
             hint="take the architecture and the number of classes it was trained with",
         )
     network.load_state_dict(dict(tensors), strict=False)
+    from_file(network, path)

@@ -5,11 +5,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
 import safetensors.torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from superdef_bench.core.errors import DataError
 from superdef_bench.core.types import Task
@@ -19,6 +19,8 @@ from superdef_bench.io.files import read_file, write_atomically
 MOST_BYTES = 2**34  # of weights; networks of two billion parameters have half of it
 _MOST_TOLD = 2**24  # of a provenance, which names every class
 SHIPPED = Path(__file__).parent / "checkpoints"
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], provenance: Mapping[str, Any]) -> None:
@@ -79,6 +81,22 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     except safetensors.SafetensorError as error:
         reason = " ".join(str(error).split())
         raise DataError(f"weights {path} are no safetensors: {reason}") from error
+
+
+def from_file(network: Network, path: Path) -> Network:
+    """Return the network, which says from now on that its weights came from a file.
+
+    Results then name the file and its hash; a plugin may set the attribute `weights_file` itself.
+    """
+    object.__setattr__(network, "weights_file", path)
+    return network
+
+
+def weights_file(network: nn.Module) -> Path | None:
+    """Return the one file that the weights of a network came from, where its plugin says so."""
+    said = {getattr(part, "weights_file", None) for part in network.modules()}
+    files = [path for path in said if isinstance(path, Path)]
+    return files[0] if len(files) == 1 else None
 
 
 def find_weights(

@@ -114,6 +114,22 @@ class Machine(Model):
     gpu: str = "no GPU"
 
 
+class Settings(Model):
+    """What an attack makes of its arguments, as far as it says so.
+
+    Attributes:
+        steps: Gradient steps per restart.
+        step_size: Length of a step at each eps.
+        queries: The most of one image.
+    """
+
+    steps: Positive | None = None
+    step_size: list[Amount] | None = None
+    restarts: Positive | None = None
+    loss: str | None = None
+    queries: Positive | None = None
+
+
 class Attack(Model):
     """An attack as the benchmark ran it."""
 
@@ -125,6 +141,7 @@ class Attack(Model):
     rungs: list[RungWord]
     limit: Positive | None
     counted: bool
+    settings: Settings | None = None
 
     def amount(self, argument: str) -> int:
         """Return a whole number among its arguments, such as its steps; 0 where it has none."""
@@ -247,11 +264,24 @@ class DatasetFacts(Model):
 
 
 class ModelFacts(Model):
-    """The attacked classifier."""
+    """The attacked classifier.
+
+    Attributes:
+        weights: sha256 of its parameters and buffers.
+        architecture: Name of its class.
+        file: Name of the file that its weights came from, where its plugin says so.
+        file_sha256: Of that file.
+        parameters: How many it has.
+    """
 
     name: str
     fingerprint: Sha256
     weights: str | None = None
+    arguments: Arguments | None = None
+    architecture: str | None = None
+    file: str | None = None
+    file_sha256: Sha256 | None = None
+    parameters: Count | None = None
 
 
 class ThreatFacts(Model):

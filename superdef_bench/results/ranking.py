@@ -14,6 +14,12 @@ from superdef_bench.results.statistics import mcnemar, median_with_infinity
 FULL_IMAGES = 256
 _STEPS, _QUERIES = 10, 1000  # that a full suite takes at least
 _SIGNIFICANT = 0.05
+RANKED_BY = f"ranks: by adaptive accuracy; = shares one (McNemar's exact test, p > {_SIGNIFICANT})"
+WITHIN_A_RANK = (
+    "Rows share a rank, marked =, unless McNemar's exact test on the same images tells them from "
+    f"the first of it (p ≤ {_SIGNIFICANT}); within a rank they go by adaptive accuracy, median "
+    "eps, clean accuracy and cost."
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,7 @@ class Standing:
 
     Attributes:
         rank: None for a row that is not ranked.
+        shared: Whether other rows have the same rank.
         adaptive: None where nothing that knows the defense attacked it.
         like_for_like: Largest fall of one attack from gray box to a rung that knows the defense,
             with its name.
@@ -32,6 +39,7 @@ class Standing:
 
     defense: str
     rank: int | None
+    shared: bool
     clean: Score | None
     gray: Score | None
     adaptive: Score | None
@@ -39,6 +47,11 @@ class Standing:
     median_eps: float | None
     gmac: float | None
     reasons: Sequence[str]
+
+    @property
+    def place(self) -> str:
+        """The rank as tables write it: `3`, `3=` where others share it, a dash without one."""
+        return "–" if self.rank is None else f"{self.rank}{'=' if self.shared else ''}"
 
     @property
     def illusion(self) -> float | None:
@@ -63,7 +76,8 @@ def rank(results: Results) -> list[Standing]:
 
     Rows are sorted by adaptive accuracy on the images that all ranked rows have. Going down, a
     row shares the rank of its group's first row unless McNemar's exact test tells the two apart;
-    within a group the median smallest eps, clean accuracy and cost decide the order.
+    within a group adaptive accuracy, then the median smallest eps, clean accuracy and cost decide
+    the order.
     """
     worst = {name: row for name in results.defenses if (row := results.worst(name, ADAPTIVE))}
     missing = {name: facts.missing for name, facts in results.defenses.items()}
@@ -77,7 +91,7 @@ def rank(results: Results) -> list[Standing]:
         # A group is a run from the top: it ends at the first row that differs.
         size = next((i for i, name in enumerate(order) if name not in group), len(order))
         place = len(standings) + 1
-        rows = [_standing(results, name, place, n, worst) for name in order[:size]]
+        rows = [_standing(results, name, place, n, worst, shared=size > 1) for name in order[:size]]
         standings += sorted(rows, key=_within_group)
         order = order[size:]
     rest = [name for name in results.defenses if name not in ranked]
@@ -86,14 +100,22 @@ def rank(results: Results) -> list[Standing]:
     return standings + [_standing(results, name, None, own[name], worst) for name in rest]
 
 
-def _within_group(standing: Standing) -> tuple[float, float, float, str]:
+def _within_group(standing: Standing) -> tuple[float, float, float, float, str]:
+    # Of a random defense accuracy is the mean over draws, as tables show it; groups go by majority.
+    adaptive = standing.adaptive.accuracy if standing.adaptive else 0.0
     median = float("inf") if standing.median_eps is None else standing.median_eps
     clean = standing.clean.accuracy if standing.clean else 0.0
-    return -median, -clean, standing.gmac or 0.0, standing.defense
+    return -adaptive, -median, -clean, standing.gmac or 0.0, standing.defense
 
 
 def _standing(
-    results: Results, name: str, place: int | None, n: int | None, worst: dict[str, AccuracyRow]
+    results: Results,
+    name: str,
+    place: int | None,
+    n: int | None,
+    worst: dict[str, AccuracyRow],
+    *,
+    shared: bool = False,
 ) -> Standing:
     last = results.last_eps
     cost = [c for c in results.cost if c.defense == name]
@@ -101,6 +123,7 @@ def _standing(
     return Standing(
         defense=name,
         rank=place,
+        shared=shared,
         clean=score(results.clean(name), n),
         gray=score(results.worst(name, Rung.GRAY_BOX), n),
         adaptive=score(adaptive, n),
@@ -109,6 +132,19 @@ def _standing(
         gmac=next((c.gmac for c in cost if c.scope == PIPELINE), None),
         reasons=results.defenses[name].missing,
     )
+
+
+def ranked_images(standings: Sequence[Standing]) -> int:
+    """Return on how many images rows are ranked; 0 where none is."""
+    ranked = (s.adaptive.n for s in standings if s.rank is not None and s.adaptive)
+    return min(ranked, default=0)
+
+
+def images_text(results: Results, standings: Sequence[Standing]) -> str:
+    """Return how many images a benchmark has, and on how many of them its rows are ranked."""
+    ranked = ranked_images(standings)
+    rest = f"ranked on {ranked:,}" if ranked else "no row ranked"
+    return f"{results.dataset.images:,} images, {rest}"
 
 
 def like_for_like(

@@ -229,6 +229,7 @@ class Document(Model):
     sha256: Sha256 | None = None
     name: Annotated[str, Field(json_schema_extra={"minLength": 1})]  # publishing says why not
     changes: Changes | None = None
+    published_in: str | None = None
 
     _content: bytes = PrivateAttr(default=b"")
 
@@ -257,6 +258,12 @@ class Document(Model):
         """The JSON, also what this version knows nothing of, in the order of the file."""
         found: dict[str, Any] = json.loads(self._content)
         return found
+
+    def published(self, folder: str) -> Self:
+        """Return the same results, which say in which folder their page stands."""
+        if self.published_in == folder:
+            return self
+        return self.of({**self.document, "published_in": folder})
 
     def to_json(self) -> bytes:
         """Return the JSON with its hash, indented so that a diff reads well; rows keep order."""

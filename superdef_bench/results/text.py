@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from superdef_bench.core.visible import one_line, visible
 
+NOT_RECORDED = "not recorded"  # of a fact that older results lack
 # What begins a quote, a heading, an item or a fence where a line begins.
 _BLOCK = re.compile(r"(?:>|#{1,6}|[-+=]+|\d+[.)])(?= \S)|~{3,}")
 

@@ -8,7 +8,6 @@ import pyarrow as pa
 import torch
 
 from superdef_bench.benchmark.built import Benchmark, BuiltAttack, BuiltDefense
-from superdef_bench.core.fingerprint import tensors
 from superdef_bench.core.threats import CLEAN, MASKING, NO_TARGET, UNDEFENDED, Rung, parse_eps
 from superdef_bench.io.machine import machine, versions
 from superdef_bench.measure.run_costs import RunCosts
@@ -20,6 +19,7 @@ from superdef_bench.results.statistics import unpack_bits
 from superdef_bench.results.worst import worst_rows
 from superdef_bench.run.cells import SHARD, Cell, Group, Plan
 from superdef_bench.run.completeness import missing, suspicion_of
+from superdef_bench.run.facts import attack_facts, model_facts
 from superdef_bench.run.records import Outcome
 
 
@@ -46,7 +46,7 @@ def describe(
     bare = [row for row in accuracy if row["defense"] == UNDEFENDED and not row["rung"]]
     add_conditional(accuracy, unpack_bits(bare[0]["verdicts"], bare[0]["n"]) if bare else None)
     rows = [AccuracyRow.model_validate(row) for row in accuracy]
-    attacks = {attack.name: _attack(attack) for attack in benchmark.attacks}
+    attacks = {attack.name: attack_facts(attack) for attack in benchmark.attacks}
     document = {
         "schema": SCHEMA,
         "name": config.name,
@@ -70,11 +70,7 @@ def describe(
             "classes": task.num_classes,
             "shape": list(task.input_shape),
         },
-        "model": {
-            "name": task.model,
-            "fingerprint": task.model_fingerprint,
-            "weights": tensors(benchmark.bare.classifier.state_dict()),
-        },
+        "model": model_facts(benchmark).model_dump(),
         "threat": {
             "norm": config.norm,
             "eps": eps,
@@ -216,19 +212,6 @@ def _undefended(
         if attack.stands_for(rung):
             cell = {**records.cell, "rung": str(rung)}
             yield replace(records, cell=cell, limit=limits.get(rung))
-
-
-def _attack(attack: BuiltAttack) -> Attack:
-    return Attack(
-        arguments=dict(attack.arguments),
-        kind=attack.attack.kind,
-        access=attack.attack.access,
-        norm=attack.norm,
-        eps=[parse_eps(text) for text in attack.eps],
-        rungs=[str(rung) for rung in attack.rungs],
-        limit=attack.limit,
-        counted=attack.counted,
-    )
 
 
 def _defense(

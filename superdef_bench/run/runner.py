@@ -10,7 +10,7 @@ from torch import Tensor
 
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.core.errors import CellError, InterruptError
-from superdef_bench.io.files import write_atomically
+from superdef_bench.io.files import portable, write_atomically
 from superdef_bench.io.machine import fix_numerics
 from superdef_bench.io.process import check_stopped, stoppable
 from superdef_bench.io.progress import progress_bar
@@ -64,7 +64,7 @@ def run(
             outcome,
             costs,
             command=command,
-            folder=name_of(out),
+            folder=portable(out),
             seconds=seconds,
         )
         claimed.check()
@@ -73,11 +73,6 @@ def run(
             publish(results, out)
         claimed.check()
     return results, outcome
-
-
-def name_of(folder: Path) -> str:
-    """Return what results call their run folder: nothing of this machine."""
-    return folder.name if folder.is_absolute() else folder.as_posix()
 
 
 def compute(benchmark: Benchmark, plan: Plan, out: Path) -> Outcome:

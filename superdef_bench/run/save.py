@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 
 from superdef_bench.core.errors import DataError
-from superdef_bench.io.files import write_error
+from superdef_bench.io.files import portable, write_error
 from superdef_bench.measure.run_costs import FILE as COSTS
 from superdef_bench.results.load import FILE
 from superdef_bench.results.schema import Results
 from superdef_bench.run.claim import BANK, RECORDS, claim
-from superdef_bench.run.runner import MANIFEST, name_of
+from superdef_bench.run.runner import MANIFEST
 
 
 def save_run(source: Path, results: Results, folder: Path) -> Results:
@@ -24,7 +24,7 @@ def save_run(source: Path, results: Results, folder: Path) -> Results:
         DataError: It holds something else, or cannot be written.
     """
     document = results.document
-    provenance = {**document["provenance"], "folder": name_of(folder)}
+    provenance = {**document["provenance"], "folder": portable(folder)}
     named = Results.of({**document, "provenance": provenance})
     if folder.exists() and folder.samefile(source):
         return results

@@ -43,13 +43,16 @@ def test_what_the_index_says_is_what_the_results_say() -> None:
     results = load_results(GOLDEN)
     page = index([results])
     best = next(s for s in rank(results) if s.rank is not None and s.defense != "none")
-    row = next(line for line in page.splitlines() if line.startswith("| 1 |"))
+    row = next(line for line in page.splitlines() if line.startswith("| 1= |"))
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
     assert cells[1] == best.defense
     assert cells[4] == with_interval(best.adaptive, "≤ ")
     assert best.adaptive
     assert cells[5] == str(best.adaptive.n)
-    assert "signs test, 24 images of 20 classes; classifier signs_resnet8" in page
+    assert (
+        "signs test, 20 classes, 24 images, ranked on 24; classifier signs_resnet8 (code sha256 "
+        in page
+    )
     assert "suite quick: not a robustness claim" in page
     assert "```sh\nsuperdef-bench run example.toml\n```" in page
 

@@ -168,7 +168,7 @@ def test_names_are_text_on_the_site(site: Path) -> None:
 
 def test_names_are_text_on_the_markdown_page() -> None:
     page = files(Results.of(hostile()))[".md"].decode()
-    outside = re.sub(r"^(`{3,})sh\n.*?^\1$", "", page, flags=re.M | re.S)
+    outside = re.sub(r"^(`{3,})(?:sh|toml)\n.*?^\1$", "", page, flags=re.M | re.S)
     assert "````sh\n" in page
     assert "jpeg&lt;img" in outside
     assert "<img" not in outside

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from superdef_bench.results.ranking import is_full, like_for_like, rank
+from superdef_bench.results.ranking import images_text, is_full, like_for_like, rank, ranked_images
 from superdef_bench.results.rows import score, shares
 from superdef_bench.results.schema import Results
 from superdef_bench.results.statistics import Bits, pack_counts, pack_floats
@@ -90,17 +90,37 @@ def test_rows_share_a_rank_until_a_paired_test_tells_them_apart() -> None:
     for name, adaptive in [("a", 200), ("b", 195), ("c", 194), ("d", 188), ("e", 100)]:
         document.defense(name, adaptive)
     assert ranks(document) == [(1, "a"), (1, "b"), (3, "c"), (4, "d"), (5, "e")]
+    document.defense("f", 399, missing=("bpda pgd: too slow",))
+    places = [standing.place for standing in rank(document.results())]
+    assert places == ["1=", "1=", "3", "4", "5", "–"]
 
 
-def test_within_a_group_median_eps_clean_accuracy_and_cost_decide() -> None:
+def test_within_a_group_adaptive_accuracy_median_eps_clean_accuracy_and_cost_decide() -> None:
     document = Document()
     document.defense("cheap", 200, gmac=0.5, median_eps=0.02)
     document.defense("dear", 200, gmac=5.0, median_eps=0.02)
-    document.defense("clean", 199, clean=399, median_eps=0.02)
-    document.defense("far", 198, clean=100, median_eps=0.03)
-    document.defense("beyond", 197, clean=100, median_eps=None)
-    expected = ["beyond", "far", "clean", "cheap", "dear"]
+    document.defense("clean", 200, clean=399, median_eps=0.02)
+    document.defense("far", 200, clean=100, median_eps=0.03)
+    document.defense("beyond", 200, clean=100, median_eps=None)
+    document.defense("holds", 201, clean=100, gmac=9.0, median_eps=0.01)
+    document.defense("falls", 199, clean=400, gmac=0.1, median_eps=None)
+    expected = ["holds", "beyond", "far", "clean", "cheap", "dear", "falls"]
     assert ranks(document) == [(1, name) for name in expected]
+
+
+def test_a_random_row_stands_in_its_group_by_the_accuracy_that_tables_show() -> None:
+    document = Document().defense("fixed", 199).defense("random", 200)
+    document.rows[-1].update(drawn(np.where(bits(200), 3, 0), 5))  # 200 by majority, 120 by mean
+    assert ranks(document) == [(1, "fixed"), (1, "random")]
+
+
+def test_one_text_says_how_many_images_are_ranked() -> None:
+    document = Document().defense("few", 40, n=64, clean=64, gray=64).defense("many", 63)
+    results = document.results()
+    assert ranked_images(rank(results)) == 64
+    assert images_text(results, rank(results)) == "24 images, ranked on 64"
+    document = Document().defense("a", 40, missing=("x",))
+    assert images_text(document.results(), rank(document.results())) == "24 images, no row ranked"
 
 
 def test_incomplete_rows_stand_below_and_never_gain() -> None:

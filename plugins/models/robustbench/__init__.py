@@ -8,7 +8,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from superdef_bench import DataError, data_directory, hookimpl
-from superdef_bench.nn import check_name, guarded, read_checkpoint, say_unpinned
+from superdef_bench.nn import check_name, from_file, guarded, read_checkpoint, say_unpinned
 
 _LEAST = 0.9  # of the parameters must come from the file; some models fold or add a few
 _Dataset = Literal["cifar10", "cifar100", "imagenet"]
@@ -67,7 +67,7 @@ def robustbench_model(
         # RobustBench drops strictness for some models, and would leave a network untrained.
         if taken < _LEAST * count:
             raise _another(path, name, f"it gave {taken} of {count} parameters")
-    return model.eval()
+    return from_file(model, path).eval() if len(contents) == 1 else model.eval()
 
 
 def _files(path: Path, drive: str | list[str] | None) -> dict[Path, str]:

@@ -16,13 +16,14 @@ from superdef_bench.results.ranking import rank
 from superdef_bench.results.schema import Published, QualityResults, Results
 
 
-def write_site(boards: Mapping[Path, Published], folder: Path) -> Path:
+def write_site(boards: Mapping[Path, Published], folder: Path, *, command: str = "") -> Path:
     """Write the pages of leaderboards and the files behind them; return the first page.
 
     Args:
         boards: By the folder and name of each; pictures in that folder that show the same are
             not drawn again.
         folder: Where to write.
+        command: What writes this site; each page of a benchmark shows it.
 
     Raises:
         ConfigError: Two have the same name, so that one page would replace the other.
@@ -41,10 +42,10 @@ def write_site(boards: Mapping[Path, Published], folder: Path) -> Path:
     quality = [results for results in boards.values() if isinstance(results, QualityResults)]
     pages = {HOME: home_page(list(ranked.values()), quality)}
     for place, (results, standings) in ranked.items():
-        pages[f"{results.name}.html"] = accuracy_page(results, standings, place.parent)
+        pages[f"{results.name}.html"] = accuracy_page(results, standings, place.parent, command)
         pages[f"{results.name}.csv"] = table(results).encode()
     for photographs in quality:
-        pages[f"{photographs.name}.html"] = quality_page(photographs)
+        pages[f"{photographs.name}.html"] = quality_page(photographs, command)
         pages[f"{photographs.name}.csv"] = quality_files(photographs)[".csv"]
     for board in boards.values():
         pages[f"{board.name}.json"] = board.to_json()

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from superdef_bench.core.threats import Rung
+from superdef_bench.leaderboard.again import commands
+from superdef_bench.leaderboard.classifier import classifier_table, classifier_title
 from superdef_bench.leaderboard.index import suite
 from superdef_bench.leaderboard.notes import failures, notes, stages
 from superdef_bench.leaderboard.plots import drawn_in
 from superdef_bench.leaderboard.publish import pictures
 from superdef_bench.leaderboard.sections import TIMES_NOTE, work_note
+from superdef_bench.leaderboard.settings import settings_table
 from superdef_bench.leaderboard.site.page import render
 from superdef_bench.leaderboard.site.picture import inline
 from superdef_bench.leaderboard.tables import (
@@ -18,7 +21,8 @@ from superdef_bench.leaderboard.tables import (
     times_table,
     work_table,
 )
-from superdef_bench.results.ranking import Standing
+from superdef_bench.results.config_text import config_toml
+from superdef_bench.results.ranking import WITHIN_A_RANK, Standing, images_text
 from superdef_bench.results.schema import Results
 from superdef_bench.results.text import eps_text
 
@@ -28,13 +32,16 @@ _RANKING = (  # a reader of screens names a row by its first cell
 )
 
 
-def accuracy_page(results: Results, standings: Sequence[Standing], drawn: Path) -> bytes:
+def accuracy_page(
+    results: Results, standings: Sequence[Standing], drawn: Path, command: str
+) -> bytes:
     """Return the page of a benchmark.
 
     Args:
         results: Of the benchmark.
         standings: Their ranking.
         drawn: Folder whose pictures need not be drawn again.
+        command: What writes the site; empty where nobody says.
     """
     with drawn_in(drawn):
         shown = [
@@ -51,28 +58,33 @@ def accuracy_page(results: Results, standings: Sequence[Standing], drawn: Path) 
         "accuracy.html",
         results=results,
         suite=suite(results, standings),
-        facts=_facts(results),
+        facts=_facts(results, standings),
         last_eps=eps_text(results.last_eps),
+        within_a_rank=WITHIN_A_RANK,
         ranking=ranking_table(results, standings).pick(*_RANKING),
         pictures=shown,
+        settings=settings_table(results),
         attacks=attacks_table(results, standings),
         masking=masking_table(results, standings),
         costs=costs,
+        again=[*commands(results), *filter(None, [command])],
+        config=config_toml(results).splitlines(),
+        classifier=classifier_table(results),
         rows=stages(results),
         failures=list(failures(results)),
         notes=notes(results, standings),
     )
 
 
-def _facts(results: Results) -> dict[str, str]:
+def _facts(results: Results, standings: Sequence[Standing]) -> dict[str, str]:
     """Return what was attacked, how and where, by what it is called."""
     data, threat, provenance = results.dataset, results.threat, results.provenance
     machine = provenance.machine
     shape = "x".join(map(str, data.shape))
     return {
-        "dataset": f"{data.name} {data.split}, {data.images} images, {shape}",
+        "dataset": f"{data.name} {data.split}, {images_text(results, standings)}, {shape}",
         "classes": str(data.classes),
-        "classifier": results.model.name,
+        "classifier": classifier_title(results),
         "threat": f"{threat.norm}, eps {', '.join(map(eps_text, threat.eps))}",
         "goal": f"top-{threat.topk}, target {threat.target}"
         + (", scored at 8 bits" if threat.eightbit else ""),

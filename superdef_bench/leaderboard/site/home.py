@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from superdef_bench.core.threats import UNDEFENDED
+from superdef_bench.leaderboard.classifier import classifier_title
 from superdef_bench.leaderboard.index import best_rows, suite
 from superdef_bench.leaderboard.site.page import render
 from superdef_bench.leaderboard.tables import BELOW, score_cell
-from superdef_bench.results.ranking import Standing
+from superdef_bench.results.ranking import Standing, images_text
 from superdef_bench.results.schema import QualityResults, Results
 from superdef_bench.results.table import NOTHING, Cell, Line, Table
 from superdef_bench.results.text import eps_text
@@ -49,8 +50,8 @@ def _benchmark(results: Results, standings: Sequence[Standing]) -> Line:
     return Line(
         [
             Cell(results.name),
-            Cell(data.name),
-            Cell(results.model.name),
+            Cell(f"{data.name}, {images_text(results, standings)}"),
+            Cell(classifier_title(results)),
             Cell(f"{threat.norm} {eps_text(results.last_eps)}"),
             Cell(strength),
             Cell(best.defense if best else "–"),
