@@ -6,6 +6,7 @@ from superdef_bench.core.threats import ADAPTIVE, CLEAN, RUNGS, STANDING, Rung
 from superdef_bench.leaderboard.notes import row_name, transfer_mark
 from superdef_bench.leaderboard.pareto import PARETO, has_pareto
 from superdef_bench.leaderboard.tables import rung_tables, times_table, work_table
+from superdef_bench.results.comparable import timed_elsewhere
 from superdef_bench.results.ranking import Standing
 from superdef_bench.results.rows import is_drawn, score, shares, verdicts, with_interval
 from superdef_bench.results.schema import AccuracyRow, Results
@@ -34,7 +35,7 @@ _OPERATIONS = (
     " Operations: what torch dispatches, views apart. MB: each operation reads its "
     "tensors and writes its results once."
 )
-TIMES_NOTE = (
+_TIMES = (
     "Milliseconds of one image, median, on the machine above: all rows in turns, while "
     "whatever else it did went on. Ratio: of the p10 of both, which other work disturbs least; "
     "it is what can be compared. MB alive: most at once, weights among them."
@@ -167,6 +168,17 @@ def work_note(work: Table) -> str:
     return _GMAC + (_OPERATIONS if "own operations" in work.head else "")
 
 
+def times_note(results: Results) -> str:
+    """Return what the columns of a times table are, and which added rows are not timed in it."""
+    added = [name for name, facts in results.defenses.items() if facts.provenance]
+    if not added:
+        return _TIMES
+    apart = [name for name in added if timed_elsewhere(results, name)]
+    note = f"{_TIMES} Rows that were added later were timed in a run of their own: no ratio"
+    listed = f"; {', '.join(apart)}: on another machine, no times" if apart else ""
+    return f"{note}{listed}."
+
+
 def cost_section(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     """Yield counts and, where the results have them, times of each row."""
     work, times = work_table(results, standings), times_table(results, standings)
@@ -177,7 +189,7 @@ def cost_section(results: Results, standings: Sequence[Standing]) -> Iterator[st
     yield ""
     if times:
         yield from to_markdown(times)
-        yield TIMES_NOTE
+        yield escape(times_note(results))
         yield ""
     if has_pareto(results, standings):
         yield f"!{link('Accuracy against cost', results.name + PARETO)}"

@@ -10,6 +10,7 @@ from superdef_bench.leaderboard.notes import (
     masking_verdict,
     transfer_mark,
 )
+from superdef_bench.results.comparable import timed_elsewhere
 from superdef_bench.results.facts import DEFENSE, PIPELINE, SCOPES
 from superdef_bench.results.ranking import Standing
 from superdef_bench.results.rows import Score, with_interval
@@ -289,9 +290,11 @@ def times_table(results: Results, standings: Sequence[Standing]) -> Table | None
         own, whole = (costs.get((s.defense, scope)) for scope in (DEFENSE, PIPELINE))
         times = whole.latency_ms if whole else None
         cells = [NOTHING] * (len(head) - 1)
-        if own and own.latency_ms and whole and times:
+        elsewhere = timed_elsewhere(results, s.defense)
+        if own and own.latency_ms and whole and times and not elsewhere:
             shown = [own.latency_ms.p50, times.p50, times.p90, times.p99]
-            ratio = times.p10 / least if least else None
+            together = results.defenses[s.defense].provenance is None
+            ratio = times.p10 / least if least and together else None
             alive = None if whole.memory is None else whole.memory / 1e6
             cells = [
                 *(Cell(three_digits(value), value) for value in shown),
