@@ -114,12 +114,11 @@ def stages(results: Results) -> dict[str, str]:
 
 
 def _made_by(results: Results, name: str) -> str:
-    if not any(facts.provenance for facts in results.defenses.values()):
+    if not any(map(results.is_added, results.defenses)):
         return ""
     made = results.provenance_of(name)
     version = f"; made by version {made.versions.get('superdef-bench', 'unknown')}"
-    added = results.defenses[name].provenance is not None
-    return version + (f", added from: {made.command}" if added else "")
+    return version + (f", added from: {made.command}" if results.is_added(name) else "")
 
 
 def given(arguments: Mapping[str, Any]) -> str:

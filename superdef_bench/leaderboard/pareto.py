@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from superdef_bench.leaderboard.plots import draw, heading, plain
-from superdef_bench.results.comparable import timed_elsewhere
 from superdef_bench.results.facts import PIPELINE
 from superdef_bench.results.ranking import Standing
 from superdef_bench.results.schema import Results
@@ -76,7 +75,7 @@ def panels(results: Results, standings: Sequence[Standing]) -> list[Panel]:
     times = {
         name: row.latency_ms.p50
         for name, row in rows.items()
-        if row.latency_ms and not timed_elsewhere(results, name)
+        if row.latency_ms and not results.is_added(name)
     }
     found = [
         Panel("latency of the pipeline (ms, p50, one image)", points(times)),

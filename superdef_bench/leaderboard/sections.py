@@ -6,7 +6,6 @@ from superdef_bench.core.threats import ADAPTIVE, CLEAN, RUNGS, STANDING, Rung
 from superdef_bench.leaderboard.notes import row_name, transfer_mark
 from superdef_bench.leaderboard.pareto import PARETO, has_pareto
 from superdef_bench.leaderboard.tables import rung_tables, times_table, work_table
-from superdef_bench.results.comparable import timed_elsewhere
 from superdef_bench.results.ranking import Standing
 from superdef_bench.results.rows import is_drawn, score, shares, verdicts, with_interval
 from superdef_bench.results.schema import AccuracyRow, Results
@@ -169,14 +168,9 @@ def work_note(work: Table) -> str:
 
 
 def times_note(results: Results) -> str:
-    """Return what the columns of a times table are, and which added rows are not timed in it."""
-    added = [name for name, facts in results.defenses.items() if facts.provenance]
-    if not added:
-        return _TIMES
-    apart = [name for name in added if timed_elsewhere(results, name)]
-    note = f"{_TIMES} Rows that were added later were timed in a run of their own: no ratio"
-    listed = f"; {', '.join(apart)}: on another machine, no times" if apart else ""
-    return f"{note}{listed}."
+    """Return what the columns of a times table are, and which rows have no times in it."""
+    added = ", ".join(filter(results.is_added, results.defenses))
+    return _TIMES + (f" Timed in a run of their own, not in turns: {added}." if added else "")
 
 
 def cost_section(results: Results, standings: Sequence[Standing]) -> Iterator[str]:

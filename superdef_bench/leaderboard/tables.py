@@ -10,7 +10,6 @@ from superdef_bench.leaderboard.notes import (
     masking_verdict,
     transfer_mark,
 )
-from superdef_bench.results.comparable import timed_elsewhere
 from superdef_bench.results.facts import DEFENSE, PIPELINE, SCOPES
 from superdef_bench.results.ranking import Standing
 from superdef_bench.results.rows import Score, with_interval
@@ -290,17 +289,17 @@ def times_table(results: Results, standings: Sequence[Standing]) -> Table | None
         own, whole = (costs.get((s.defense, scope)) for scope in (DEFENSE, PIPELINE))
         times = whole.latency_ms if whole else None
         cells = [NOTHING] * (len(head) - 1)
-        elsewhere = timed_elsewhere(results, s.defense)
-        if own and own.latency_ms and whole and times and not elsewhere:
+        if own and own.latency_ms and whole and times:
             shown = [own.latency_ms.p50, times.p50, times.p90, times.p99]
-            together = results.defenses[s.defense].provenance is None
-            ratio = times.p10 / least if least and together else None
+            ratio = times.p10 / least if least else None
             alive = None if whole.memory is None else whole.memory / 1e6
-            cells = [
+            taken = [
                 *(Cell(three_digits(value), value) for value in shown),
                 NOTHING if ratio is None else Cell(f"{ratio:.2f}", ratio),
-                NOTHING if alive is None else Cell(f"{alive:.1f}", alive),
             ]
+            if results.is_added(s.defense):  # not in turns with the others
+                taken = [NOTHING] * len(taken)
+            cells = [*taken, NOTHING if alive is None else Cell(f"{alive:.1f}", alive)]
         lines.append(Line([name_cell(results, s.defense), *cells]))
     return Table("times", "How long one image took.", head, lines)
 

@@ -103,11 +103,6 @@ def other_machine(before: Provenance, after: Provenance) -> str:
     return f"measured with another {changed[0]}" if changed else ""
 
 
-def timed_elsewhere(results: Results, defense: str) -> str:
-    """Return why times of a row do not compare with those of its table, or nothing."""
-    return other_machine(results.provenance, results.provenance_of(defense))
-
-
 def _machine(provenance: Provenance) -> dict[str, object]:
     return {
         "machine": provenance.machine,
