@@ -75,11 +75,18 @@ def copy(document: Document) -> Document:
     return found
 
 
+@pytest.fixture(scope="module")
+def boards(runs: Mapping[str, Document], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the published table and its pages."""
+    folder = tmp_path_factory.mktemp("published")
+    publish_all({folder / "tiny": Results.of(runs["table"])})
+    return folder
+
+
 @pytest.fixture
-def table(runs: Mapping[str, Document], tmp_path: Path) -> Path:
-    """Return the published table, with its pages."""
-    publish_all({tmp_path / "boards/tiny": Results.of(runs["table"])})
-    return tmp_path / "boards/tiny.json"
+def table(boards: Path, tmp_path: Path) -> Path:
+    """Return a copy of the published table, beside its pages."""
+    return Path(shutil.copytree(boards, tmp_path / "boards")) / "tiny.json"
 
 
 @pytest.fixture
@@ -167,9 +174,7 @@ def test_options_that_say_another_thing_are_refused(
         assert "--into adds rows of one run" in told(
             run_cli("leaderboard", run_file, "--into", table, *words)
         )
-    assert "--row chooses what is added" in told(
-        run_cli("leaderboard", run_file, "--row", "jpeg")
-    )
+    assert "--row chooses what is added" in told(run_cli("leaderboard", run_file, "--row", "jpeg"))
 
 
 def of_defense(document: Document, name: str, **columns: Any) -> list[Document]:
