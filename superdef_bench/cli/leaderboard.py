@@ -35,7 +35,7 @@ def leaderboard_command(
     ] = None,
     row: Annotated[
         list[str] | None,
-        typer.Option("--row", help="Add this row, not all that it lacks; repeatable."),
+        typer.Option("--row", help="Of that run only this row; repeatable.", metavar="NAME"),
     ] = None,
 ) -> None:
     """Write leaderboards: Markdown, CSV, pictures, the results behind them, and an index."""
