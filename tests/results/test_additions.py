@@ -6,17 +6,25 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from superdef_bench import evaluate
 from superdef_bench.leaderboard import publish
 from superdef_bench.leaderboard.index import publish_all
-from superdef_bench.results.additions import with_rows
+from superdef_bench.results.additions import refusals, with_rows
 from superdef_bench.results.facts import Defense
 from superdef_bench.results.load import load_results
 from superdef_bench.results.ranking import rank
 from superdef_bench.results.schema import Results
-from superdef_bench.results.statistics import pack_bits, unpack_bits
+from superdef_bench.results.statistics import (
+    pack_bits,
+    pack_counts,
+    pack_floats,
+    unpack_bits,
+    unpack_counts,
+    unpack_floats,
+)
 from tests.support.commands import Answer
 from tests.support.documents import untimed, write
 
@@ -212,6 +220,10 @@ def no_weights(document: Document) -> None:
     document["model"]["fingerprint"] = "0" * 64
 
 
+def another_attack(document: Document) -> None:
+    document["attacks"]["more"] = document["attacks"]["fgsm"]
+
+
 def at(*keys: Any, value: Any) -> Callable[[Document], None]:
     def change(document: Document) -> None:
         for key in keys[:-1]:
@@ -242,10 +254,7 @@ def at(*keys: Any, value: Any) -> Callable[[Document], None]:
             "attack deepfool, steps: 50 in the table, 7 in the run",
         ),
         (at("attacks", "deepfool", "limit", value=3), "attack deepfool, limit: 1 in the table, 3"),
-        (
-            at("attacks", "more", value={"plugin": "fgsm"}),
-            "attack more: not there in the table, there in the run",
-        ),
+        (another_attack, "attack more: not there in the table, there in the run"),
         (undefended, "none, Gray box, fgsm, 2/255: other verdicts on 1 of 4 images"),
         (other_images, "jpeg, BPDA, fgsm, 2/255: other images"),
         (unmet, "jpeg, BPDA, fgsm, 2/255: the run has no such row, and does not say why"),
@@ -260,12 +269,7 @@ def test_what_is_of_another_benchmark_is_refused(
     tmp_path: Path,
 ) -> None:
     document = copy(runs["run"])
-    document["attacks"]["more"] = copy(document["attacks"]["fgsm"])
     change(document)
-    if document["attacks"]["more"] == document["attacks"]["fgsm"]:
-        del document["attacks"]["more"]
-    else:
-        document["attacks"]["more"] = document["attacks"]["fgsm"]
     before = {path: path.read_bytes() for path in table.parent.iterdir()}
     err = told(run_cli("leaderboard", write(tmp_path / "r.json", document), "--into", table))
     refused = [each for each in err.splitlines() if each.startswith("refused: ")]
@@ -304,6 +308,39 @@ def test_nothing_is_taken_on_faith(
     assert "jpeg, Adaptive, worst, 8/255" in err
     assert "verdicts" in err
     assert table.read_bytes() == before
+    # Radii that the verdicts do not bear out: within a rank they decide.
+    document = copy(runs["run"])
+    for row in of_defense(document, NEW, rung="adaptive"):
+        row["smallest_eps"] = pack_floats(np.full(row["n"], np.inf))
+    broken = of_defense(document, NEW, rung="adaptive", eps=8 / 255)[0]
+    assert broken["correct"] < broken["n"]
+    err = told(run_cli("leaderboard", write(tmp_path / "r.json", document), "--into", table))
+    assert "smallest_eps says other than" in err
+    assert table.read_bytes() == before
+
+
+def on_twice_the_images(document: Document, *names: str) -> None:
+    """Let the adaptive rows of some defenses have each of their images a second time."""
+    for name in names:
+        for row in of_defense(document, name, rung="adaptive"):
+            right = np.tile(unpack_bits(row["verdicts"], row["n"]), 2)
+            row.update(n=len(right), correct=int(right.sum()), verdicts=pack_bits(right))
+            row["smallest_eps"] = pack_floats(np.tile(unpack_floats(row["smallest_eps"]), 2))
+            if "shares" in row:
+                row["shares"] = pack_counts(np.tile(unpack_counts(row["shares"]), 2))
+
+
+def test_a_row_on_fewer_images_than_the_table_ranks_on_is_refused(
+    runs: Mapping[str, Document],
+) -> None:
+    table, run = copy(runs["table"]), copy(runs["run"])
+    on_twice_the_images(table, "none", "random_bit_depth")
+    on_twice_the_images(run, "none")
+    told = refusals(Results.of(table), Results.of(run), [NEW])
+    assert told == []  # median is ranked on as few
+    table["defenses"]["median"]["missing"] = ["white_box fgsm 8/255: it failed"]
+    (line,) = refusals(Results.of(table), Results.of(run), [NEW])
+    assert "its adaptive accuracy is of 2 images, the table ranks on 4" in line
 
 
 @pytest.mark.parametrize("which", ["table", "run"])
