@@ -78,17 +78,17 @@ def leaderboard_command(
 def _with_rows(into: Path, run: Path, words: list[str]) -> dict[Path, "Results"]:
     """Return a published table with rows of a run, by its place; what differs goes to stderr."""
     from superdef_bench.leaderboard.publish import load_standing
-    from superdef_bench.results.additions import lacking, refusals, with_rows
+    from superdef_bench.results.additions import chosen, refusals, with_rows
     from superdef_bench.results.load import load_sealed
 
     table, theirs = load_standing(into), load_sealed(run)
-    names = lacking(table, theirs, words)
+    names = chosen(theirs, words)
     reasons = refusals(table, theirs, names)
     for line in reasons:
         remark(f"refused: {line}")
     if reasons:
         raise DataError(
-            f"{run} is not of the benchmark of {into}: nothing was added",
+            f"{run} does not fit into {into}: nothing was added",
             hint="run the table's config, with the new row in it and the same options",
         )
     return {into.parent / table.name: with_rows(table, theirs, names)}

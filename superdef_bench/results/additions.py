@@ -36,31 +36,13 @@ _CONFIG = {
 _UNSAID = "not said"
 
 
-def lacking(table: Results, run: Results, words: Sequence[str] = ()) -> list[str]:
-    """Return the rows of a run that a table is to gain: those named, by default all it lacks.
-
-    A row that both have is no new one: it is left out where its verdicts are the same.
+def chosen(run: Results, words: Sequence[str] = ()) -> list[str]:
+    """Return the rows of a run that words name, all without words.
 
     Raises:
         ConfigError: The run has no such row.
-        DataError: There is nothing to add, or the table has a row of that name with other verdicts.
     """
-    named = [find_row(run, word) for word in words] or list(run.defenses)
-    for name in named:
-        if name in table.defenses and name != UNDEFENDED:
-            other = next(_other_verdicts(table, run, name), "")
-            if other:
-                raise DataError(
-                    f"{table.name} has a row {name!r} already, and it is another: {other}",
-                    hint="give the defense another name in the config, or choose others by --row",
-                )
-    found = [name for name in dict.fromkeys(named) if name not in table.defenses]
-    if not found:
-        raise DataError(
-            f"{table.name} has every row of the run already: {', '.join(named)}",
-            hint="nothing is left to do; superdef-bench leaderboard FILE writes its pages again",
-        )
-    return found
+    return list(dict.fromkeys(find_row(run, word) for word in words or run.defenses))
 
 
 def refusals(table: Results, run: Results, names: Sequence[str]) -> list[str]:
@@ -69,7 +51,7 @@ def refusals(table: Results, run: Results, names: Sequence[str]) -> list[str]:
     Args:
         table: What is published.
         run: Where the rows come from.
-        names: The rows, as `lacking` returns them.
+        names: The rows. One that the table has is no new one: its verdicts have to be the same.
     """
     facts = [*differences(table, run), *_unknown_classifier(table, run), *_settings(table, run)]
     if facts:
@@ -78,6 +60,13 @@ def refusals(table: Results, run: Results, names: Sequence[str]) -> list[str]:
         ]
     bare = [*row_differences(table, run, UNDEFENDED), *_other_verdicts(table, run, UNDEFENDED)]
     return bare or [line for name in names for line in _row_refusals(table, run, name)]
+
+
+def _row_refusals(table: Results, run: Results, name: str) -> Iterator[str]:
+    if name not in table.defenses:
+        yield from _new_refusals(table, run, name)
+    elif other := next(_other_verdicts(table, run, name), ""):
+        yield f"the table has another row {name!r}, name this one otherwise: {other}"
 
 
 def _unknown_classifier(table: Results, run: Results) -> Iterator[Difference]:
@@ -130,7 +119,7 @@ def _other_verdicts(table: Results, run: Results, name: str) -> Iterator[str]:
                 yield f"{name}, {words_of(row)}: other verdicts on {differ} of {row.n} images"
 
 
-def _row_refusals(table: Results, run: Results, name: str) -> Iterator[str]:
+def _new_refusals(table: Results, run: Results, name: str) -> Iterator[str]:
     """Yield why a row does not belong into a table of the same benchmark."""
     known: dict[tuple[object, ...], set[tuple[int, str]]] = {}
     for row in table.accuracy:
@@ -171,27 +160,33 @@ def _unmet(table: Results, run: Results, name: str) -> Iterator[str]:
 
 
 def with_rows(table: Results, run: Results, names: Sequence[str]) -> Results:
-    """Return a table with rows of a run, which `refusals` has nothing against.
+    """Return a table with the rows of a run that it lacks; `refusals` has nothing against them.
 
     Each new row says how it was made. Accuracies, intervals and verdicts on gradients are made
     anew of the stored bits; ranks always are.
 
     Raises:
-        DataError: Numbers of the two contradict the verdicts that they come from.
+        DataError: The table lacks none, or numbers contradict the verdicts that they come from.
     """
+    new = [name for name in names if name not in table.defenses]
+    if not new:
+        raise DataError(
+            f"{table.name} has every row of the run already: {', '.join(names)}",
+            hint="nothing is left to do; superdef-bench leaderboard FILE writes its pages again",
+        )
     document = table.document
     theirs = run.document
     choices = dict(zip(run.defenses, theirs["config"].get("defenses", ()), strict=False))
     made = theirs["provenance"]
-    for name in names:
+    for name in new:
         facts = {"provenance": made, **theirs["defenses"][name]}
         document["defenses"][name] = facts | {"masking": _masking(run, name)}
         if name in choices:
             document["config"].setdefault("defenses", []).append(choices[name])
     for part in ("accuracy", "cost", "failures", "refused", "not_applicable"):
-        rows = [row for row in theirs.get(part, ()) if row["defense"] in names]
+        rows = [row for row in theirs.get(part, ()) if row["defense"] in new]
         if part == "accuracy":
-            found = [row for row in run.accuracy if row.defense in names]
+            found = [row for row in run.accuracy if row.defense in new]
             rows = [old | _again(table, row) for old, row in zip(rows, found, strict=True)]
         if rows:
             document.setdefault(part, []).extend(rows)
@@ -202,7 +197,7 @@ def with_rows(table: Results, run: Results, names: Sequence[str]) -> Results:
         row = joined.accuracy[number - 1]
         raise DataError(
             f"{row.defense}, {words_of(row)}: {why}",
-            hint="run the config again" if row.defense in names else "publish the table again",
+            hint="run the config again" if row.defense in new else "publish the table again",
         )
     return joined
 

@@ -274,7 +274,7 @@ def test_what_is_of_another_benchmark_is_refused(
     err = told(run_cli("leaderboard", write(tmp_path / "r.json", document), "--into", table))
     refused = [each for each in err.splitlines() if each.startswith("refused: ")]
     assert any(line in each for each in refused), err
-    assert "is not of the benchmark of" in err
+    assert "nothing was added" in err
     assert {path: path.read_bytes() for path in table.parent.iterdir()} == before
 
 
@@ -285,7 +285,7 @@ def test_another_row_of_a_name_that_stands_is_refused(
     flip(of_defense(document, "median", rung="")[0])
     run = write(tmp_path / "r.json", document)
     err = told(run_cli("leaderboard", run, "--into", table))
-    assert "has a row 'median' already, and it is another: median, clean" in err
+    assert "another row 'median', name this one otherwise: median, clean: other verdicts" in err
     assert run_cli("leaderboard", run, "--into", table, "--row", NEW).code == 0
 
 
