@@ -147,23 +147,25 @@ def versus_command(
     """Compare a row of a leaderboard with others, on the images that both have.
 
     Ratio: first over second, with the 95 % interval of a bootstrap over images.
+    p: of McNemar's exact test, corrected for all that is compared (Holm).
     """
-    from superdef_bench.analysis.versus import compare_rows, in_markdown, why_not
+    from superdef_bench.analysis.versus import compare_all, in_markdown, why_not
     from superdef_bench.cli.tables import print_comparisons
     from superdef_bench.results.load import load_results
     from superdef_bench.results.rows import find_row
 
     loaded = load_results(results)
     row, others = find_row(loaded, first), [find_row(loaded, word) for word in second]
-    found = {name: list(compare_rows(loaded, row, name, attacks=attacks)) for name in others}
+    found = compare_all(loaded, row, others, attacks=attacks)
     if as_json:
         listed = [{"against": name, **asdict(r)} for name, rows in found.items() for r in rows]
         write(json.dumps(listed, indent=1) + "\n")
     elif markdown:
         write(in_markdown(row, found, why_not(loaded, row, *others)))
     else:
+        tests = sum(map(len, found.values()))
         for name, rows in found.items():
-            print_comparisons((row, name), rows, why_not(loaded, row, name))
+            print_comparisons((row, name), rows, why_not(loaded, row, name), tests)
 
 
 @app.command("agreement")

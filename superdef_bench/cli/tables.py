@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table as Screen
 
-from superdef_bench.analysis.versus import Comparison, comparison_table
+from superdef_bench.analysis.versus import CORRECTED, Comparison, comparison_table
 from superdef_bench.cli.output import remark
 from superdef_bench.cli.screen import cell as markup
 from superdef_bench.cli.screen import console
@@ -98,15 +98,18 @@ def print_failures(results: Results) -> None:
 
 
 def print_comparisons(
-    names: Sequence[str], found: Iterable[Comparison], notes: Sequence[str]
+    names: Sequence[str], found: Iterable[Comparison], notes: Sequence[str], tests: int
 ) -> None:
-    """Print two rows of a leaderboard side by side."""
+    """Print two rows of a leaderboard side by side, p corrected over so many tests."""
     note = (
-        "p: McNemar's exact test on the same images. Ratio: first over second, none over 0; "
-        "its interval from 5 right images on."
+        "p: McNemar's exact test on the same images, after Holm's correction over the "
+        f"{tests} tests asked for. Ratio: the first row over the second, none over 0; its "
+        "interval from 5 right images on."
     )
     note = "\n".join([note, *map(visible, notes)])
-    print_table(comparison_table(f"{names[0]} against {names[1]}, accuracy in %", found), note)
+    title = f"{names[0]} against {names[1]}, accuracy in %"
+    unbroken = ("n", "ratio", "95 %", CORRECTED)
+    print_table(comparison_table(title, names, found), note, unbroken=unbroken)
 
 
 def print_quality(results: QualityResults) -> None:

@@ -1,7 +1,7 @@
 """The regression gate: results against a baseline, paired on images. No torch."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from superdef_bench.core.errors import DataError
@@ -9,17 +9,13 @@ from superdef_bench.core.threats import ADAPTIVE, CLEAN, Rung
 from superdef_bench.core.visible import one_line, shortened
 from superdef_bench.gate.cost import cost_checks
 from superdef_bench.gate.findings import Check, Limits, Report, Status
+from superdef_bench.results.comparable import Rows, is_partial, rows_of, unlike
 from superdef_bench.results.ranking import images_text, rank
 from superdef_bench.results.rows import is_drawn, shares, verdicts, words_of
 from superdef_bench.results.schema import AccuracyRow, Columns, Results
 from superdef_bench.results.statistics import holm, mcnemar
 
 _SHOWN = 3
-_DATASET = ("name", "split", "sha256", "images")
-_THREAT = ("norm", "eps", "topk", "target", "eightbit")
-_ROW = ("settings", "goal", "topk", "target", "norm", "draws", "eot", "n", "ids_sha256")
-
-Rows = Mapping[tuple[object, ...], AccuracyRow]
 
 
 def check_comparable(baseline: Results, results: Results) -> None:
@@ -27,9 +23,7 @@ def check_comparable(baseline: Results, results: Results) -> None:
 
     A benchmark that was changed is not compared: it gets a new baseline.
     """
-    reasons = [*_differences(baseline, results)]
-    if not reasons:
-        reasons = [*_row_differences(baseline, results)]
+    reasons = unlike(baseline, results)
     if reasons:
         more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
         raise DataError(
@@ -37,61 +31,6 @@ def check_comparable(baseline: Results, results: Results) -> None:
             hint="run the baseline's config with the same options, or make a new baseline of these "
             "results",
         )
-
-
-def rows_of(results: Results, defense: str) -> Rows:
-    """Return the accuracy rows of a defense by what tells them apart, probes left out."""
-    return {row.place: row for row in results.rows(defense=defense) if not row.probe}
-
-
-def _differences(before: Results, after: Results) -> Iterator[str]:
-    for part, keys in (("dataset", _DATASET), ("threat", _THREAT)):
-        old, new = getattr(before, part), getattr(after, part)
-        for key in keys:
-            yield from _difference(f"{part} {key}", getattr(old, key), getattr(new, key))
-    yield from _difference("classifier", before.model.name, after.model.name)
-    weights = before.model.weights, after.model.weights
-    if all(weights) and weights[0] != weights[1]:
-        yield "the attacked classifier has other weights"
-    yield from _difference("seed", before.seed, after.seed)
-
-
-def _difference(what: str, before: object, after: object) -> Iterator[str]:
-    if before != after:
-        yield f"{what} was {_short(before)}, is {_short(after)}"
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text[:12] if len(text) == 64 else text  # a hash
-
-
-def _row_differences(baseline: Results, results: Results) -> Iterator[str]:
-    for defense in baseline.defenses:
-        before, after = rows_of(baseline, defense), rows_of(results, defense)
-        for place, row in before.items():
-            other = after.get(place)
-            if other is None or is_partial(row, before, after):
-                continue
-            changed = [key for key in _ROW if getattr(row, key) != getattr(other, key)]
-            if changed:
-                yield f"{defense}, {words_of(row)}: other {_told(changed, row, other)}"
-
-
-def is_partial(row: AccuracyRow, before: Rows, after: Rows) -> bool:
-    """Return whether a row is a worst case of which cells of the baseline are missing."""
-    if not row.worst:
-        return False
-    gone = [before[place].rung for place in before.keys() - after.keys()]
-    return bool(gone) if row.rung == ADAPTIVE else row.rung in gone
-
-
-def _told(changed: list[str], row: AccuracyRow, other: AccuracyRow) -> str:
-    if "n" in changed:
-        return f"n, {row.n} and {other.n}"
-    if row.worst and changed == ["settings"]:
-        return "attacks or settings of attacks"
-    return {"ids_sha256": "images"}.get(changed[0], changed[0])
 
 
 ALPHA = 0.01

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterator
 
 from superdef_bench.gate.findings import Check, Limits, Status
+from superdef_bench.results.comparable import other_machine
 from superdef_bench.results.facts import Provenance
 from superdef_bench.results.schema import CostRow, Results
 
-_VERSIONS = ("python", "torch")
 _LEAST = 0.05  # ms, below which a clock measures itself
 
 
@@ -22,7 +22,6 @@ def cost_checks(
     machine does rarely slows the fastest passes, and not all but the reference.
     """
     now = {_place(row): row for row in results.cost}
-    other = "" if one_job else _other_machine(baseline, results)
     for row in baseline.cost:
         if row.defense not in results.defenses:
             continue
@@ -38,7 +37,9 @@ def cost_checks(
                 yield _check(metric, row, getattr(row, metric), getattr(after, metric), limit)
         limit = limits.of("latency")
         if limit is not None and _timed(row):
-            yield _latency(row, after, limit, other, _speeds(baseline, results))
+            made = [each.provenance_of(row.defense) for each in (baseline, results)]
+            other = "" if one_job else other_machine(*made)
+            yield _latency(row, after, limit, other, _speeds(*made))
 
 
 def _timed(row: CostRow) -> bool:
@@ -103,22 +104,7 @@ def _latency(
     return Check("latency", defense, what, status, earlier.p50, now.p50, change, limit, why=why)
 
 
-def _speeds(baseline: Results, results: Results) -> tuple[float, float]:
+def _speeds(before: Provenance, after: Provenance) -> tuple[float, float]:
     """Return the times of the reference kernel, 1 where one of the two has none."""
-    first, second = (r.provenance.reference_ms for r in (baseline, results))
+    first, second = before.reference_ms, after.reference_ms
     return (first, second) if first and second else (1.0, 1.0)
-
-
-def _other_machine(baseline: Results, results: Results) -> str:
-    """Return what differs of the machines that two results were measured on, or nothing."""
-    before, after = (_machine(r.provenance) for r in (baseline, results))
-    changed = [key for key in before if before[key] != after[key]]
-    return f"measured with another {changed[0]}" if changed else ""
-
-
-def _machine(provenance: Provenance) -> dict[str, object]:
-    return {
-        "machine": provenance.machine,
-        "number of threads": provenance.threads,
-        **{f"version of {name}": provenance.versions.get(name) for name in _VERSIONS},
-    }

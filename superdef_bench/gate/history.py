@@ -4,7 +4,8 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from superdef_bench.core.threats import ADAPTIVE, CLEAN, Rung
 from superdef_bench.core.visible import one_line, shortened
 from superdef_bench.gate.git import commits_of, content_at
 from superdef_bench.leaderboard.plots import draw, plain
+from superdef_bench.results.comparable import other_machine, unlike
 from superdef_bench.results.facts import PIPELINE
 from superdef_bench.results.load import FILE, load_results
 from superdef_bench.results.rows import score
@@ -31,6 +33,7 @@ METRICS: Mapping[str, str] = {
     "latency": "ms",
 }
 _BARS, _PLAIN = "▁▂▃▄▅▆▇█", "_.-~=+*#"
+_BREAK = "|"
 _WIDTH, _NAME, _LONGEST = 80, 32, 24
 
 
@@ -50,11 +53,13 @@ class History:
         metric: Name of the metric.
         labels: Of the versions.
         series: Values by defense, one per version.
+        breaks: Why a version does not compare with the one before it, by its place.
     """
 
     metric: str
     labels: Sequence[str]
     series: Mapping[str, Sequence[float | None]]
+    breaks: Mapping[int, str] = field(default_factory=dict)
 
 
 def versions_of(paths: Sequence[Path], commits: int) -> Iterator[Version]:
@@ -100,7 +105,18 @@ def history(versions: Sequence[Version], metric: str) -> History:
         raise ConfigError(f"unknown metric {metric!r}", hint=did_you_mean(metric, METRICS))
     names = dict.fromkeys(name for v in versions for name in v.results.defenses)
     series = {name: [_value(v.results, name, metric) for v in versions] for name in names}
-    return History(metric, [version.label for version in versions], series)
+    pairs = enumerate(pairwise([version.results for version in versions]), 1)
+    breaks = {place: why for place, (old, new) in pairs if (why := _unlike(old, new, metric))}
+    return History(metric, [version.label for version in versions], series, breaks)
+
+
+def _unlike(before: Results, after: Results, metric: str) -> str:
+    """Return why numbers of two versions do not compare, or nothing."""
+    reasons = unlike(before, after)
+    if not reasons and metric == "latency":
+        reasons = [other_machine(before.provenance, after.provenance)]
+    more = f"; and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    return "".join(reasons[:1]) + more
 
 
 def _value(results: Results, defense: str, metric: str) -> float | None:
@@ -110,13 +126,17 @@ def _value(results: Results, defense: str, metric: str) -> float | None:
     for row in results.cost:
         if (row.defense, row.scope, row.batch_size) == (defense, PIPELINE, 1):
             if metric == "latency":
-                return row.latency_ms.p50 if row.latency_ms else None
+                timed = row.latency_ms if not results.is_added(defense) else None
+                return timed.p50 if timed else None
             return float(getattr(row, metric))
     return None
 
 
 def to_text(found: History, encoding: str) -> str:
     """Return a line per defense, at most 80 columns: first and last value, and a sparkline.
+
+    A version that does not compare with the one before it begins behind a `|`, and a first value
+    that does not compare with the last has a `*`.
 
     Args:
         found: The history.
@@ -130,18 +150,43 @@ def to_text(found: History, encoding: str) -> str:
     values = [v for line in found.series.values() for v in line if v is not None] or [0.0]
     unit = METRICS[found.metric]
     lines = [f"{found.metric} in {unit}, {len(found.labels)} versions, oldest first"]
+    lines.append(f"  {'defense':<{_NAME}} {'first':>9} {'last':>9}  versions")
+    begin = _begin(found)
     for name, line in found.series.items():
-        known = [value for value in line if value is not None]
-        first, last = (_number(known[place], unit) if known else "-" for place in (0, -1))
+        known = [(place, value) for place, value in enumerate(line) if value is not None]
+        first, last = (_number(known[place][1], unit) if known else "-" for place in (0, -1))
+        if known and _broken(found, known[0][0], known[-1][0]):
+            first += "*"
         ends = f"{first:>9} {last:>9}"
         shown = _short(name, _NAME)
-        drawn = "".join(_bar(v, min(values), max(values), bars) for v in line[-_LONGEST:])
+        drawn = "".join(
+            _BREAK * (begin < place and place in found.breaks)
+            + _bar(line[place], min(values), max(values), bars)
+            for place in range(begin, len(line))
+        )
         lines.append(f"  {shown:<{_NAME}} {ends}  {drawn}")
     low, high = (_number(value, unit) for value in (min(values), max(values)))
-    lines.append(f"bars: {low} to {high}, the last {_LONGEST} versions")
-    numbered = list(enumerate(found.labels, 1))[-_LONGEST:]
+    lines.append(f"bars: {low} to {high}, the last {len(found.labels) - begin} versions")
+    numbered = list(enumerate(found.labels, 1))[begin:]
     lines += [_short(f"{number}. {label}", _WIDTH) for number, label in numbered]
+    if found.breaks:
+        lines.append(f"{_BREAK} and *: numbers before it are of another benchmark")
+    lines += [_short(f"{_BREAK}{place + 1}. {why}", _WIDTH) for place, why in found.breaks.items()]
     return "\n".join(lines) + "\n"
+
+
+def _begin(found: History) -> int:
+    """Return the first version that is drawn: as many as fit, each break as wide as a bar."""
+    begin, width = len(found.labels), 0
+    while begin > 0 and width + 1 + (begin in found.breaks) <= _LONGEST:
+        width += 1 + (begin in found.breaks)
+        begin -= 1
+    return begin
+
+
+def _broken(found: History, first: int, last: int) -> bool:
+    """Return whether two versions do not compare: one between them is of another benchmark."""
+    return any(first < place <= last for place in found.breaks)
 
 
 def _number(value: float, unit: str) -> str:
@@ -162,14 +207,26 @@ def _bar(value: float | None, low: float, high: float, bars: str) -> str:
 
 def to_svg(found: History) -> bytes:
     """Return the lines as a picture."""
-    shown = json.dumps([found.metric, found.labels, found.series])
+    shown = json.dumps([found.metric, found.labels, found.series, sorted(found.breaks)])
 
     def paint(figure: "Figure") -> None:
         axes = figure.add_subplot()
         places = range(len(found.labels))
         for name, line in found.series.items():
             heights = [float("nan") if value is None else value for value in line]
-            axes.plot(places, heights, marker="o", markersize=3, label=plain(_short(name, _NAME)))
+            label, colour = plain(_short(name, _NAME)), None
+            for start, end in pairwise([0, *found.breaks, len(line)]):
+                (drawn,) = axes.plot(
+                    places[start:end],
+                    heights[start:end],
+                    marker="o",
+                    markersize=3,
+                    label=label,
+                    color=colour,
+                )
+                label, colour = "", drawn.get_color()
+        for place in found.breaks:
+            axes.axvline(place - 0.5, color="grey", linestyle=":", linewidth=1)
         axes.set_xticks(places, [plain(_short(label, 24)) for label in found.labels], rotation=45)
         axes.set_ylabel(f"{found.metric.replace('_', ' ')} ({METRICS[found.metric]})")
         axes.spines[["top", "right"]].set_visible(False)

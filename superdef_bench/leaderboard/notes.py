@@ -99,14 +99,26 @@ def rows_section(results: Results) -> Iterator[str]:
 
 
 def stages(results: Results) -> dict[str, str]:
-    """Return what each row is: its plugin, or the chain of them, and every argument."""
+    """Return what each row is: its plugin, or the chain of them, and every argument.
+
+    Where rows were added to a table each says which version made it, an added one by which command.
+    """
     every = {name: facts.arguments for name, facts in results.defenses.items()}
     return {
         name: ", then ".join(
             map(given, [arguments] if "plugin" in arguments else arguments["chain"])
         )
+        + _made_by(results, name)
         for name, arguments in every.items()
     }
+
+
+def _made_by(results: Results, name: str) -> str:
+    if not any(map(results.is_added, results.defenses)):
+        return ""
+    made = results.provenance_of(name)
+    version = f"; made by version {made.versions.get('superdef-bench', 'unknown')}"
+    return version + (f", added from: {made.command}" if results.is_added(name) else "")
 
 
 def given(arguments: Mapping[str, Any]) -> str:

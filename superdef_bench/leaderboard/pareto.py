@@ -72,7 +72,11 @@ def panels(results: Results, standings: Sequence[Standing]) -> list[Panel]:
             if s.defense in costs
         ]
 
-    times = {name: row.latency_ms.p50 for name, row in rows.items() if row.latency_ms}
+    times = {
+        name: row.latency_ms.p50
+        for name, row in rows.items()
+        if row.latency_ms and not results.is_added(name)
+    }
     found = [
         Panel("latency of the pipeline (ms, p50, one image)", points(times)),
         Panel(

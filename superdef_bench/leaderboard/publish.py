@@ -15,7 +15,7 @@ from superdef_bench.leaderboard.markdown import leaderboard
 from superdef_bench.leaderboard.pareto import PARETO, draw_pareto, has_pareto
 from superdef_bench.leaderboard.plots import draw_bars, drawn_in, stamp
 from superdef_bench.leaderboard.quality import quality_files
-from superdef_bench.results.load import MOST_BYTES, load_published
+from superdef_bench.results.load import MOST_BYTES, load_published, load_sealed
 from superdef_bench.results.ranking import Standing, rank
 from superdef_bench.results.schema import Published, QualityResults, Results
 from superdef_bench.results.table import spelt
@@ -51,6 +51,22 @@ def load(path: Path) -> Published:
     """
     results = load_published(path)
     check_name(results.name)
+    return results
+
+
+def load_standing(file: Path) -> Results:
+    """Read a published table that is to gain rows.
+
+    Raises:
+        DataError: See `load_sealed`; or the file is not where its pages belong.
+    """
+    results = load_sealed(file)
+    check_name(results.name)
+    if file.name != f"{results.name}.json":
+        raise DataError(
+            f"{file} is no published table: it holds {results.name!r}",
+            hint=f"name {results.name}.json; superdef-bench leaderboard RUN -o DIR publishes one",
+        )
     return results
 
 

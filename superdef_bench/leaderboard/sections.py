@@ -34,7 +34,7 @@ _OPERATIONS = (
     " Operations: what torch dispatches, views apart. MB: each operation reads its "
     "tensors and writes its results once."
 )
-TIMES_NOTE = (
+_TIMES = (
     "Milliseconds of one image, median, on the machine above: all rows in turns, while "
     "whatever else it did went on. Ratio: of the p10 of both, which other work disturbs least; "
     "it is what can be compared. MB alive: most at once, weights among them."
@@ -167,6 +167,12 @@ def work_note(work: Table) -> str:
     return _GMAC + (_OPERATIONS if "own operations" in work.head else "")
 
 
+def times_note(results: Results) -> str:
+    """Return what the columns of a times table are, and which rows have no times in it."""
+    added = ", ".join(filter(results.is_added, results.defenses))
+    return _TIMES + (f" Timed in a run of their own, not in turns: {added}." if added else "")
+
+
 def cost_section(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     """Yield counts and, where the results have them, times of each row."""
     work, times = work_table(results, standings), times_table(results, standings)
@@ -177,7 +183,7 @@ def cost_section(results: Results, standings: Sequence[Standing]) -> Iterator[st
     yield ""
     if times:
         yield from to_markdown(times)
-        yield TIMES_NOTE
+        yield escape(times_note(results))
         yield ""
     if has_pareto(results, standings):
         yield f"!{link('Accuracy against cost', results.name + PARETO)}"

@@ -293,11 +293,13 @@ def times_table(results: Results, standings: Sequence[Standing]) -> Table | None
             shown = [own.latency_ms.p50, times.p50, times.p90, times.p99]
             ratio = times.p10 / least if least else None
             alive = None if whole.memory is None else whole.memory / 1e6
-            cells = [
+            taken = [
                 *(Cell(three_digits(value), value) for value in shown),
                 NOTHING if ratio is None else Cell(f"{ratio:.2f}", ratio),
-                NOTHING if alive is None else Cell(f"{alive:.1f}", alive),
             ]
+            if results.is_added(s.defense):  # not in turns with the others
+                taken = [NOTHING] * len(taken)
+            cells = [*taken, NOTHING if alive is None else Cell(f"{alive:.1f}", alive)]
         lines.append(Line([name_cell(results, s.defense), *cells]))
     return Table("times", "How long one image took.", head, lines)
 

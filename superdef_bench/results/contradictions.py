@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 
-from superdef_bench.core.threats import ADAPTIVE, UNDEFENDED, AttackKind, Rung
+from superdef_bench.core.threats import ADAPTIVE, UNDEFENDED, AttackKind, Norm, Rung, Threat
 from superdef_bench.results.ranking import conditional
-from superdef_bench.results.rows import shares, verdicts
+from superdef_bench.results.rows import shares, smallest_eps, verdicts
 from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.results.statistics import unpack_counts, worst_case
 from superdef_bench.results.text import eps_text
@@ -31,10 +32,26 @@ def contradictions(results: Results) -> Iterator[tuple[int, str]]:
             if not _near(stored, mean):
                 said = "nothing" if mean is None else f"{mean:.6f}"
                 yield number, f"{column} is {stored}, its verdicts say {said}"
+        if row.smallest_eps is not None and (why := _smallest(results, row)):
+            yield number, why
         if _checked(row):
             why = _derived(results, row)
             if why:
                 yield number, why
+
+
+def _smallest(results: Results, row: AccuracyRow) -> str:
+    """Return on how many images the smallest eps and the verdict of a row disagree, if any.
+
+    What is wrong without attack has the smallest eps 0, and an attack may make it right again.
+    """
+    clean = results.clean(row.defense)
+    if clean is None or row.eps is None:
+        return ""
+    n = min(row.n, clean.n)
+    broken = smallest_eps(row)[:n] <= Threat(cast(Norm, row.norm), row.eps).limit
+    differ = int((verdicts(clean)[:n] & (broken == verdicts(row)[:n])).sum())
+    return f"smallest_eps says other than {differ} of {n} verdicts" if differ else ""
 
 
 def derived(results: Results) -> int:

@@ -167,8 +167,29 @@ class Masking(Model):
     checks: list[MaskingCheck] = Field(default_factory=list)
 
 
+class Records(Model):
+    """Records of a run, found in its folder or made."""
+
+    reused: Count
+    computed: Count
+
+
+class Provenance(Model):
+    """How results were made."""
+
+    command: str
+    folder: str
+    versions: Versions
+    machine: Machine
+    threads: Positive | None = None
+    reference_ms: Amount | None = None
+    batch_size: Positive
+    seconds: Amount
+    records: Records
+
+
 class Defense(Model):
-    """A defense as the benchmark ran it."""
+    """A defense as the benchmark ran it; what another run made, and was added, says which."""
 
     arguments: Arguments
     differentiable: bool
@@ -179,6 +200,7 @@ class Defense(Model):
     suspicion: str
     missing: list[str]
     masking: Masking = Masking()
+    provenance: Provenance | None = None
 
 
 class Source(Model):
@@ -228,27 +250,6 @@ class Changes(Model):
     added: list[str]
     removed: list[str]
     moved: list[Move]
-
-
-class Records(Model):
-    """Records of a run, found in its folder or made."""
-
-    reused: Count
-    computed: Count
-
-
-class Provenance(Model):
-    """How results were made."""
-
-    command: str
-    folder: str
-    versions: Versions
-    machine: Machine
-    threads: Positive | None = None
-    reference_ms: Amount | None = None
-    batch_size: Positive
-    seconds: Amount
-    records: Records
 
 
 class DatasetFacts(Model):

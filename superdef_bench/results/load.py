@@ -45,6 +45,21 @@ def load_results(path: Path, *, noted: bool = True) -> Results:
     return _read(Results, file, content, document, noted=noted)
 
 
+def load_sealed(path: Path) -> Results:
+    """Read a results.json, or the one in a run folder, that carries its hash.
+
+    Raises:
+        DataError: See `load_results`; or it carries none.
+    """
+    found = load_results(path, noted=False)
+    if found.sha256 is None:
+        raise DataError(
+            f"results {_file(path)} carry no hash, and whether they were changed cannot be told",
+            hint=f"{_AGAIN}: every file of this version carries one",
+        )
+    return found
+
+
 def load_published(path: Path) -> Results | QualityResults:
     """Read a results file of either kind: accuracy, or the quality of restored photographs.
 

@@ -308,6 +308,15 @@ class Results(Document):
         """The largest radius, at which rows are ranked."""
         return self.threat.eps[-1]
 
+    def is_added(self, defense: str) -> bool:
+        """Return whether another run made the rows of a defense than those of the table."""
+        return self.provenance_of(defense) is not self.provenance
+
+    def provenance_of(self, defense: str) -> Provenance:
+        """Return how the rows of a defense were made: as all, or by the run they come from."""
+        facts = self.defenses.get(defense)
+        return (facts.provenance if facts else None) or self.provenance
+
     @cached_property
     def _by_defense(self) -> Mapping[str, list[AccuracyRow]]:
         found: dict[str, list[AccuracyRow]] = {}

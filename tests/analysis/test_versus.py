@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from superdef_bench.analysis.versus import compare_rows
+from superdef_bench.analysis.versus import compare_all, compare_rows
 from superdef_bench.results.load import load_results
 from superdef_bench.results.rows import find_row, verdicts
 from superdef_bench.results.schema import Results
-from superdef_bench.results.statistics import mcnemar, ratio_interval
+from superdef_bench.results.statistics import holm, mcnemar, ratio_interval
 from tests.support.commands import Answer
 from tests.support.documents import write
 
@@ -66,6 +66,30 @@ def test_rows_are_compared_on_the_images_that_both_have() -> None:
     assert clean.p == mcnemar(one, other)
     short = list(compare_rows(results, names[1], names[0]))
     assert {row.what.split(", ")[1] for row in short[1:]} == {"worst"}
+
+
+def test_p_is_corrected_over_all_that_is_compared_at_once() -> None:
+    results = load_results(GOLDEN)
+    bare, *names = results.defenses
+    found = compare_all(results, bare, names)
+    rows = [row for name in names for row in found[name]]
+    assert len(names) > 1
+    assert [row.adjusted for row in rows] == holm([row.p for row in rows])
+    assert any(row.adjusted > row.p for row in rows)
+    alone = compare_all(results, bare, names[:1])[names[0]]
+    assert max(row.adjusted for row in alone) <= max(row.adjusted for row in found[names[0]])
+
+
+def test_columns_are_headed_by_the_names_of_the_rows(run_cli: Run) -> None:
+    answer = run_cli("versus", GOLDEN, "jpeg", "none", "bicubic_x2")
+    heads = answer.out.split("against")[1:]
+    assert "jpeg" in heads[0].split("┡")[0]
+    assert "none" in heads[0].split("┡")[0]
+    assert "first" not in answer.out.split("p: McNemar")[0]
+    tests = len(json.loads(run_cli("versus", GOLDEN, "jpeg", "none", "bicubic_x2", "--json").out))
+    assert f"over the {tests} tests" in " ".join(answer.out.split())
+    head = run_cli("versus", GOLDEN, "jpeg", "none", "--markdown").out.splitlines()[0]
+    assert head == "| against | images | n | jpeg | none | ratio | 95 % | p (Holm) |"
 
 
 def test_rows_that_did_not_face_the_same_have_no_adaptive_ratio(

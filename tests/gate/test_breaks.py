@@ -153,4 +153,4 @@ def test_another_classifier_is_not_compared(run_cli: Run, tmp_path: Path) -> Non
     Results.of(document).save(tmp_path / "other.json")
     answer = run_cli("compare", BASELINE, "other.json")
     assert (answer.code, answer.out) == (2, "")
-    assert "the attacked classifier has other weights" in answer.err
+    assert "sha256 of the classifier's weights was" in answer.err

@@ -152,7 +152,7 @@ def test_a_baseline_without_rows_and_a_damaged_one_answer_nothing(tmp_path: Path
         ("threat", "eps", [0.5], "threat eps was"),
         ("threat", "norm", "l2", "threat norm was linf, is l2"),
         ("model", "name", "other", "classifier was signs_resnet8, is other"),
-        ("model", "weights", "v" * 64, "the attacked classifier has other weights"),
+        ("model", "weights", "v" * 64, "sha256 of the classifier's weights was"),
         ("accuracy", "settings", "others", "jpeg, clean: other settings"),
         ("accuracy", "ids_sha256", "0", "jpeg, clean: other images"),
         ("accuracy", "draws", 20, "jpeg, clean: other draws"),

@@ -58,6 +58,11 @@ def test_latency_compares_on_one_machine_or_in_one_job() -> None:
     assert latency(elsewhere).status == "not comparable"
     assert latency(elsewhere).why == "measured with another machine"
     assert not elsewhere.regressed
+    # A row that was added to the baseline was timed where its own run was.
+    added, other = timed(10), timed(30, processor="Another")
+    added["defenses"]["jpeg"] = {**added["defenses"]["jpeg"], "provenance": other["provenance"]}
+    assert latency(report(added, timed(16))).why == "measured with another machine"
+    assert latency(report(added, timed(31, processor="Another"))).status == "regressed"
     together = report(timed(10), timed(30, processor="Another"), one_job=True)
     assert latency(together).status == "regressed"
     threads = timed(10)

@@ -10,7 +10,7 @@ from superdef_bench.leaderboard.index import suite
 from superdef_bench.leaderboard.notes import failures, notes, stages
 from superdef_bench.leaderboard.plots import drawn_in
 from superdef_bench.leaderboard.publish import pictures
-from superdef_bench.leaderboard.sections import TIMES_NOTE, work_note
+from superdef_bench.leaderboard.sections import times_note, work_note
 from superdef_bench.leaderboard.settings import settings_table
 from superdef_bench.leaderboard.site.page import render
 from superdef_bench.leaderboard.site.picture import inline
@@ -53,7 +53,7 @@ def accuracy_page(
         work = work_table(results, standings)
         costs.append((work, work_note(work)))
         if times := times_table(results, standings):
-            costs.append((times, TIMES_NOTE))
+            costs.append((times, times_note(results)))
     return render(
         "accuracy.html",
         results=results,
