@@ -149,8 +149,11 @@ class Registry:
             return known[f"{family}:"].member(chosen)
         if name not in known or known[name].is_family:
             more = f"superdef-bench list {kind}; plugins of your own: --plugins-dir"
-            several = "give each name an option of its own" if "," in name else ""
-            hint = several or did_you_mean(name, known, more=more)
+            hint = did_you_mean(name, known, more=more)
+            if name in known:
+                hint = f"it is a family: write the name of one behind it, {name}NAME"
+            elif "," in name:
+                hint = "give each name an option of its own"
             raise ConfigError(f"unknown {kind} {name!r}", hint=hint)
         return known[name]
 

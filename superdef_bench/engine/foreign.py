@@ -40,13 +40,12 @@ class Constructor:
         build: Makes an attack of the arguments that a config has.
 
     Attributes:
-        given: Arguments of the library that are not for a config, with what says them.
+        given: Arguments that are not for a config, with what says them.
     """
 
     def __init__(self, attack: type, build: Callable[[Mapping[str, Any]], Attack]) -> None:
-        parameters = inspect.signature(attack).parameters
-        self.given = {name: GIVEN[name] for name in parameters if name in GIVEN}
-        free = [p for p in parameters.values() if p.name not in GIVEN]
+        self.given = GIVEN
+        free = [p for p in inspect.signature(attack).parameters.values() if p.name not in GIVEN]
         self.__signature__ = inspect.Signature(
             [p.replace(kind=p.KEYWORD_ONLY) for p in free if p.kind is not p.VAR_KEYWORD]
         )
