@@ -1,7 +1,6 @@
 """Attacks of other libraries by their names: what they give, where they run, what they refuse."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -269,25 +268,18 @@ PARITY = [
 ]
 
 
-@pytest.fixture(scope="module")
-def real_library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Install torchattacks from the index, without what it pins, into a folder of its own."""
-    folder = tmp_path_factory.mktemp("torchattacks")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
-    done = subprocess.run(
-        [*pip, str(folder), "torchattacks"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+@pytest.fixture
+def installed(real_library: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put torchattacks itself on the path."""
     forget()
-    sys.path.insert(0, str(folder))
-    yield folder
-    sys.path.remove(str(folder))
+    monkeypatch.syspath_prepend(real_library)
+    yield
     forget()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "norm", "arguments"), PARITY)
-@pytest.mark.usefixtures("real_library")
+@pytest.mark.usefixtures("installed")
 def test_an_attack_of_torchattacks_gives_what_torchattacks_gives(
     name: str, norm: Norm, arguments: dict[str, Any]
 ) -> None:
@@ -305,7 +297,7 @@ def test_an_attack_of_torchattacks_gives_what_torchattacks_gives(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("real_library")
+@pytest.mark.usefixtures("installed")
 def test_every_attack_of_torchattacks_is_offered_or_refused_with_a_reason() -> None:
     import torchattacks
 
@@ -323,8 +315,9 @@ def test_every_attack_of_torchattacks_is_offered_or_refused_with_a_reason() -> N
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("installed")
 def test_torchattacks_runs_from_the_command_line(
-    real_library: Path, run_cli: Callable[..., Answer], config: Callable[..., Path]
+    run_cli: Callable[..., Answer], config: Callable[..., Path]
 ) -> None:
     text = FOREIGN.replace('"torchattacks:FGSM" = {}', '"torchattacks:AutoAttack" = {}')
     answer = run_cli("run", config(text), "-o", "out")
