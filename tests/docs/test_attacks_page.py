@@ -58,7 +58,8 @@ def test_a_foreign_row_says_what_the_attack_says(
     if name.startswith("torchattacks:"):
         pytest.importorskip("torchattacks")
     attack = load_attack(name)
-    assert (set(norms.split(", ")), kind, access) == (attack.norms, attack.kind, attack.access)
+    assert set(norms.split(", ")) == attack.norms
+    assert (kind, access) == (attack.kind, attack.access)
 
 
 def test_the_page_names_every_library_and_every_attack_that_was_tried() -> None:
