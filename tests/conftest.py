@@ -1,6 +1,7 @@
 """What several tests share: the real command line, configs and plugin files on disk."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -111,6 +112,7 @@ def real_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [*pip, str(folder), "torchattacks"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    shutil.rmtree(folder / "robustbench")  # the wheel holds an old copy, which would hide ours
     return folder
 
 

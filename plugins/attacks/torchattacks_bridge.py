@@ -92,7 +92,8 @@ def torchattacks_attack(name: str) -> Constructor:
             raise
         raise ConfigError(
             f"attack 'torchattacks:{name}' needs torchattacks, which is not installed",
-            hint="pip install --no-deps torchattacks; its dependencies would pin requests to 2.25",
+            hint="pip install --no-deps --target DIR torchattacks; rm -r DIR/robustbench, an old "
+            "copy inside; then PYTHONPATH=DIR (its dependencies would pin requests to 2.25)",
         ) from error
     if name in _REFUSED:
         raise ConfigError(f"attack 'torchattacks:{name}' has no place here: {_REFUSED[name]}")

@@ -165,7 +165,7 @@ def test_without_the_library_a_row_says_how_to_get_it(
     answer = run_cli("run", "quickstart", "-a", "torchattacks:PGD")
     assert answer.code == 2
     assert "'torchattacks:PGD' needs torchattacks, which is not installed\n" in answer.err
-    assert "hint: pip install --no-deps torchattacks;" in answer.err
+    assert "hint: pip install --no-deps --target DIR torchattacks;" in answer.err
 
 
 FOREIGN = """
