@@ -1,6 +1,8 @@
 """What several tests share: the real command line, configs and plugin files on disk."""
 
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -99,6 +101,19 @@ def plugin_folder(tmp_path: Path) -> Callable[[str], Path]:
 def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of seven real photographs; the two of cat and rocket come last."""
     return write_photographs(tmp_path_factory.mktemp("photographs") / "all")
+
+
+@pytest.fixture(scope="session")
+def real_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install torchattacks from the index, without what it pins, into a folder of its own."""
+    folder = tmp_path_factory.mktemp("torchattacks")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
+    done = subprocess.run(
+        [*pip, str(folder), "torchattacks"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(folder / "robustbench")  # the wheel holds an old copy, which would hide ours
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from superdef_bench.core.plugins import Kind, Plugin, Registry
 from superdef_bench.core.threats import NO_TARGET, AttackKind, Rung
 from superdef_bench.core.transform import InputTransform, Protected
 from superdef_bench.core.types import Attack, Dataset, Defense, Task
+from superdef_bench.io.documents import toml_key
 from superdef_bench.io.progress import progress_bar
 
 _PROBE = 8
@@ -164,7 +165,8 @@ def _attack(
         other = sorted(attack.norms)[0]
         raise ConfigError(
             f"attack {choice.name!r} has no norm {norm!r}",
-            hint=f'give it a ball of its own: {choice.name} = {{ norm = "{other}", eps = "0.5" }}',
+            hint=f"give it a ball of its own: {toml_key(choice.name)} = "
+            f'{{ norm = "{other}", eps = "0.5" }}',
         )
     _check_goal(config, choice.name, attack, dataset.num_classes)
     if choice.rungs and not any(rung.takes(attack.access) for rung in choice.rungs):

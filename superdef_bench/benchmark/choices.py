@@ -18,7 +18,7 @@ from superdef_bench.core.threats import (
     Rung,
     parse_eps,
 )
-from superdef_bench.io.documents import shown
+from superdef_bench.io.documents import shown, toml_key
 
 # Far above what a benchmark needs, far below what fills a machine before its first image.
 MOST_IMAGES = 2_000_000  # ImageNet has 1.3 million to train on
@@ -201,7 +201,7 @@ def _row(
     if not isinstance(table, dict):
         raise ConfigError(
             f"{kind} {name!r} is {shown(value)}",
-            hint=f"write {name} = {{ argument = {shown(value)} }}",
+            hint=f"write {toml_key(name)} = {{ argument = {shown(value)} }}",
         )
     rest = dict(table)
     keys = [key for key in model.model_fields if key not in Choice.model_fields]

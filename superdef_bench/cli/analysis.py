@@ -123,6 +123,7 @@ def examples_command(
 ) -> None:
     """Write the gray-box examples that a run kept into one file, for the attack replay."""
     from superdef_bench.analysis.examples import kept_examples
+    from superdef_bench.io.documents import toml_key
     from superdef_bench.io.machine import choose_device
 
     keep_data_in(data_dir)
@@ -132,7 +133,7 @@ def examples_command(
     digest = found.save(out)
     say(f"{len(found.ids)} examples, {out.stat().st_size:,} bytes: {out}")
     facts = f'file = "{out.as_posix()}", sha256 = "{digest}"'
-    say(f'{attack}_examples = {{ plugin = "replay", {facts} }}')
+    say(f'{toml_key(f"{attack}_examples")} = {{ plugin = "replay", {facts} }}')
 
 
 @app.command("versus", cls=BriefCommand)

@@ -126,6 +126,10 @@ def _told(checked: Checked) -> dict[str, object]:
 
 def _named(registry: Registry, name: str) -> Iterator[Plugin]:
     kind, colon, rest = name.partition(":")
+    families = [p.kind for p in registry if p.is_family and p.name == f"{kind}:"]
+    if rest and families:
+        yield from (registry.get(each, name) for each in families)
+        return
     if colon:
         if kind not in KINDS:
             raise ConfigError(f"unknown kind {kind!r}", hint=did_you_mean(kind, KINDS))

@@ -83,7 +83,8 @@ class Plugin:
     def member(self, chosen: str) -> "Plugin":
         """Return one of a family: its factory takes the name and returns that one's factory.
 
-        A factory with an attribute `file` says by it where its own source stands.
+        A factory with an attribute `file` says by it where its own source stands; one with a
+        mapping `given`, which arguments of its library the benchmark gives, and how.
 
         Raises:
             ConfigError: There is none of that name, or its library is not installed.
@@ -96,6 +97,9 @@ class Plugin:
 
     def check_arguments(self, arguments: Mapping[str, Any]) -> None:
         """Raise ConfigError for an argument that the factory does not take, or lacks."""
+        given: Mapping[str, str] = getattr(self.factory, "given", {})
+        for name in given.keys() & arguments.keys():
+            raise ConfigError(f"{self.title} takes no argument {name!r}", hint=given[name])
         check_keywords(self.factory, arguments, self.title)
 
     def build(self, **arguments: Any) -> Any:
@@ -145,8 +149,11 @@ class Registry:
             return known[f"{family}:"].member(chosen)
         if name not in known or known[name].is_family:
             more = f"superdef-bench list {kind}; plugins of your own: --plugins-dir"
-            several = "give each name an option of its own" if "," in name else ""
-            hint = several or did_you_mean(name, known, more=more)
+            hint = did_you_mean(name, known, more=more)
+            if name in known:
+                hint = f"it is a family: write the name of one behind it, {name}NAME"
+            elif "," in name:
+                hint = "give each name an option of its own"
             raise ConfigError(f"unknown {kind} {name!r}", hint=hint)
         return known[name]
 

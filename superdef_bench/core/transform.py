@@ -208,8 +208,9 @@ class Protected(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits: `(N, K)`, inside `draws` `(n, N, K)`."""
-        logits = self.classify(self.defend(x), len(x))
-        if x.requires_grad and not logits.requires_grad:
+        defended = self.defend(x)
+        logits = self.classify(defended, len(x))
+        if x.requires_grad and not (defended.requires_grad and logits.requires_grad):
             # A stage hides its gradient. Attacks see zeros and go on; checks make it suspect.
             logits = logits + 0.0 * x.flatten(1).sum(dim=1, keepdim=True)
         return logits

@@ -8,6 +8,7 @@ from superdef_bench.engine.ascent import (
     random_start,
     steepest,
 )
+from superdef_bench.engine.foreign import Constructor, Seen
 from superdef_bench.engine.gradient import Look, Loss, look
 from superdef_bench.engine.hopskipjump import hop_skip_jump
 from superdef_bench.engine.losses import cross_entropy, dlr, margin
@@ -17,9 +18,11 @@ from superdef_bench.engine.square import square_search
 __all__ = [
     "AscentAttack",
     "Batch",
+    "Constructor",
     "Look",
     "Loss",
     "Search",
+    "Seen",
     "ascend",
     "check_counts",
     "cross_entropy",

@@ -142,6 +142,11 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
+def toml_key(name: str) -> str:
+    """Return a name as it stands before `=` in TOML: in quotes unless it is bare."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
 class _RefusedError(ValueError):
     """JSON that not all readers would take for the same."""
 

@@ -22,16 +22,18 @@ _PACKAGES = (
     "ptwt",
     "pillow",
 )
+_EXTRAS = ("torchattacks",)
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of what numbers depend on."""
+    """Return the versions of Python and of what numbers depend on; of extras, if they are here."""
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *_EXTRAS):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = "unknown"
+            if package in _PACKAGES:
+                found[package] = "unknown"
     return found
 
 

@@ -1,5 +1,7 @@
 """Input transformations, gradient views and draws."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -73,6 +75,32 @@ def test_bpda_forward_is_exact_and_backward_is_its_surrogate() -> None:
         assert torch.equal(view(x), toy_model()(rounded))
         torch.testing.assert_close(gradient(view, x), factor * gradient(toy_model(), rounded))
     assert gradient(protect(Round()).view("exact"), x).abs().max() == 0
+
+
+class Codec(InputTransform):
+    """Leaves torch on its way."""
+
+    differentiable = False
+
+    def transform(self, x: Tensor) -> Tensor:
+        return torch.from_numpy((x.detach().numpy() * 7).round() / 7)
+
+
+def test_a_hidden_gradient_is_zero_whether_or_not_weights_ask_for_theirs() -> None:
+    x, _ = toy_images()
+    for trained in (False, True):
+        model = toy_model().requires_grad_(trained)
+        view = Codec().protect(model, toy_task()).eval()
+        assert torch.equal(gradient(view, x), torch.zeros_like(x))
+
+
+def test_what_protect_returns_is_a_module_like_any_other() -> None:
+    x, _ = toy_images()
+    protected = protect(Round(), Double())
+    again = copy.deepcopy(protected).to("cpu").eval()
+    again.load_state_dict(protected.state_dict())
+    assert torch.equal(again(x), protected(x))
+    assert len(list(again.parameters())) == len(list(toy_model().parameters()))
 
 
 def test_a_plugin_with_the_old_name_of_the_method_still_goes_back_through_it() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from superdef_bench.benchmark.config import find_config, load_config
-from superdef_bench.core.loader import load_plugins
+from superdef_bench.core.loader import load_attack, load_plugins
 from superdef_bench.core.plugins import Plugin
 
 _PAGE = (Path(__file__).parents[2] / "docs/attacks.md").read_text()
@@ -18,7 +18,9 @@ _ROWS = {
     for line in _TABLE.splitlines()[2:]
     if (cells := [cell.strip() for cell in line.strip("|").split("|")])
 }
-_ATTACKS = {plugin.name: plugin for plugin in load_plugins() if plugin.kind == "attack"}
+_ALL = {plugin.name: plugin for plugin in load_plugins() if plugin.kind == "attack"}
+_ATTACKS = {name: plugin for name, plugin in _ALL.items() if not plugin.is_family}
+_TRIED = re.findall(r"^\| `(\w+:\w+)` \| (.+) \| (\w+) \| (\w+) \|$", _PAGE, re.M)
 _CONFIG = load_config(find_config("gate"))
 _NEEDED = {"replay": _CONFIG.attacks[0].arguments}
 
@@ -47,6 +49,25 @@ def test_a_row_says_what_the_attack_says(plugin: Plugin) -> None:
     # The paper is that of the summary.
     for word in re.findall(r"\w+", paper):
         assert word in (plugin.factory.__doc__ or ""), word
+
+
+@pytest.mark.parametrize(("name", "norms", "kind", "access"), _TRIED)
+def test_a_foreign_row_says_what_the_attack_says(
+    name: str, norms: str, kind: str, access: str
+) -> None:
+    if name.startswith("torchattacks:"):
+        pytest.importorskip("torchattacks")
+    attack = load_attack(name)
+    assert set(norms.split(", ")) == attack.norms
+    assert (kind, access) == (attack.kind, attack.access)
+
+
+def test_the_page_names_every_library_and_every_attack_that_was_tried() -> None:
+    source = (Path(__file__).parents[1] / "plugins/attacks/test_foreign.py").read_text()
+    tried = {name for name, *_ in _TRIED}
+    assert {name.partition(":")[0] + ":" for name in tried} == _ALL.keys() - _ATTACKS.keys()
+    for name in tried:
+        assert re.search(rf"""["'.:]{name.partition(":")[2]}\b""", source), name
 
 
 def test_severities_are_those_of_the_code() -> None:

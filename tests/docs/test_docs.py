@@ -1,6 +1,7 @@
 """The documents say what the code does."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from superdef_bench.core.plugins import Kind
 from superdef_bench.measure.networks import networks_of
 from superdef_bench.run.record_file import SCHEMA
 from tests.support.commands import Answer
+from tests.support.fake_torchattacks import write_fake
 
 _ROOT = Path(__file__).parents[2]
 _PAGES = [_ROOT / "README.md", _ROOT / "SECURITY.md", *sorted((_ROOT / "docs").glob("*.md"))]
@@ -138,19 +140,48 @@ def test_the_results_page_shows_what_its_commands_print(run_cli: Callable[..., A
         assert run_cli(*words, "--markdown").out == shown, f"superdef-bench {command} --markdown"
 
 
-def test_the_python_page_runs_from_top_to_bottom(
-    tmp_path: Path, quiet_environment: dict[str, str]
-) -> None:
-    program = "\n".join(blocks(_ROOT / "docs/python.md", "python"))
-    (tmp_path / "page.py").write_text(program)
+# What the page's blocks for other libraries need, of which no network is asked.
+_BEFORE = """
+import numpy, pytest, torch
+from pathlib import Path
+from superdef_bench import load_defense, load_model
+from tests.support.cifar10 import write_cifar10
+
+pixels = numpy.random.default_rng(0).integers(64, 192, (4, 32, 32, 3), dtype=numpy.uint8)
+blurred = load_defense("gaussian_blur").transform(torch.tensor(pixels).permute(0, 3, 1, 2) / 255)
+labels = load_model("cifar10_jpeg_resnet20")(blurred).argmax(dim=1).tolist()
+write_cifar10(Path("data"), pixels, labels, pytest.MonkeyPatch())
+"""
+
+
+def run_page(folder: Path, environment: dict[str, str], site: Path) -> str:
+    """Run all blocks of the page in a folder, with the packages of another one, in a process."""
+    page = blocks(_ROOT / "docs/python.md", "python(?: torchattacks| robustbench)?")
+    (folder / "page.py").write_text("\n".join([_BEFORE, *page]))
     done = subprocess.run(
         [sys.executable, "page.py"],
-        cwd=tmp_path,
-        env={**quiet_environment, "PYTHONPATH": str(_ROOT)},
+        cwd=folder,
+        env={**environment, "PYTHONPATH": f"{_ROOT}{os.pathsep}{site}"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for words in ("white box", "adaptive", "median", "gray_box"):
+    for words in ("white box", "adaptive", "median", "gray_box", "foolbox, exact fooled 0.00"):
         assert words in done.stdout
+    assert re.search(r"^torchattacks, fooled 0\.[1-9]", done.stdout, re.M)
+    assert re.search(r"^RobustBench, clean 1.00, robust 0\.[0-5]", done.stdout, re.M)
+    return done.stdout
+
+
+def test_the_python_page_runs_from_top_to_bottom(
+    tmp_path: Path, quiet_environment: dict[str, str]
+) -> None:
+    run_page(tmp_path, quiet_environment, write_fake(tmp_path / "site"))
+
+
+@pytest.mark.slow
+def test_the_python_page_runs_with_torchattacks_itself(
+    tmp_path: Path, quiet_environment: dict[str, str], real_library: Path
+) -> None:
+    run_page(tmp_path, quiet_environment, real_library)

@@ -1,12 +1,13 @@
-"""Attacks by foolbox: `cw`, `ddn`, `deepfool`."""
+"""Attacks by foolbox: `cw`, `ddn`, `deepfool`, and any other by its name there."""
 
 from superdef_bench import hookimpl
 
 from .carlini_wagner import CarliniWagner
 from .ddn import Ddn
 from .deepfool import DeepFool
+from .library import foolbox_attack
 
 
 @hookimpl
-def register_attacks() -> dict[str, type[CarliniWagner] | type[Ddn] | type[DeepFool]]:
-    return {"cw": CarliniWagner, "ddn": Ddn, "deepfool": DeepFool}
+def register_attacks() -> dict[str, object]:
+    return {"cw": CarliniWagner, "ddn": Ddn, "deepfool": DeepFool, "foolbox:": foolbox_attack}

@@ -25,6 +25,13 @@ class _Seen(nn.Module):
         return drawn.mean(dim=0)
 
 
+def shown(model: nn.Module, x: Tensor) -> Any:
+    """Return a classifier as foolbox wants it, on the device of the images `x`."""
+    from foolbox.models.pytorch import PyTorchModel
+
+    return PyTorchModel(model.eval(), bounds=(0, 1), device=x.device)
+
+
 def run_foolbox(
     name: str,
     attack: Any,
@@ -63,14 +70,12 @@ def run_foolbox(
             hint="take a targeted attack; docs/attacks.md lists them",
         )
     from foolbox.criteria import Misclassification, TargetedMisclassification
-    from foolbox.models.pytorch import PyTorchModel
 
     criterion = (
         Misclassification(y)
         if context.target is None
         else TargetedMisclassification(context.target)
     )
-    seen = PyTorchModel(_Seen(model, context).eval(), bounds=(0, 1), device=x.device)
-    found: Tensor = attack.run(seen, x, criterion).detach()
+    found: Tensor = attack.run(shown(_Seen(model, context), x), x, criterion).detach()
     number = torch.isfinite(found).flatten(1).all(dim=1).view(-1, 1, 1, 1)
     return torch.where(number, found.clamp(0.0, 1.0), x)

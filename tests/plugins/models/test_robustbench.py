@@ -1,9 +1,7 @@
 """The zoo of RobustBench, through its own loader and its own benchmark."""
 
 import contextlib
-import hashlib
 import io
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,14 +14,10 @@ from torch import Tensor, nn
 
 from superdef_bench import DataError, load_model
 from superdef_bench.nn.pretrained import guarded
+from tests.support.cifar10 import CLASSES, write_cifar10
 from tests.support.commands import Answer, records
 from tests.support.pickles import Evil
 from tests.support.plugin_files import plugin_module
-
-_CLASSES = [
-    *("airplane", "automobile", "bird", "cat", "deer"),
-    *("dog", "frog", "horse", "ship", "truck"),
-]
 
 
 def zoo(threat: str = "Linf", dataset: str = "cifar10") -> Any:
@@ -63,25 +57,9 @@ def write_zoo(data: Path, content: object = None, name: str = "Wong2020Fast") ->
 @pytest.fixture
 def cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Return a function that writes CIFAR-10 as it is on disk, with a few test images."""
-    from torchvision.datasets import CIFAR10
 
     def write(pixels: np.ndarray, labels: list[int]) -> Path:
-        folder = tmp_path / "cifar" / CIFAR10.base_folder
-        folder.mkdir(parents=True)
-        rows = pixels.transpose(0, 3, 1, 2).reshape(len(pixels), -1)
-        names = [f"{number}.png" for number in range(len(labels))]
-        batch = {"batch_label": "testing batch 1 of 1", "labels": labels, "data": rows}
-        sums = []
-        for name, content in (
-            ("test_batch", {**batch, "filenames": names}),
-            ("batches.meta", {"label_names": _CLASSES, "num_vis": 3072}),
-        ):
-            (folder / name).write_bytes(pickle.dumps(content, protocol=2))
-            sums.append(hashlib.md5((folder / name).read_bytes()).hexdigest())
-        monkeypatch.setattr(CIFAR10, "train_list", [])
-        monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", sums[0]]])
-        monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": sums[1]})
-        return folder.parent
+        return write_cifar10(tmp_path / "cifar", pixels, labels, monkeypatch)
 
     return write
 
@@ -142,7 +120,7 @@ def test_the_command_line_runs_a_zoo_model(
     data: Path, run_cli: Callable[..., Answer], config: Callable[..., Path], tmp_path: Path
 ) -> None:
     write_zoo(data)
-    for number, name in enumerate(_CLASSES):
+    for number, name in enumerate(CLASSES):
         place = tmp_path / "photos" / name
         place.mkdir(parents=True)
         Image.fromarray(pictures(10)[number]).save(place / "0.png")
