@@ -31,12 +31,32 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def test_the_readme_shows_the_published_ranking() -> None:
+def test_the_readme_shows_rows_of_the_published_ranking() -> None:
     readme = (_ROOT / "README.md").read_text()
     board = (_ROOT / "leaderboards/signs-ladder.md").read_text()
-    published = board.split("## Ranking")[1].split("\n\n")[1]
-    shown = readme.split("<!-- ranking of leaderboards/signs-ladder.md -->\n")[1]
-    assert shown.split("<!-- end -->")[0].strip() == published
+    head, line, *published = board.split("## Ranking")[1].split("\n\n")[1].splitlines()
+    shown = readme.split("<!-- rows of leaderboards/signs-ladder.md -->\n")[1]
+    above, below, *rows = shown.split("<!-- end -->")[0].strip().splitlines()
+    assert (above, below) == (head, line)
+    assert rows == [row for row in published if row in rows]
+    assert len(rows) == 6
+    assert f"Six of the {({11: 'eleven'})[len(published)]} rows" in readme
+
+
+def test_the_classifier_of_the_readme_runs(tmp_path: Path) -> None:
+    (code,) = (each for each in blocks(_ROOT / "README.md", "python") if "evaluate_model" in each)
+    (tmp_path / "mine.py").write_text(code.replace("limit=32", "limit=4"))
+    done = subprocess.run(
+        [sys.executable, "mine.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| median |" in done.stdout
+    assert (tmp_path / "my_leaderboard/evaluation.md").exists()
 
 
 def test_the_published_results_are_those_of_their_configs() -> None:
