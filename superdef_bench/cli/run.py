@@ -31,6 +31,21 @@ def run_command(
     rung: Annotated[
         list[str] | None, typer.Option("--rung", help="Only this rung; repeatable.")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Classifier in place of the config's: its name.", metavar="NAME"),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Dataset in place of the config's: its name.", metavar="NAME"),
+    ] = None,
+    eps: Annotated[
+        list[str] | None,
+        typer.Option(help="Radii in place of the config's, such as 2/255,8/255.", metavar="RADII"),
+    ] = None,
+    norm: Annotated[
+        str | None, typer.Option(help="linf or l2, in place of the config's; with --eps.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images at once.")] = None,
     device: Device = "auto",
@@ -63,6 +78,10 @@ def run_command(
         defenses=defense or [],
         attacks=attack or [],
         rungs=rung or [],
+        model=model,
+        dataset=dataset,
+        norm=norm,
+        eps=[radius for word in eps or [] for radius in word.split(",")],
         limit=limit,
         batch_size=batch_size,
         seed=seed,
