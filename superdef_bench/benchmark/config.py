@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -192,20 +192,21 @@ def _check_radius(row: AttackChoice, norm: Norm, eps: Sequence[str]) -> None:
         )
 
 
-def _shipped(below: str = "") -> dict[str, Path]:
+def shipped_configs(below: Literal["", "presets"] = "") -> dict[str, Path]:
+    """Return the files of the shipped configs, or of the attack lists, by name."""
     folder = shipped("configs") / below
     return {file.stem: file for file in sorted(folder.glob("*.toml"))}
 
 
 def attacks_named(name: str) -> dict[str, AttackChoice]:
     """Return the attacks that a name means: those of a shipped list, or a plugin as it is."""
-    known = name in _shipped("presets")
+    known = name in shipped_configs("presets")
     return _preset(name) if known else {name: AttackChoice(name=name, plugin=name)}
 
 
 def _preset(name: object) -> dict[str, AttackChoice]:
     """Return the attacks of a shipped list."""
-    known = _shipped("presets")
+    known = shipped_configs("presets")
     if not isinstance(name, str) or name not in known:
         raise ConfigError(f"unknown preset {shown(name)}", hint=did_you_mean(str(name), known))
     document = read_toml(known[name], most=_MOST_BYTES)
@@ -215,7 +216,7 @@ def _preset(name: object) -> dict[str, AttackChoice]:
 def find_config(name: str) -> Path:
     """Return the file that a path, or the name of a shipped config, means."""
     path = Path(name)
-    return path if path.exists() else _shipped().get(name, path)
+    return path if path.exists() else shipped_configs().get(name, path)
 
 
 Check = Callable[[Config, Mistakes], None]
@@ -234,7 +235,7 @@ def load_config(path: Path, *, check: Check | None = None) -> Config:
     try:
         document = read_toml(path, most=_MOST_BYTES)
     except OSError as error:
-        hint = did_you_mean(path.stem, _shipped(), more="shipped configs")
+        hint = did_you_mean(path.stem, shipped_configs(), more="shipped configs")
         raise ConfigError(f"config {path} cannot be read: {error.strerror}", hint=hint) from error
     except ValueError as error:
         raise ConfigError(
