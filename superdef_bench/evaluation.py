@@ -25,6 +25,10 @@ def evaluate(
     defenses: Sequence[str] = (),
     attacks: Sequence[str] = (),
     rungs: Sequence[str] = (),
+    model: str | None = None,
+    dataset: str | None = None,
+    norm: str | None = None,
+    eps: Sequence[str] = (),
     limit: int | None = None,
     batch_size: int | None = None,
     seed: int | None = None,
@@ -40,6 +44,10 @@ def evaluate(
         defenses: Only these; all of the config's where empty.
         attacks: Only these; all of the config's where empty.
         rungs: Only these; all of the config's where empty.
+        model: Classifier to attack in place of the config's, by name.
+        dataset: Dataset in place of the config's, by name.
+        norm: `linf` or `l2`, in place of the config's; give `eps`, too.
+        eps: Radii in place of the config's, such as `["2/255", "8/255"]`.
         limit: Images.
         batch_size: Images at once.
         seed: Seed of all randomness.
@@ -68,6 +76,10 @@ def evaluate(
         defenses=defenses,
         attacks=attacks,
         rungs=rungs,
+        model=model,
+        dataset=dataset,
+        norm=norm,
+        eps=eps,
         limit=limit,
         batch_size=batch_size,
         seed=seed,

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from superdef_bench.benchmark.built import Benchmark, BuiltAttack, BuiltDefense, Source
 from superdef_bench.benchmark.choices import AttackChoice, Choice, DefenseChoice
-from superdef_bench.benchmark.config import Config
+from superdef_bench.benchmark.config import ABSENT, Config
+from superdef_bench.benchmark.mistakes import Document, Mistakes, Place
 from superdef_bench.benchmark.sources import (
     bare_classifier,
     check_other,
@@ -19,7 +20,7 @@ from superdef_bench.benchmark.sources import (
 from superdef_bench.benchmark.task import check_classes, classify, make_task
 from superdef_bench.core.calls import calling, reason
 from superdef_bench.core.checks import check_attack_facts, check_defense_facts
-from superdef_bench.core.errors import ConfigError, ContractError, PluginError
+from superdef_bench.core.errors import ConfigError, ContractError, PluginError, SuperdefError
 from superdef_bench.core.fingerprint import fingerprint, tensors
 from superdef_bench.core.handover import HandOver
 from superdef_bench.core.plugins import Kind, Plugin, Registry
@@ -30,27 +31,43 @@ from superdef_bench.io.documents import toml_key
 from superdef_bench.io.progress import progress_bar
 
 _PROBE = 8
+_LATE: tuple[Kind, ...] = ("dataset", "model")  # may be downloaded
 
 
-def build(config: Config, registry: Registry, device: torch.device) -> Benchmark:
+def build(
+    config: Config, registry: Registry, device: torch.device, document: Document | None = None
+) -> Benchmark:
     """Build dataset, model, attacks and defenses; nothing is attacked.
 
+    Args:
+        config: What to build.
+        registry: Plugins.
+        device: Where to compute.
+        document: Where the config stands, for messages.
+
     Raises:
-        ConfigError: A name, argument or size does not fit.
+        ConfigError: A name, argument or size does not fit; several as `MistakesError`.
         PluginError: A plugin cannot be built.
         DataError: Data or weights are missing or damaged.
     """
+    mistakes = Mistakes(document or Document(config.name))
     # All names and arguments first: what can fail at once should not wait for a download.
-    plugins = {id(row): _plugin(config, registry, kind, row) for kind, row in _choices(config)}
-    built = {id(choice): _built(plugins[id(choice)], choice) for _, choice in _choices(config)}
+    plugins, built = check_rows(config, registry, mistakes)
+    mistakes.settle()
+    for kind, choice, place in _choices(config):
+        if kind in _LATE:
+            with mistakes.at(*place):
+                built[id(choice)] = _built(plugins[id(choice)], choice)
+            mistakes.settle()
     dataset: Dataset = built[id(config.dataset)]
     with _facts_of(plugins[id(config.dataset)]):
         _check_topk(config, dataset.num_classes)
     model: nn.Module = built[id(config.model)]
     attacks = []
     for row in config.attacks:
-        with _facts_of(plugins[id(row)]):
+        with mistakes.at("attacks", row.name), _facts_of(plugins[id(row)]):
             attacks.append(_attack(config, row, plugins[id(row)], built[id(row)], dataset))
+    mistakes.settle()
     plugin = plugins[id(config.model)]
     with _facts_of(plugin):
         model = model.eval().requires_grad_(False).to(device)  # no attack needs their gradient
@@ -119,15 +136,45 @@ def _facts_of(plugin: Plugin) -> calling:
     return calling(plugin.title, PluginError, hint=f"it comes from {plugin.source}")
 
 
-def _plugin(config: Config, registry: Registry, kind: Kind, choice: Choice) -> Plugin:
-    """Return the plugin of a row, whose arguments it takes."""
-    try:
-        plugin = registry.get(kind, choice.plugin)
-        plugin.check_arguments(choice.arguments)
-    except ConfigError as error:
-        row = f"row {choice.name!r}" if kind in ("attack", "defense") else kind
-        raise ConfigError(f"{config.name}, {row}: {error.message}", hint=error.hint) from error
-    return plugin
+def check_rows(
+    config: Config, registry: Registry, mistakes: Mistakes
+) -> tuple[dict[int, Plugin], dict[int, Any]]:
+    """Find the plugin of every row and see that it takes its arguments; keep what does not fit.
+
+    Args:
+        config: What to check; `ABSENT` choices are passed over.
+        registry: Plugins.
+        mistakes: Gets all that is wrong.
+
+    Returns:
+        Plugins by the id of their choice, and the attacks and defenses built of them.
+
+    Raises:
+        PluginError: A plugin cannot be built.
+        DataError: Weights are missing or damaged.
+    """
+    plugins: dict[int, Plugin] = {}
+    built: dict[int, Any] = {}
+    choices = [row for row in _choices(config) if row[1] is not ABSENT]
+    for kind, choice, place in choices:
+        with mistakes.at(*place):
+            plugin = registry.get(kind, choice.plugin)
+            plugin.check_arguments(choice.arguments)
+            check = getattr(plugin.factory, "check_values", None)
+            if check is not None:  # what a download would be too late to find
+                with calling(plugin.title, PluginError, hint=f"it comes from {plugin.source}"):
+                    check(**choice.arguments)
+            plugins[id(choice)] = plugin
+    for kind, choice, place in choices:
+        if kind in _LATE or id(choice) not in plugins:
+            continue
+        try:
+            with mistakes.at(*place):
+                built[id(choice)] = _built(plugins[id(choice)], choice)
+        except SuperdefError:
+            mistakes.settle()  # what the config says comes before what is not there
+            raise
+    return plugins, built
 
 
 def _defenses(config: Config) -> list[DefenseChoice]:
@@ -137,19 +184,22 @@ def _defenses(config: Config) -> list[DefenseChoice]:
     return [*config.defenses, *(choice for choice in lent if choice.name not in rows)]
 
 
-def _choices(config: Config) -> list[tuple[Kind, Choice]]:
-    """Return what is built, with its kind, what can be refused at once first."""
+def _choices(config: Config) -> list[tuple[Kind, Choice, Place]]:
+    """Return what is built, with its kind and place, what can be refused at once first."""
+    rows = {choice.name for choice in config.defenses}
+    lenders: Place = ("transfer", "surrogates")
+    named = [key for key, choice in config.models.items() if choice == config.model]
     return [
-        *(("attack", choice) for choice in config.attacks),
-        *(("defense", choice) for choice in _stages(config)),
-        ("dataset", config.dataset),
-        ("model", config.model),
-        *(("model", s.choice) for s in config.sources if s.kind == "model"),
+        *(("attack", row, ("attacks", row.name)) for row in config.attacks),
+        *(
+            ("defense", stage, ("defenses", row.name) if row.name in rows else lenders)
+            for row in _defenses(config)
+            for stage in (row.chain or (row,))
+        ),
+        ("dataset", config.dataset, ("run", "dataset")),
+        ("model", config.model, ("models", named[0]) if named else ("run", "model")),
+        *(("model", s.choice, lenders) for s in config.sources if s.kind == "model"),
     ]
-
-
-def _stages(config: Config) -> list[Choice]:
-    return [stage for choice in _defenses(config) for stage in (choice.chain or (choice,))]
 
 
 def _resolved(plugin: Plugin, choice: Choice) -> dict[str, Any]:

@@ -31,10 +31,9 @@ _LEVELS = 255  # from black to white
 _NEAR = 1e-9  # how far 8 / 255 may be from 8/255
 
 
-def check_keys(table: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
-    for key in table:
-        if key not in keys:
-            raise ConfigError(f"unknown key {key!r} in {where}", hint=did_you_mean(key, keys))
+def check_key(key: str, keys: Iterable[str], where: str) -> None:
+    if key not in keys:
+        raise ConfigError(f"unknown key {key!r} in {where}", hint=did_you_mean(key, keys))
 
 
 def table_of(document: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypedDict
 
-from superdef_bench.benchmark.choices import check_keys
+from superdef_bench.benchmark.choices import check_key
 from superdef_bench.benchmark.config import Config, check_name
 from superdef_bench.benchmark.live import LiveRows, plain, radii, text
 from superdef_bench.core.threats import Norm, Target
@@ -65,7 +65,7 @@ class Call:
         known = Keys.__annotations__
         for key in self.keys.keys() - known.keys():
             takes = [field.name for field in fields(self) if field.name != "keys"]
-            check_keys({key: None}, [*known, *takes, *_OTHERS], "evaluate_model")
+            check_key(key, [*known, *takes, *_OTHERS], "evaluate_model")
         given = {key: value for key, value in self.keys.items() if value is not None}
         surrogates = given.pop("surrogates", [])
         settings = {key: plain(key, value) for key, value in given.items()}

@@ -1,11 +1,12 @@
 """Parse, call, print."""
 
-from superdef_bench.cli import analysis, gate, leaderboard, measure, plugins, run, train
+from superdef_bench.cli import analysis, gate, init, leaderboard, measure, plugins, run, train
 from superdef_bench.cli.app import main, run_typed
 
 __all__ = [
     "analysis",
     "gate",
+    "init",
     "leaderboard",
     "main",
     "measure",

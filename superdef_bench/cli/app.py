@@ -22,8 +22,18 @@ if TYPE_CHECKING:
     from superdef_bench.core.plugins import Registry
 
 _ORDER = (
-    *("run", "show", "leaderboard", "reproduce", "compare", "examples", "history", "versus"),
-    *("quality", "agreement", "cost", "list", "check", "new", "train", "apply"),
+    *(
+        "run",
+        "init",
+        "show",
+        "leaderboard",
+        "reproduce",
+        "compare",
+        "examples",
+        "history",
+        "versus",
+    ),
+    *("versus", "quality", "agreement", "cost", "list", "check", "new", "train", "apply"),
 )
 
 
@@ -95,7 +105,6 @@ app = _App(
     name="superdef-bench",
     help="Benchmark input-transformation defenses: gray box and adaptive, on the same images.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": _HELP},
 )

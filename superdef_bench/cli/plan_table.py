@@ -1,14 +1,16 @@
 """What a run would do, as a table that fits 80 columns."""
 
+from collections.abc import Iterator
 from itertools import groupby
 
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.cli.screen import console
 from superdef_bench.cli.tables import print_left_out, print_table
-from superdef_bench.core.threats import CLEAN, UNDEFENDED
+from superdef_bench.core.threats import CLEAN, MASKING, UNDEFENDED, Rung
 from superdef_bench.core.visible import visible
 from superdef_bench.results.table import Cell, Line, Table
 from superdef_bench.run.cells import Group, Plan
+from superdef_bench.run.likely import likely_seconds, measure_passes
 
 
 def _duration(seconds: float | None) -> str:
@@ -18,16 +20,21 @@ def _duration(seconds: float | None) -> str:
 
 
 def print_plan(benchmark: Benchmark, plan: Plan) -> None:
-    """Print the cells, images, passes and time of a plan, by rung and attack."""
-    title = f"{benchmark.config.name}: {benchmark.limit} images, at most"
+    """Print the records, passes and time of a plan, by rung and attack."""
+    count = len(benchmark.defenses) - 1
+    title = (
+        f"{benchmark.config.name}: {benchmark.limit} images, {count} "
+        f"defense{'s' * (count != 1)} and the undefended classifier"
+    )
     lines = []
+    passes = measure_passes(benchmark)
 
     def kind(group: Group) -> tuple[str, str]:
         return group.cells[0].rung or CLEAN, "" if group.clean else group.cells[0].attack
 
     order = {key: place for place, key in enumerate(dict.fromkeys(map(kind, plan.groups)))}
     groups = sorted(plan.groups, key=lambda group: order[kind(group)])
-    total = 0.0
+    total = whole = 0.0
     for (rung, attack), members in groupby(groups, key=kind):
         part = list(members)
         cells = [cell for group in part for cell in group.cells]
@@ -36,16 +43,17 @@ def print_plan(benchmark: Benchmark, plan: Plan) -> None:
         known = all(group.passes for group in part)
         counts = [sum(g.n * g.cells[0].eot * (g.passes or (0, 0))[i] for g in made) for i in (0, 1)]
         seconds = sum(group.seconds or 0.0 for group in part)
-        total += seconds
+        likely = sum(likely_seconds(benchmark, plan, group, passes) for group in part)
+        total, whole = total + seconds, whole + likely
         records = sum(cell.n for cell in cells)
         numbers = [
-            Cell(str(len(cells)), len(cells)),
             Cell(f"{records:,}", records),
             *(Cell(f"{count:,}" if known else "?", count) for count in counts),
+            Cell(_duration(likely), likely),
             Cell(_duration(seconds if known else None), seconds),
         ]
         lines.append(Line([Cell(rung), Cell(attack), *numbers]))
-    head = ["rung", "attack", "cells", "records", "forwards", "backwards", "time"]
+    head = ["rung", "attack", "records", "forwards", "backwards", "likely", "at most"]
     print_table(Table("plan", title, head, lines))
     screen = console()
     refused = dict.fromkeys(
@@ -56,9 +64,28 @@ def print_plan(benchmark: Benchmark, plan: Plan) -> None:
     for line in refused:
         screen.print(visible(line), markup=False)
     left_out = [(rung, why, defense) for defense, rung, why in plan.left_out]
-    print_left_out(left_out, len(benchmark.defenses) - 1)
+    print_left_out(left_out, count)
+    for line in _explained(benchmark, plan):
+        screen.print(line, markup=False)
+    results = sum(1 for _ in plan.cells)
     screen.print(
-        f"{sum(cell.n for cell in plan.cells):,} records, {_duration(total)} at most on "
-        f"{benchmark.device}; an attack that knows the defense stops at images it has fooled",
+        f"{results:,} cells, {sum(cell.n for cell in plan.cells):,} records, about "
+        f"{_duration(whole)}, {_duration(total)} at most on {benchmark.device}; an attack that "
+        "knows the defense stops at images it has fooled",
         markup=False,
     )
+
+
+def _explained(benchmark: Benchmark, plan: Plan) -> Iterator[str]:
+    """Yield why rows are not what the number of defenses alone would make them."""
+    rungs = [str(rung) for rung in benchmark.config.rungs if not rung.replays]
+    stands = any(g.defense.name == UNDEFENDED and g.rung is Rung.GRAY_BOX for g in plan.groups)
+    if rungs and stands:
+        yield (
+            f"{UNDEFENDED}, the undefended classifier, is attacked in gray_box alone: it has no "
+            f"defense to know, and its records stand for {', '.join(rungs)}, too"
+        )
+    if any(group.source for group in plan.groups):
+        yield "examples to replay are made once for all defenses: their passes count once"
+    if any(cell.rung == MASKING for cell in plan.cells):
+        yield f"{MASKING} probes gradients and counts for no accuracy; masking = 0 leaves it out"

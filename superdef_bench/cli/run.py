@@ -15,12 +15,18 @@ from superdef_bench.cli.app import (
     keep_data_in,
     registry_of,
 )
+from superdef_bench.cli.completion import norms, rungs, shipped_names
 from superdef_bench.cli.output import say
 
 
 @app.command("run")
 def run_command(
-    config: Annotated[str, typer.Argument(help="TOML file, or the name of a shipped config.")],
+    config: Annotated[
+        str,
+        typer.Argument(
+            help="TOML file, or the name of a shipped config.", autocompletion=shipped_names
+        ),
+    ],
     defense: Annotated[
         list[str] | None, typer.Option("-d", "--defense", help="Only this defense; repeatable.")
     ] = None,
@@ -29,7 +35,24 @@ def run_command(
         typer.Option("-a", "--attack", help="Only this attack or preset; repeatable."),
     ] = None,
     rung: Annotated[
-        list[str] | None, typer.Option("--rung", help="Only this rung; repeatable.")
+        list[str] | None,
+        typer.Option("--rung", help="Only this rung; repeatable.", autocompletion=rungs),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Classifier in place of the config's: its name.", metavar="NAME"),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Dataset in place of the config's: its name.", metavar="NAME"),
+    ] = None,
+    eps: Annotated[
+        list[str] | None,
+        typer.Option(help="Radii in place of the config's, such as 2/255,8/255.", metavar="RADII"),
+    ] = None,
+    norm: Annotated[
+        str | None,
+        typer.Option(help="linf or l2, in place of the config's.", autocompletion=norms),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Images.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images at once.")] = None,
@@ -63,6 +86,10 @@ def run_command(
         defenses=defense or [],
         attacks=attack or [],
         rungs=rung or [],
+        model=model,
+        dataset=dataset,
+        norm=norm,
+        eps=[radius for word in eps or [] for radius in word.split(",")],
         limit=limit,
         batch_size=batch_size,
         seed=seed,

@@ -1,7 +1,7 @@
 """Errors that a user can act on: what went wrong, with which thing, what to do."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from superdef_bench.core.visible import one_line, shortened
 
@@ -28,6 +28,22 @@ class SuperdefError(Exception):
 
 class ConfigError(SuperdefError):
     """A config, an argument or a name that the benchmark cannot use."""
+
+
+class MistakesError(ConfigError):
+    """Several mistakes of one config, each with its line and its hint.
+
+    Args:
+        errors: Two or more; as `message` and `hint` stand those of the first one.
+    """
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        first, *others = errors
+        super().__init__(f"{first.message}, and {len(others)} more", hint=first.hint)
+        self.errors = tuple(errors)
+
+    def __str__(self) -> str:
+        return "\nerror: ".join(map(str, self.errors))
 
 
 class PluginError(SuperdefError):

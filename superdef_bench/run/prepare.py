@@ -7,9 +7,10 @@ from typing import TypedDict, Unpack
 
 import torch
 
-from superdef_bench.benchmark.build import build
+from superdef_bench.benchmark.build import build, check_rows
 from superdef_bench.benchmark.built import Benchmark
-from superdef_bench.benchmark.config import find_config, load_config
+from superdef_bench.benchmark.config import Config, find_config, load_config
+from superdef_bench.benchmark.mistakes import Document, Mistakes
 from superdef_bench.core.plugins import Registry
 from superdef_bench.run.cells import Plan
 from superdef_bench.run.plan import make_plan
@@ -21,6 +22,10 @@ class Selection(TypedDict, total=False):
     defenses: Sequence[str]
     attacks: Sequence[str]
     rungs: Sequence[str]
+    model: str | None
+    dataset: str | None
+    norm: str | None
+    eps: Sequence[str]
     limit: int | None
     batch_size: int | None
     seed: int | None
@@ -59,10 +64,27 @@ def prepare(
         selection: What to keep of the config, or to change.
 
     Raises:
-        ConfigError: The file cannot be read, or a name, argument or size does not fit.
+        ConfigError: The file cannot be read, or a name, argument or size does not fit; several
+            mistakes as `MistakesError`.
         PluginError: A plugin cannot be built.
         DataError: Data or weights are missing or damaged.
     """
     path = find_config(config)
-    benchmark = build(load_config(path).select(**selection), registry, device)
+    replaced = frozenset(("run", key) for key in ("dataset", "model") if selection.get(key))
+
+    def check(draft: Config, mistakes: Mistakes) -> None:
+        check_rows(_kept(draft, selection), registry, mistakes)
+
+    chosen = load_config(path, check=check).select(**selection)
+    benchmark = build(chosen, registry, device, Document(path.stem, path, replaced))
     return Prepared(path, benchmark, make_plan(benchmark))
+
+
+def _kept(draft: Config, selection: Selection) -> Config:
+    """Return the rows of a config with mistakes that would be run without them."""
+    defenses, attacks = selection.get("defenses"), selection.get("attacks")
+    kept = {
+        "defenses": tuple(d for d in draft.defenses if not defenses or d.name in defenses),
+        "attacks": tuple(a for a in draft.attacks if not attacks or a.name in attacks),
+    }
+    return draft.model_copy(update=kept)

@@ -10,9 +10,10 @@ import pytest
 
 from superdef_bench.benchmark.choices import AttackChoice
 from superdef_bench.benchmark.config import Config, find_config, load_config, parse
+from superdef_bench.benchmark.mistakes import lines_of
 from superdef_bench.core.errors import ConfigError
 from superdef_bench.core.threats import Rung, parse_eps
-from tests.support.commands import CONFIG, Answer
+from tests.support.commands import CONFIG, Answer, with_rows
 
 RUN: dict[str, Any] = {"dataset": "signs", "model": "signs_resnet8"}
 
@@ -210,6 +211,12 @@ def test_the_command_line_answers_in_two_lines_and_with_2(
         (["--rung", "whitebox"], "unknown rung 'whitebox'"),
         (["--limit", "0"], "limit is 0"),
         (["--seed", "-1"], "seed is -1"),
+        (["--model", "resnet8"], "tiny, model: unknown model 'resnet8'\nhint: did you mean 's"),
+        (["--dataset", "sign"], "tiny, dataset: unknown dataset 'sign'\nhint: did you mean 's"),
+        (["--eps", "8/0"], "eps '8/0' is no number"),
+        (["--eps", "8/255,2/255"], "do not rise"),
+        (["--norm", "l3"], "unknown norm 'l3' in --norm"),
+        (["--norm", "l2"], "the radii of the config are for linf"),
         (["--device", "tpu9"], "device 'tpu9' cannot be used"),
         (["--plugins-dir", "nowhere"], "does not exist"),
     ],
@@ -265,3 +272,135 @@ def test_a_row_without_a_name_is_refused(tmp_path: Path) -> None:
     path.write_text('[run]\nmodel = "m"\ndataset = "d"\n[attacks.""]\nplugin = "fgsm"\n')
     with pytest.raises(ConfigError, match=r"a row of \[attacks\] has no name"):
         load_config(path)
+
+
+_MANY = """
+[run]               # a comment with [brackets] and "quotes
+dataset = "signs"
+model = "signs_resnet8"
+limt = 4
+rungs = [
+  "gray_box",       # ]
+  "bpda",
+]
+
+[threat]
+eps = "8/0"
+
+[attacks]
+pgd = { step = 3 }
+fgsm = { eps = "x" }
+[attacks.'pgd_2']
+plugin = "pgd"
+steps = 0
+
+[defenses]
+jpg = {}
+jpeg = { quality = 300 }
+wavelet.levls = 3
+"""
+
+
+def test_all_mistakes_are_told_together_each_with_its_line(
+    run_cli: Callable[..., Answer], config: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = config(_MANY, name="many")
+    answer = run_cli("run", path, "-o", tmp_path / "out")
+    assert (answer.code, answer.out) == (2, "")
+    told = [line for line in answer.err.splitlines() if not line.startswith("hint: ")]
+    assert told == [
+        f"error: {path}, line 5: unknown key 'limt' in [run]",
+        f"error: {path}, line 12: eps '8/0' is no number",
+        f"error: {path}, line 15: attack 'pgd' takes no argument 'step'",
+        f"error: {path}, line 16: eps 'x' is no number",
+        f"error: {path}, line 17: attack 'pgd': steps is 0, take 1 or more",
+        f"error: {path}, line 22: unknown defense 'jpg'",
+        f"error: {path}, line 23: defense 'jpeg': quality is 300, take 1 to 95",
+        f"error: {path}, line 24: defense 'wavelet' takes no argument 'levls'",
+    ]
+    assert "hint: did you mean 'limit'?\n" in answer.err
+    assert not (tmp_path / "out").exists()
+    # What is not run is not asked of its plugin.
+    few = run_cli("run", path, "-d", "jpeg", "-a", "fgsm").err
+    assert "quality is 300" in few
+    assert "'jpg'" not in few
+    assert "'step'" not in few
+
+
+def test_lines_of_a_document_are_those_of_its_keys() -> None:
+    text = '''a.b = """
+[no]
+c = 1
+"""
+"x y" = { d = 1 }   # e = 2
+f = [
+  { g = 1 },
+]
+[[h]]
+i = \'[\'
+[j . "k.l"]
+m = 2
+'''
+    assert lines_of(text) == {
+        ("a",): 1,
+        ("a", "b"): 1,
+        ("x y",): 5,
+        ("f",): 6,
+        ("h",): 9,
+        ("h", "i"): 10,
+        ("j",): 11,
+        ("j", "k.l"): 11,
+        ("j", "k.l", "m"): 12,
+    }
+
+
+def test_model_dataset_and_ball_can_be_given_on_the_command_line(
+    run_cli: Callable[..., Answer], config: Callable[..., Path], tmp_path: Path
+) -> None:
+    text = with_rows('pgd = { steps = 2, eps = "8/255" }\nbim = { eps = "1/255" }')
+    text = text.replace('"signs_resnet8"', '{ plugin = "no_such", path = "x" }')
+    text = text.replace('"signs"', '{ plugin = "imagefolder", path = "nowhere" }')
+    words = ("--model", "signs_resnet14", "--dataset", "signs", "--eps", "1/255,0.01", "-d", "jpeg")
+    answer = run_cli("run", config(text), *words, "--limit", 2, "-o", "out")
+    assert answer.code == 0, answer.err
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert (results["model"]["name"], results["dataset"]["name"]) == ("signs_resnet14", "signs")
+    assert results["config"]["eps"] == ["1/255", "0.01"]
+    assert "models" not in results["config"]
+    assert results["config"]["model"]["arguments"] == {}
+    balls = {row["name"]: (row["norm"], row["eps"]) for row in results["config"]["attacks"]}
+    assert balls == {
+        "fgsm": (None, None),
+        "pgd": (None, ["0.01"]),  # of the ranking radius alone, whichever that is
+        "bim": ("linf", ["1/255"]),  # a radius of its own stays
+    }
+    command = results["provenance"]["command"]
+    assert command.endswith(
+        "tiny.toml --model signs_resnet14 --dataset signs --eps 1/255,0.01 -d jpeg --limit 2 -o out"
+    )
+
+
+def test_another_norm_needs_radii_of_its_own() -> None:
+    attacks = {"pgd": {"eps": "2/255"}, "cw": {"norm": "l2", "eps": "1"}, "fgsm": {}}
+    config = parse({"run": RUN, "attacks": attacks}, "name")
+    with pytest.raises(ConfigError, match="the radii of the config are for linf"):
+        config.select(norm="l2")
+    with pytest.raises(ConfigError, match="unknown norm 'l3' in --norm"):
+        config.select(norm="l3", eps=["1"])
+    with pytest.raises(ConfigError, match="eps '8' is above 1"):
+        config.select(eps=["8"])
+    chosen = config.select(norm="l2", eps=["0.5", "2"])
+    assert (chosen.norm, chosen.eps) == ("l2", ("0.5", "2"))
+    balls = {row.name: (row.norm, row.eps) for row in chosen.attacks}
+    assert balls == {
+        "pgd": ("linf", ("2/255",)),
+        "cw": ("l2", ("1",)),
+        "fgsm": (None, None),
+    }
+
+
+def test_a_row_of_models_is_meant_before_a_plugin() -> None:
+    models = {"mine": {"plugin": "checkpoint", "path": "y"}}
+    config = parse({"run": RUN, "models": models}, "name")
+    assert config.select(model="mine").model.arguments == {"path": "y"}
+    assert config.select(model="timm").model.plugin == "timm"

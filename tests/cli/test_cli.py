@@ -13,7 +13,7 @@ from tests.support.commands import Answer
 from tests.support.pace import of_children, slowdown
 
 VERBS = [
-    *("", "run", "show", "list", "check", "leaderboard", "train", "new", "apply"),
+    *("", "run", "init", "show", "list", "check", "leaderboard", "train", "new", "apply"),
     *("versus", "quality", "agreement", "cost", "reproduce", "compare", "examples", "history"),
 ]
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -109,12 +109,12 @@ def test_the_attacked_classifier_is_no_surrogate_of_itself(run_cli: Run, config:
         ),
         (
             CONFIG.replace("bicubic_x2 = {}", 'soft = { plugin = "jpg" }'),
-            "tiny, row 'soft': unknown defense 'jpg'",
+            "tiny.toml, line 14: unknown defense 'jpg'",
             "did you mean 'jpeg'",
         ),
         (
             CONFIG.replace("bicubic_x2 = {}", "jpeg = { qualty = 5 }"),
-            "tiny, row 'jpeg': defense 'jpeg'",
+            "tiny.toml, line 14: defense 'jpeg'",
             "did you mean 'quality'",
         ),
     ],

@@ -1,6 +1,7 @@
 """Whole runs through the real command line, on real images."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,10 +89,15 @@ def test_the_plan_is_printed_and_nothing_runs(run_cli: Run, config: Write) -> No
     assert list(line.replace("│", " ").split())[:5] == [
         "bpda",
         "fgsm",
-        "4",
         "32",
         "64",
+        "32",
     ]
+    said = " ".join(answer.out.split())
+    assert "8 images, 2 defenses and the undefended classifier" in said
+    assert "none, the undefended classifier, is attacked in gray_box alone" in said
+    assert "its records stand for white_box, bpda, too" in said
+    assert re.search(r"about \d+ s, \d+ s at most on cpu", said)
     assert max(len(text) for text in answer.out.splitlines()) <= 80
 
 

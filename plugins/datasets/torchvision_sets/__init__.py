@@ -19,6 +19,8 @@ from superdef_bench.nn import is_encrypted
 from .fetch import Source, fetch
 from .gtsrb import Gtsrb
 
+_BYTES = {"cifar10": 170_498_071, "cifar100": 169_001_437}  # of the archives
+
 
 class Stored:
     """Images of one size, held in memory; an id is `<split>/<place in the file>`.
@@ -85,7 +87,8 @@ def _cifar(name: str, kind: Any, split: str, download: bool) -> Stored:
     root = data_directory()
     files = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
     unpacked = {root / kind.base_folder / file: md5 for file, md5 in files}
-    source = Source(name, root, {kind.filename: kind.tgz_md5}, unpacked)
+    address = f"{kind.url} ({_BYTES[name]:,} bytes)"
+    source = Source(name, root, {kind.filename: kind.tgz_md5}, unpacked, address)
 
     def make(online: bool) -> Any:
         return kind(root, train=split == "train", download=online)

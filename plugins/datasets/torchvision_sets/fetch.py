@@ -27,17 +27,20 @@ class Source:
         folder: Where its archives lie.
         archives: File names of the archives, each with its MD5.
         unpacked: What is unpacked from them, each with its MD5, or nothing where none is known.
+        address: Where the archive comes from, with its size, where both are known.
     """
 
     name: str
     folder: Path
     archives: Mapping[str, str]
     unpacked: Mapping[Path, str]
+    address: str = ""
 
     @property
     def hint(self) -> str:
+        from_there = f" from {self.address}" if self.address else ""
         return (
-            f"put {', '.join(self.archives)} into {self.folder} by hand, "
+            f"put {', '.join(self.archives)}{from_there} into {self.folder} by hand, "
             "or name another data folder with --data-dir"
         )
 

@@ -33,15 +33,9 @@ def robustbench_model(
         ConfigError: The zoo has no such model.
         DataError: The download fails, or the file is damaged, code, or of another architecture.
     """
-    from .autoattack_alias import install_alias
-
-    install_alias()
+    zoo = _zoo(name, dataset, threat_model)
     with guarded():
-        from robustbench.model_zoo import model_dicts
-        from robustbench.model_zoo.enums import BenchmarkDataset, ThreatModel
         from robustbench.utils import load_model
-    zoo = model_dicts[BenchmarkDataset(dataset)].get(ThreatModel(threat_model), {})
-    check_name(f"RobustBench model for {dataset} {threat_model}", name, zoo)
     folder = data_directory() / "models"
     path = folder / dataset / threat_model / f"{name}.pt"
     contents = []
@@ -70,6 +64,26 @@ def robustbench_model(
     return from_file(model, path).eval() if len(contents) == 1 else model.eval()
 
 
+def _zoo(
+    name: str, dataset: str = "cifar10", threat_model: str = "Linf"
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return a part of the zoo; ConfigError if it has no model of that name."""
+    from .autoattack_alias import install_alias
+
+    install_alias()
+    with guarded():
+        from robustbench.model_zoo import model_dicts
+        from robustbench.model_zoo.enums import BenchmarkDataset, ThreatModel
+    zoo: Mapping[str, Mapping[str, Any]]
+    zoo = model_dicts[BenchmarkDataset(dataset)].get(ThreatModel(threat_model), {})
+    check_name(f"RobustBench model for {dataset} {threat_model}", name, zoo)
+    return zoo
+
+
+# Names are looked up before the images of a benchmark are downloaded.
+robustbench_model.check_values = _zoo  # type: ignore[attr-defined]  # read by the benchmark
+
+
 def _files(path: Path, drive: str | list[str] | None) -> dict[Path, str]:
     """Return the files of a model and their keys on Google Drive; none for other places."""
     if isinstance(drive, list):
@@ -96,7 +110,8 @@ def _download(name: str, key: str, file: Path) -> None:
     from robustbench.utils import download_gdrive_new
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    hint = f"get Google Drive file {key} with a browser and save it as {file}"
+    address = f"https://drive.google.com/uc?id={key}"
+    hint = f"get {address} (size not known beforehand) with a browser and save it as {file}"
     with TemporaryDirectory(dir=file.parent, prefix=".download-") as place:
         part = Path(place) / file.name
         try:

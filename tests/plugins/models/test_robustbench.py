@@ -188,6 +188,23 @@ def test_a_name_that_the_zoo_lacks(
     assert not data.exists()
 
 
+def test_the_zoo_is_asked_for_the_name_before_images_are_downloaded(
+    data: Path, run_cli: Callable[..., Answer], config: Callable[..., Path]
+) -> None:
+    text = '[run]\ndataset = "cifar10"\nmodel = {{ plugin = "robustbench", name = "{}" }}\n'
+    path = config(text.format("Wong2020Fats") + "[attacks]\nfgsm = {}\n")
+    answer = run_cli("run", path)
+    assert (answer.code, answer.out) == (2, "")
+    assert "line 3: unknown RobustBench model" in answer.err
+    assert "cannot be downloaded" not in answer.err
+    # A name that fits comes to the images, whose address, size and place are told.
+    answer = run_cli("run", config(text.format("Wong2020Fast") + "[attacks]\nfgsm = {}\n"))
+    assert answer.code == 2
+    assert "cifar10 cannot be downloaded" in answer.err
+    assert "cifar-10-python.tar.gz (170,498,071 bytes)" in answer.err
+    assert str(data) in answer.err
+
+
 def test_a_bad_zoo_checkpoint_is_one_line_and_exit_2(
     data: Path,
     run_cli: Callable[..., Answer],
