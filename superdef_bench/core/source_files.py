@@ -21,6 +21,7 @@ from typing import Any
 
 from superdef_bench.core.shipped import shipped
 
+OWN = "python:"  # what names begin with that stand for code of the user
 _NEVER_BESIDE = {*sys.stdlib_module_names, "superdef_bench"}
 
 _shelves: dict[str, Path] = {}  # by the name that their modules begin with
