@@ -28,8 +28,8 @@ def checkpoint(
     path: str,
     architecture: str,
     num_classes: int,
-    mean: list[float] | str = "",
-    std: list[float] | str = "",
+    mean: list[float] | float | str = "",
+    std: list[float] | float | str = "",
     width: int = 16,
     channels: int = 3,
     sha256: str = "",
@@ -105,7 +105,7 @@ def _network(architecture: str, num_classes: int, width: int, channels: int) -> 
         return timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=channels)
 
 
-def _files(*, architecture: str = "", **_: Any) -> list[Path]:
+def _files(*, architecture: str = "", **others: Any) -> list[Path]:
     library, _, name = architecture.partition(":")
     return [own_class(name)[1]] if library == "python" else []
 

@@ -25,8 +25,8 @@ def _around(
     *,
     weights: str = "",
     sha256: str = "",
-    mean: list[float] | str = "",
-    std: list[float] | str = "",
+    mean: list[float] | float | str = "",
+    std: list[float] | float | str = "",
     name: str = "",
 ) -> None:
     """Only its arguments count: what every class takes beside its own.

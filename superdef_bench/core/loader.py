@@ -147,7 +147,12 @@ def _hooks() -> list[str]:
 
 
 def _register(
-    manager: pluggy.PluginManager, module: ModuleType, name: str, path: Path, *, helper: bool = False
+    manager: pluggy.PluginManager,
+    module: ModuleType,
+    name: str,
+    path: Path,
+    *,
+    helper: bool = False,
 ) -> None:
     try:
         manager.register(module, name=name)

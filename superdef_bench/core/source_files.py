@@ -158,4 +158,6 @@ def _import(
     return builtins.__import__(name, globals, locals, fromlist, level)
 
 
-sys.meta_path.insert(0, _Finder())  # others would find the parts of a package, and load them plainly
+sys.meta_path.insert(
+    0, _Finder()
+)  # others would find the parts of a package, and load them plainly

@@ -124,7 +124,7 @@ def check_sha256(sha256: str) -> None:
 
 
 def read_statistics(
-    mean: list[float] | str, std: list[float] | str
+    mean: list[float] | float | str, std: list[float] | float | str
 ) -> tuple[list[float], list[float]]:
     """Return mean and deviation per channel as numbers.
 
@@ -141,8 +141,10 @@ def read_statistics(
     return centre, spread
 
 
-def _numbers(name: str, value: list[float] | str) -> list[float]:
+def _numbers(name: str, value: list[float] | float | str) -> list[float]:
     given = value.replace(",", " ").split() if isinstance(value, str) else value
+    if isinstance(given, int | float):
+        given = [given]
     try:
         return [float(number) for number in given]
     except (TypeError, ValueError) as error:

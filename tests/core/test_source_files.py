@@ -1,7 +1,8 @@
 """Plugin files that import what stands beside them, and what of it shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -32,11 +33,13 @@ def register_defenses():
     return {{"{name}": Mine}}
 """
 
+NO_FILES: Mapping[str, str] = MappingProxyType({})
 
-def shelf(folder: Path, name: str, how: str, **files: str) -> Path:
+
+def shelf(folder: Path, name: str, how: str, files: Mapping[str, str] = NO_FILES) -> Path:
     """Write a folder with a plugin and what it imports."""
     for path, text in files.items():
-        file = folder / f"{path.replace('__slash__', '/')}.py"
+        file = folder / f"{path}.py"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     folder.mkdir(exist_ok=True)
@@ -57,18 +60,18 @@ def plugin(folder: Path, name: str = "mine") -> Plugin:
         ("from helper import WORD", {"helper": "from other import WORD", "other": "WORD='beside'"}),
         (
             "from pack import WORD",
-            {"pack__slash____init__": "from .part import WORD", "pack__slash__part": "WORD='beside'"},
+            {"pack/__init__": "from .part import WORD", "pack/part": "WORD='beside'"},
         ),
         (
             "from pack.part import WORD",
-            {"pack__slash____init__": "", "pack__slash__part": "from pack.deep import WORD",
-             "pack__slash__deep": "WORD = 'beside'"},
+            {"pack/__init__": "", "pack/part": "from pack.deep import WORD",
+             "pack/deep": "WORD = 'beside'"},
         ),
         (
             "import pack.part as part; WORD = part.WORD",
-            {"pack__slash____init__": "", "pack__slash__part": "WORD = 'beside'"},
+            {"pack/__init__": "", "pack/part": "WORD = 'beside'"},
         ),
-        ("from bare.part import WORD", {"bare__slash___": "", "bare__slash__part": "WORD='beside'"}),
+        ("from bare.part import WORD", {"bare/_": "", "bare/part": "WORD='beside'"}),
         (
             "def late():\n    import helper\n    return helper.WORD\nWORD = late()",
             {"helper": "WORD = 'beside'"},
@@ -78,13 +81,17 @@ def plugin(folder: Path, name: str = "mine") -> Plugin:
 def test_a_plugin_imports_a_file_or_a_package_beside_it(
     tmp_path: Path, how: str, files: dict[str, str]
 ) -> None:
-    folder = shelf(tmp_path / "my_plugins", "mine", how, **files)
+    folder = shelf(tmp_path / "my_plugins", "mine", how, files)
     assert plugin(folder).build().word == "beside"
 
 
 def test_each_folder_has_its_own_helper(tmp_path: Path) -> None:
-    first = shelf(tmp_path / "a" / "own", "one", "from helper import WORD", helper="WORD = 'a'")
-    second = shelf(tmp_path / "b" / "own", "two", "from helper import WORD", helper="WORD = 'b'")
+    first = shelf(
+        tmp_path / "a" / "own", "one", "from helper import WORD", {"helper": "WORD = 'a'"}
+    )
+    second = shelf(
+        tmp_path / "b" / "own", "two", "from helper import WORD", {"helper": "WORD = 'b'"}
+    )
     registry = load_plugins([first, second])
     words = [registry.get("defense", name).build().word for name in ("one", "two")]
     assert words == ["a", "b"]
@@ -94,7 +101,7 @@ def test_a_library_is_hidden_for_its_own_folder_only_and_never_the_standard_one(
     tmp_path: Path,
 ) -> None:
     how = "import json, pluggy; WORD = f'{json.dumps(1)} {hasattr(pluggy, \"HookspecMarker\")}'"
-    folder = shelf(tmp_path / "own", "mine", how, pluggy="", json="dumps = None")
+    folder = shelf(tmp_path / "own", "mine", how, {"pluggy": "", "json": "dumps = None"})
     other = shelf(tmp_path / "other", "pluggy", "import pluggy; WORD = pluggy.__version__")
     registry = load_plugins([folder, other])
     assert registry.get("defense", "mine").build().word == "1 False"
@@ -103,16 +110,13 @@ def test_a_library_is_hidden_for_its_own_folder_only_and_never_the_standard_one(
 
 def test_helpers_are_in_the_keys(tmp_path: Path) -> None:
     def found(name: str, word: str) -> dict[str, str]:
-        folder = shelf(
-            tmp_path / name / "own",
-            "mine",
-            "from helper import WORD",
-            helper="from pack.part import WORD",
-            pack__slash____init__="",
-            pack__slash__part=f"WORD = {word!r}",
-            unused="raise SystemExit" if name == "x" else "",
-        )
-        (folder / "unused.py").rename(folder / "_unused.py")
+        files = {
+            "helper": "from pack.part import WORD",
+            "pack/__init__": "",
+            "pack/part": f"WORD = {word!r}",
+            "_unused": "",
+        }
+        folder = shelf(tmp_path / name / "own", "mine", "from helper import WORD", files)
         return dict(sources(plugin(folder).file))
 
     one, two = found("one", "a"), found("two", "b")
@@ -135,8 +139,8 @@ RAISES = {
 @pytest.mark.parametrize("way", RAISES)
 def test_no_internal_name_shows(tmp_path: Path, run_cli: Callable[..., Answer], way: str) -> None:
     helper = "class Thing: pass\ndef local():\n    class Inner: pass\n    return Inner()\n"
-    files = {"helper": helper, "pack__slash____init__": ""}
-    folder = shelf(tmp_path / "my_plugins", "mine", RAISES[way], **files)
+    files = {"helper": helper, "pack/__init__": ""}
+    folder = shelf(tmp_path / "my_plugins", "mine", RAISES[way], files)
     answer = run_cli("check", "mine", "--plugins-dir", folder)
     assert answer.code == 2
     first, hint = answer.err.splitlines()
@@ -154,6 +158,6 @@ def test_a_class_is_called_after_its_file(tmp_path: Path) -> None:
 
 
 def test_a_helper_that_raises_is_an_error_of_who_imports_it(tmp_path: Path) -> None:
-    folder = shelf(tmp_path / "own", "mine", "from _helper import WORD", _helper="1 / 0")
+    folder = shelf(tmp_path / "own", "mine", "from _helper import WORD", {"_helper": "1 / 0"})
     with pytest.raises(PluginError, match=r"mine\.py could not be loaded: ZeroDivisionError"):
         load_plugins([folder])
