@@ -83,12 +83,14 @@ def _downloaded(name: str, revision: str) -> Path:
     folder = data_directory() / "models" / "huggingface" / name.replace("/", "--") / revision
     if (folder / "config.json").exists() and any(folder.glob("*.safetensors")):
         return folder
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import constants, hf_hub_download, snapshot_download
 
     check_address(f"{name} of the Hugging Face hub", constants.ENDPOINT)
     files = ["config.json", "preprocessor_config.json", "*.safetensors", "*.index.json"]
     try:
         with guarded():
+            # One file first: without a network a listing is tried for half a minute.
+            hf_hub_download(name, "config.json", revision=revision, local_dir=folder)
             snapshot_download(name, revision=revision, local_dir=folder, allow_patterns=files)
     except Exception as error:  # the hub and its transport raise many kinds
         reason = " ".join(str(error).split())[:120]
