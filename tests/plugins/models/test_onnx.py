@@ -90,7 +90,8 @@ def test_other_answers_make_an_endpoint(
     file = write(tmp_path / "net.onnx")
     wrong = torch.nn.Sequential(torch.nn.AvgPool2d(32), torch.nn.Flatten(), torch.nn.Linear(3, 20))
     monkeypatch.setattr("onnx2torch.convert", lambda graph: wrong)
-    assert load_model("onnx", path=str(file)).differentiable is False
+    model: Any = load_model("onnx", path=str(file))
+    assert model.differentiable is False
     assert "its logits differ by" in capsys.readouterr().err
 
 
