@@ -80,7 +80,7 @@ def test_a_missing_operator_makes_an_endpoint_and_says_so(
     assert model(torch.rand(2, 3, 32, 32)).shape == (2, 20)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
     assert len(said) == 1
-    assert "is an endpoint, for transfer and black box alone" in said[0]
+    assert "is an endpoint, for transfer and black_box alone" in said[0]
     assert "Mish" in said[0]
 
 
