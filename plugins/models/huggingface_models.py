@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from superdef_bench import ConfigError, DataError, data_directory, hookimpl
-from superdef_bench.nn import check_address, guarded, normalized, read_preprocessing
+from superdef_bench.nn import check_address, from_file, guarded, normalized, read_preprocessing
 
 _INSTALL = "pip install 'superdef-bench[huggingface]'"
 
@@ -75,6 +75,9 @@ def huggingface(*, path: str = "", name: str = "", revision: str = "") -> nn.Mod
             f"the weights of {folder} are not of its classifier: {found}",
             hint="take a model that was trained to classify images",
         )
+    weights = list(folder.glob("*.safetensors"))
+    if len(weights) == 1:
+        from_file(network, weights[0])
     return normalized(_Logits(network), mean, std)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from superdef_bench import ConfigError, DataError, hookimpl
-from superdef_bench.nn import check_file, check_sha256, guarded, note
+from superdef_bench.nn import check_file, check_sha256, from_file, guarded, note
 
 _INSTALL = "pip install 'superdef-bench[onnx]'"
 _PROBES, _SIDE = 4, 32
@@ -97,7 +97,7 @@ def onnx_model(*, path: str, sha256: str = "", endpoint: bool = False) -> nn.Mod
             hint="export it again, with operators of ONNX alone",
         ) from error
     probe, single = _probe(session, file)
-    runs = _Endpoint(session, digest, single).eval()
+    runs = from_file(_Endpoint(session, digest, single).eval(), file)
     try:
         answers = runs(probe)
     except Exception as error:  # operators and shapes of others
@@ -118,7 +118,7 @@ def onnx_model(*, path: str, sha256: str = "", endpoint: bool = False) -> nn.Mod
     if why:
         note(f"{file} is an endpoint, for transfer and black_box alone: as a torch network {why}")
         return runs
-    return network
+    return from_file(network, file)
 
 
 def _probe(session: Any, file: Path) -> tuple[Tensor, bool]:
