@@ -1,12 +1,24 @@
 """A checkpoint of your own, in a named architecture."""
 
-import re
+import inspect
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from superdef_bench import ConfigError, hookimpl
-from superdef_bench.nn import Normalized, ResNet, check_name, fill, guarded, read_tensors
+from superdef_bench.nn import (
+    ResNet,
+    check_name,
+    check_sha256,
+    fill,
+    guarded,
+    normalized,
+    own_class,
+    read_statistics,
+    read_tensors,
+    untrained,
+)
 
 _BLOCKS = {f"resnet{6 * blocks + 2}": blocks for blocks in (*range(1, 8), 9, 18)}
 
@@ -16,8 +28,8 @@ def checkpoint(
     path: str,
     architecture: str,
     num_classes: int,
-    mean: list[float] | str = "",
-    std: list[float] | str = "",
+    mean: list[float] | float | str = "",
+    std: list[float] | float | str = "",
     width: int = 16,
     channels: int = 3,
     sha256: str = "",
@@ -43,31 +55,20 @@ def checkpoint(
         ConfigError: An argument is unknown or wrong.
         DataError: The file is missing, damaged, code, or of another architecture.
     """
-    if not re.fullmatch(r"([0-9a-fA-F]{64})?", sha256):
-        raise ValueError(f"sha256 is {sha256!r}, take 64 hexadecimal digits")
+    check_sha256(sha256)
     for name, value, least in (("num_classes", num_classes, 2), ("width", width, 1)):
         if value < least:
             raise ValueError(f"{name} is {value}, take {least} or more")
     if channels not in (1, 3):
         raise ValueError(f"channels is {channels}, take 1 or 3")
-    centre, spread = _numbers("mean", mean), _numbers("std", std)
-    if bool(centre) != bool(spread) or not all(value > 0 for value in spread):
-        raise ValueError(f"mean is {mean!r} and std {std!r}, take both or none, std above 0")
+    statistics = read_statistics(mean, std)
     file = Path(path).expanduser()
     tensors = read_tensors(file, sha256)
     network = _network(architecture, num_classes, width, channels)
     fill(network, tensors, file, f"{architecture} with {num_classes} classes")
     if isinstance(network, ResNet):
         network.fold()
-    return (Normalized(network, centre, spread) if centre else network).eval()
-
-
-def _numbers(name: str, value: list[float] | str) -> list[float]:
-    given = value.replace(",", " ").split() if isinstance(value, str) else value
-    try:
-        return [float(number) for number in given]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is {value!r}, take one number, or one per channel") from error
+    return normalized(network, *statistics)
 
 
 def _network(architecture: str, num_classes: int, width: int, channels: int) -> nn.Module:
@@ -76,11 +77,21 @@ def _network(architecture: str, num_classes: int, width: int, channels: int) -> 
         if architecture not in _BLOCKS:
             raise ConfigError(
                 f"unknown architecture {architecture!r}",
-                hint=f"{', '.join(_BLOCKS)}, torchvision:NAME or timm:NAME",
+                hint=f"{', '.join(_BLOCKS)}, torchvision:NAME, timm:NAME or python:...:NAME",
             )
         blocks = _BLOCKS[architecture]
         return ResNet(blocks=blocks, num_classes=num_classes, width=width, channels=channels)
-    check_name("architecture library", library, ("torchvision", "timm"))
+    check_name("architecture library", library, ("torchvision", "timm", "python"))
+    if library == "python":
+        target, _ = own_class(name)
+        taken = "num_classes" in inspect.signature(target).parameters
+        own: Any = untrained(target, **({"num_classes": num_classes} if taken else {}))
+        if not isinstance(own, nn.Module):
+            raise ConfigError(
+                f"{name} builds a {type(own).__name__}, no torch.nn.Module",
+                hint="name a network's class, or a function that returns one",
+            )
+        return own
     with guarded():
         if library == "torchvision":
             from torchvision import models
@@ -92,6 +103,14 @@ def _network(architecture: str, num_classes: int, width: int, channels: int) -> 
 
         check_name("timm model", name, timm.list_models())
         return timm.create_model(name, pretrained=False, num_classes=num_classes, in_chans=channels)
+
+
+def _files(*, architecture: str = "", **others: Any) -> list[Path]:
+    library, _, name = architecture.partition(":")
+    return [own_class(name)[1]] if library == "python" else []
+
+
+vars(checkpoint)["named_files"] = _files
 
 
 @hookimpl

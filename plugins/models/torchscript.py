@@ -1,14 +1,13 @@
 """A classifier saved as TorchScript."""
 
 import hashlib
-import re
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from superdef_bench import DataError, hookimpl
-from superdef_bench.nn import check_file, from_file, guarded
+from superdef_bench.nn import check_file, check_sha256, from_file, guarded
 
 
 class _Program(nn.Module):
@@ -35,8 +34,7 @@ def torchscript(*, path: str, sha256: str = "") -> nn.Module:
     Raises:
         DataError: The file is missing, damaged, no TorchScript, or has another hash.
     """
-    if not re.fullmatch(r"([0-9a-fA-F]{64})?", sha256):
-        raise ValueError(f"sha256 is {sha256!r}, take 64 hexadecimal digits")
+    check_sha256(sha256)
     file = Path(path).expanduser()
     check_file(file, sha256)
     try:

@@ -37,6 +37,8 @@ def named_things(config: Config) -> list[str]:
     for role, choice in _choices(config):
         if choice.plugin in _PROGRAMS:
             found.append(f"{role} is a plugin {choice.plugin}: it runs {_PROGRAMS[choice.plugin]}")
+        elif _CODE.match(choice.plugin):
+            found.append(f"{role} is {choice.plugin[:_SHOWN]!r}: code")
         for argument, text in _texts(choice.arguments):
             what = _kind(argument.rpartition(".")[2], text)
             if what:

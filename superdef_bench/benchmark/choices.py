@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from superdef_bench.core.errors import ConfigError, did_you_mean
+from superdef_bench.core.source_files import OWN
 from superdef_bench.core.threats import (
     LARGEST_INTEGER,
     NORMS,
@@ -166,14 +167,20 @@ class SourceChoice(Frozen):
 def choice_of(name: str, value: object, kind: str = "") -> Choice:
     """Return the plugin that a name or a table means; its kind is for messages."""
     if isinstance(value, str):
-        return Choice(name=value, plugin=value)
+        return Choice(name=_called(value), plugin=value)
     if not isinstance(value, dict):
         raise ConfigError(f"{name!r} is {shown(value)}", hint='write a name or { plugin = "name" }')
     arguments = dict(value)
     plugin = arguments.pop("plugin", name)
     for key, argument in arguments.items():
         _check_argument(f"{key!r} of {kind} {name!r}".replace("  ", " "), argument)
-    return Choice(name=str(arguments.get("name", plugin)), plugin=str(plugin), arguments=arguments)
+    row = str(arguments.get("name", _called(str(plugin))))
+    return Choice(name=row, plugin=str(plugin), arguments=arguments)
+
+
+def _called(plugin: str) -> str:
+    """Return what a plugin is called in tables: a class of the user by its own name."""
+    return plugin.rpartition(":")[2] or plugin if plugin.startswith(OWN) else plugin
 
 
 def _check_argument(what: str, value: object) -> None:
@@ -261,7 +268,8 @@ def sources_of(
             if known:
                 hint = f'write surrogates = ["{known[0]}:{value}"]'
             raise ConfigError(f"surrogate {shown(value)} is no model: or defense:", hint=hint)
-        if (kind, name) in found:
+        called = name if name in models or kind == "defense" else _called(name)
+        if (kind, called) in found:
             raise ConfigError(f"surrogate {shown(value)} is named twice", hint="name each once")
         if (kind, name) == ("defense", UNDEFENDED):
             raise ConfigError(
@@ -270,10 +278,10 @@ def sources_of(
             )
         if kind == "model":
             model = models.get(name) or choice_of("model", name)
-            choice = DefenseChoice(**{**dict(model), "name": name})
+            choice = DefenseChoice(**{**dict(model), "name": called})
         else:
             choice = rows.get(name) or DefenseChoice(name=name, plugin=name)
-        found[kind, name] = SourceChoice.model_validate({"kind": kind, "choice": choice})
+        found[kind, called] = SourceChoice.model_validate({"kind": kind, "choice": choice})
     return tuple(found.values())
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from superdef_bench.core.calls import reason
 from superdef_bench.core.errors import ConfigError
-from superdef_bench.core.fingerprint import fingerprint, tensors
+from superdef_bench.core.fingerprint import fingerprint, sources, tensors
 from superdef_bench.core.plugins import Plugin
 from superdef_bench.core.types import Dataset, Task
 from superdef_bench.nn.weights import find_weights
@@ -35,7 +35,11 @@ def make_task(
         input_shape=(channels, height, width),
         model=name,
         model_fingerprint=fingerprint(
-            "model", resolved, plugin.key_parts, tensors(model.state_dict())
+            "model",
+            resolved,
+            plugin.key_parts,
+            *(sources(file) for file in plugin.named_files(resolved)),
+            tensors(model.state_dict()),
         ),
         loader=find_weights,
     )

@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from superdef_bench.core.source_files import beside
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -46,8 +48,8 @@ def _byte() -> Any:
 def sources(path: Path) -> Mapping[str, str]:
     """Return what a file runs through: sha256 of its sources, versions of its libraries.
 
-    Follows imports within this package and within a plugin's own folder, so that a change in
-    any file that the code runs through changes the key.
+    Follows imports within this package, within a plugin's own folder and to what stands beside
+    it, so that a change in any file that the code runs through changes the key.
 
     Args:
         path: A Python file, or the folder of a plugin.
@@ -67,6 +69,10 @@ def sources(path: Path) -> Mapping[str, str]:
                 if inner and inner not in seen:
                     seen.add(inner)
                     waiting.append(inner)
+            elif helper := beside(file, module):
+                helpers = sorted(helper.rglob("*.py")) if helper.is_dir() else [helper]
+                waiting += [each for each in helpers if each not in seen]
+                seen.update(helpers)
             elif top in _distributions():
                 for name in _distributions()[top]:
                     found[f"{name} version"] = importlib.metadata.version(name)

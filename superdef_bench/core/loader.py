@@ -2,10 +2,8 @@
 
 import functools
 import importlib.metadata
-import importlib.util
 import inspect
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,9 +15,9 @@ import pluggy
 from superdef_bench.core import hookspecs
 from superdef_bench.core.calls import calling, reason
 from superdef_bench.core.errors import ConfigError, PluginError, did_you_mean
-from superdef_bench.core.fingerprint import fingerprint
 from superdef_bench.core.plugins import KINDS, Plugin, Registry
 from superdef_bench.core.shipped import shipped
+from superdef_bench.core.source_files import load_source
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 GROUP = "superdef_bench"
 DIRECTORIES_VARIABLE = "SUPERDEF_BENCH_PLUGINS_DIR"
 OWN_ONLY_VARIABLE = "SUPERDEF_BENCH_NO_THIRD_PARTY"  # set to anything but 0
-_NAMESPACE = "superdef_bench_plugins"
 
 
 def _files(directory: Path) -> Iterator[Path]:
@@ -46,24 +43,10 @@ def _files(directory: Path) -> Iterator[Path]:
             yield path
 
 
-def _import(path: Path, name: str) -> ModuleType:
-    if name in sys.modules:
-        return sys.modules[name]
-    file = path / "__init__.py" if path.is_dir() else path
-    search = [str(path)] if path.is_dir() else None
-    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=search)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"{file} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # before it runs, so that its dataclasses find their module
+def _import(path: Path) -> ModuleType:
     hint = "mend the file, or take it out of the folder"
-    try:
-        with calling(f"plugin {path}", PluginError, verb="could not be loaded:", hint=hint):
-            spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    with calling(f"plugin {path}", PluginError, verb="could not be loaded:", hint=hint):
+        return load_source(path)
 
 
 def _named_directories() -> list[Path]:
@@ -116,14 +99,14 @@ def load_plugins(directories: Sequence[str | Path] = (), *, third_party: bool = 
     manager.add_hookspecs(hookspecs)
     registry = Registry()
     origins: dict[str, tuple[str, Path]] = {}
-    for number, (directory, source) in enumerate(_directories(directories)):
+    for directory, source in _directories(directories):
         for path in _files(directory):
-            parts = path.relative_to(directory).with_suffix("").parts
-            origin = f"folder_{fingerprint(source)[:16]}" if number else "builtin"
-            name = ".".join((_NAMESPACE, origin, *parts))
             with HandOver().to(f"plugin {path}", PluginError, draws=True):
-                module = _import(path, name)
-            _register(manager, module, name, path)
+                module = _import(path)
+            name = module.__name__
+            # What offers nothing is there for its neighbours.
+            helper = not any(word.startswith("register_") for word in vars(module))
+            _register(manager, module, name, path, helper=helper)
             origins[name] = (source, path)
     third_party = third_party and not _own_only()
     for entry in importlib.metadata.entry_points(group=GROUP) if third_party else ():
@@ -163,12 +146,19 @@ def _hooks() -> list[str]:
     return [f"register_{kind}s" for kind in KINDS]
 
 
-def _register(manager: pluggy.PluginManager, module: ModuleType, name: str, path: Path) -> None:
+def _register(
+    manager: pluggy.PluginManager,
+    module: ModuleType,
+    name: str,
+    path: Path,
+    *,
+    helper: bool = False,
+) -> None:
     try:
         manager.register(module, name=name)
     except (pluggy.PluginValidationError, ValueError) as error:
         raise PluginError(f"plugin {path}: {error}", hint="hooks take no arguments") from error
-    if not manager.get_hookcallers(module):
+    if not helper and not manager.get_hookcallers(module):
         raise PluginError(
             f"plugin {path} registers nothing",
             hint="mark its register_... function with @hookimpl; a file that is no plugin "

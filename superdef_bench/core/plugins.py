@@ -83,8 +83,9 @@ class Plugin:
     def member(self, chosen: str) -> "Plugin":
         """Return one of a family: its factory takes the name and returns that one's factory.
 
-        A factory with an attribute `file` says by it where its own source stands; one with a
-        mapping `given`, which arguments of its library the benchmark gives, and how.
+        A factory with an attribute `file` says by it where its own source stands, and by `source`
+        where that comes from; one with a mapping `given`, which arguments of its library the
+        benchmark gives, and how.
 
         Raises:
             ConfigError: There is none of that name, or its library is not installed.
@@ -93,7 +94,17 @@ class Plugin:
         with calling(f"{self.kind} {self.name}{chosen}", PluginError):
             factory = self.factory(chosen)
         file = getattr(factory, "file", self.file)
-        return replace(self, name=f"{self.name}{chosen}", factory=factory, file=file)
+        source = getattr(factory, "source", self.source)
+        name = f"{self.name}{chosen}"
+        return replace(self, name=name, factory=factory, source=source, file=file)
+
+    def named_files(self, arguments: Mapping[str, Any]) -> list[Path]:
+        """Return where the source stands that its arguments name.
+
+        A factory that takes code has an attribute `named_files`, which takes the arguments.
+        """
+        named = getattr(self.factory, "named_files", None)
+        return list(named(**arguments)) if named else []
 
     def check_arguments(self, arguments: Mapping[str, Any]) -> None:
         """Raise ConfigError for an argument that the factory does not take, or lacks."""

@@ -2,9 +2,12 @@
 
 from superdef_bench.core.transform import Output
 from superdef_bench.io.downloads import check_address, is_encrypted, say_unpinned
+from superdef_bench.io.notes import note
 from superdef_bench.nn.catalogue import architecture, build_network, unusual_size
 from superdef_bench.nn.edsr import EDSR
+from superdef_bench.nn.own_class import check_sha256, normalized, own_class, read_statistics
 from superdef_bench.nn.precision import Dtype
+from superdef_bench.nn.preprocessing import read_preprocessing
 from superdef_bench.nn.pretrained import (
     Normalized,
     check_file,
@@ -44,6 +47,7 @@ __all__ = [
     "check_address",
     "check_file",
     "check_name",
+    "check_sha256",
     "fill",
     "from_file",
     "guarded",
@@ -52,8 +56,13 @@ __all__ = [
     "load_network",
     "load_weights",
     "network_facts",
+    "normalized",
+    "note",
+    "own_class",
     "read_checkpoint",
+    "read_preprocessing",
     "read_provenance",
+    "read_statistics",
     "read_tensors",
     "save_weights",
     "say_unpinned",

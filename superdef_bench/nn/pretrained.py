@@ -43,6 +43,7 @@ class Normalized(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
         self.network = network
+        self.differentiable = bool(getattr(network, "differentiable", True))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images `(N, C, H, W)` in [0, 1] to logits `(N, K)`."""

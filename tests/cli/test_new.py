@@ -22,7 +22,7 @@ FROM = ["--plugins-dir", "my_plugins"]
 RUN = """
 [run]
 dataset = { plugin = "striped", images = 40 }
-model = { plugin = "flat", classes = 2, weights = "out/teach.safetensors" }
+model = { plugin = "flat", classes = 2, path = "out/teach.safetensors" }
 limit = 8
 batch_size = 8
 

@@ -9,4 +9,5 @@ from superdef_bench.core.loader import load_plugins
 def plugin_module(path: str) -> Any:
     """Return a module of a built-in plugin, such as `attacks.foolbox.bridge`."""
     load_plugins()
-    return importlib.import_module(f"superdef_bench_plugins.builtin.{path}")
+    kind, _, name = path.partition(".")
+    return importlib.import_module(f"plugins/{kind}/{name}")

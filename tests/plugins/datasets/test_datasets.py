@@ -4,7 +4,6 @@ import hashlib
 import io
 import pickle
 import socket
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from superdef_bench.core.loader import load_plugins
 from superdef_bench.testing import check_dataset
 from tests.support.commands import CONFIG, Answer
 from tests.support.downloads import CLOSED, md5, offline, serve
+from tests.support.plugin_files import plugin_module
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_a_server_that_says_nothing_is_given_up(
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         cifar(monkeypatch, datasets.CIFAR10, "labels", 10, url)
         load_plugins()
-        fetch = sys.modules["superdef_bench_plugins.builtin.datasets.torchvision_sets.fetch"]
+        fetch = plugin_module("datasets.torchvision_sets.fetch")
         monkeypatch.setattr(fetch, "_SILENCE", 0.1)
         with pytest.raises(DataError, match=r"cannot be downloaded to .*: timed out"):
             load_dataset("cifar10")

@@ -1,7 +1,6 @@
 """GTSRB in its real layout on disk."""
 
 import hashlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZipFile
@@ -13,6 +12,7 @@ from PIL import Image
 
 from superdef_bench import ConfigError, DataError, load_dataset
 from superdef_bench.testing import check_dataset
+from tests.support.plugin_files import plugin_module
 
 _SHAPES = {0: (15, 25), 1: (60, 40), 2: (32, 32)}
 
@@ -85,7 +85,7 @@ def test_the_training_images_and_an_unpacking_that_was_interrupted(
             archive.write(file, file.relative_to(folder))
     load_dataset("gtsrb", split="train")
     digest = hashlib.md5((folder / "GTSRB-Training_fixed.zip").read_bytes()).hexdigest()
-    known = sys.modules["superdef_bench_plugins.builtin.datasets.torchvision_sets.gtsrb"]
+    known = plugin_module("datasets.torchvision_sets.gtsrb")
     monkeypatch.setitem(known._ARCHIVES["train"], "GTSRB-Training_fixed.zip", digest)
     (folder / "GTSRB" / "Training" / "00040" / "00001.ppm").unlink()
     for download in (True, False):

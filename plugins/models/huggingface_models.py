@@ -1,0 +1,109 @@
+"""`huggingface`: image classifiers in the layout of that hub, from a folder or from there."""
+
+import re
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from superdef_bench import ConfigError, DataError, data_directory, hookimpl
+from superdef_bench.nn import check_address, from_file, guarded, normalized, read_preprocessing
+
+_INSTALL = "pip install 'superdef-bench[huggingface]'"
+
+
+class _Logits(nn.Module):
+    """Returns the logits alone, where the library returns a record."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(pixel_values=x).logits
+
+
+def huggingface(*, path: str = "", name: str = "", revision: str = "") -> nn.Module:
+    """An image classifier of the transformers library, with its normalisation, without its resize.
+
+    Weights are safetensors alone; code that comes with a model is not run. From the hub it is
+    downloaded once, into `models/huggingface` of the data folder.
+
+    Args:
+        path: A folder with `config.json`, `preprocessor_config.json` and safetensors.
+        name: In place of it, a name on the hub, such as `microsoft/resnet-18`.
+        revision: With `name`: the commit, 40 hexadecimal digits, since a branch can move.
+
+    Raises:
+        ConfigError: An argument is wrong, or transformers is not installed.
+        DataError: The download fails, or the folder lacks a file, or has one that is damaged.
+    """
+    if bool(path) == bool(name):
+        raise ValueError("take either path, a folder, or name, on the hub")
+    if bool(revision) != bool(name) or not re.fullmatch(r"([0-9a-f]{40})?", revision):
+        raise ValueError(f"revision is {revision!r}, take the 40 digits of a commit with a name")
+    try:
+        with guarded():
+            from transformers import AutoModelForImageClassification
+    except ImportError as error:
+        raise ConfigError("huggingface needs transformers", hint=_INSTALL) from error
+    folder = _downloaded(name, revision) if name else Path(path).expanduser()
+    mean, std = read_preprocessing(folder)
+    if not any(folder.glob("*.safetensors")):
+        raise DataError(
+            f"{folder} has no safetensors",
+            hint="other weights can run code and are not read: save them by save_pretrained",
+        )
+    try:
+        with guarded():
+            network, told = AutoModelForImageClassification.from_pretrained(
+                str(folder.resolve()),
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+    except Exception as error:  # a damaged folder can raise anything
+        reason = " ".join(str(error).split())[:160]
+        raise DataError(
+            f"{folder} cannot be loaded: {type(error).__name__}: {reason}",
+            hint="it must be an image classifier that transformers knows by itself",
+        ) from error
+    missing = sorted(map(str, told["missing_keys"]))
+    if missing or told["mismatched_keys"]:
+        found = f"{len(missing)} are missing, such as {missing[0]}" if missing else "shapes differ"
+        raise DataError(
+            f"the weights of {folder} are not of its classifier: {found}",
+            hint="take a model that was trained to classify images",
+        )
+    weights = list(folder.glob("*.safetensors"))
+    if len(weights) == 1:
+        from_file(network, weights[0])
+    return normalized(_Logits(network), mean, std)
+
+
+def _downloaded(name: str, revision: str) -> Path:
+    """Return the folder of one commit, downloaded if it is not there."""
+    folder = data_directory() / "models" / "huggingface" / name.replace("/", "--") / revision
+    if (folder / "config.json").exists() and any(folder.glob("*.safetensors")):
+        return folder
+    from huggingface_hub import constants, hf_hub_download, snapshot_download
+
+    check_address(f"{name} of the Hugging Face hub", constants.ENDPOINT)
+    files = ["config.json", "preprocessor_config.json", "*.safetensors", "*.index.json"]
+    try:
+        with guarded():
+            # One file first: without a network a listing is tried for half a minute.
+            hf_hub_download(name, "config.json", revision=revision, local_dir=folder)
+            snapshot_download(name, revision=revision, local_dir=folder, allow_patterns=files)
+    except Exception as error:  # the hub and its transport raise many kinds
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(
+            f"{name} cannot be downloaded: {type(error).__name__}: {reason}",
+            hint=f"go online once, or save its files in {folder}",
+        ) from error
+    return folder
+
+
+@hookimpl
+def register_models() -> dict[str, object]:
+    return {"huggingface": huggingface}

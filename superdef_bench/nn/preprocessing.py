@@ -1,0 +1,47 @@
+"""How images are normalised for a classifier, as the layout of the Hugging Face hub says it."""
+
+from pathlib import Path
+
+from superdef_bench.core.errors import DataError
+from superdef_bench.io.documents import parse_json
+from superdef_bench.io.files import read_file
+
+_MOST = 2**20  # bytes; such a file has some hundreds
+_FILE = "preprocessor_config.json"
+
+
+def read_preprocessing(folder: Path) -> tuple[list[float], list[float]]:
+    """Return mean and deviation per channel for images in [0, 1]; both empty for none.
+
+    Resizing and cropping, which the file names too, belong to the dataset.
+
+    Args:
+        folder: It has a `preprocessor_config.json`.
+
+    Raises:
+        DataError: The file is missing, no JSON, or names no numbers.
+    """
+    path = folder / _FILE
+    try:
+        found = parse_json(read_file(path, most=_MOST))
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}",
+            hint="it says how images are normalised; take the folder as a whole",
+        ) from error
+    except ValueError as error:
+        raise DataError(f"{path} is no JSON: {error}", hint="get the file again") from error
+    try:
+        # Of a pixel of 0..255; what it becomes is then normalised.
+        scale = 255 * (found.get("rescale_factor", 1 / 255) if found.get("do_rescale", True) else 1)
+        if not found.get("do_normalize", True):
+            return ([], []) if abs(scale - 1) < 1e-6 else ([0.0], [1 / scale])
+        mean = [float(value) / scale for value in found["image_mean"]]
+        std = [float(value) / scale for value in found["image_std"]]
+        if not mean or len(mean) != len(std) or min(std) <= 0:
+            raise ValueError
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} names no image_mean and image_std", hint="take the folder of an image model"
+        ) from error
+    return mean, std
