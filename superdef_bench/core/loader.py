@@ -18,7 +18,7 @@ from superdef_bench.core import hookspecs
 from superdef_bench.core.calls import calling, reason
 from superdef_bench.core.errors import ConfigError, PluginError, did_you_mean
 from superdef_bench.core.fingerprint import fingerprint
-from superdef_bench.core.plugins import KINDS, Plugin, Registry
+from superdef_bench.core.plugins import BUILT_IN, KINDS, Plugin, Registry
 from superdef_bench.core.shipped import shipped
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def environment_options() -> list[str]:
 
 
 def _directories(directories: Sequence[str | Path]) -> Iterator[tuple[Path, str]]:
-    yield shipped("plugins"), "built-in"
+    yield shipped("plugins"), BUILT_IN
     if isinstance(directories, str | Path):  # one alone, whose letters are no folders
         directories = [directories]
     named = [*_named_directories(), *map(Path, directories)]

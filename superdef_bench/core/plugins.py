@@ -15,6 +15,7 @@ from superdef_bench.core.shipped import shipped
 Kind = Literal["attack", "defense", "model", "dataset", "recipe"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LIVE = "live:"  # before the name of what is no plugin but an object that a caller has in hand
+BUILT_IN = "built-in"  # of a plugin's source
 
 
 @dataclass(frozen=True)
