@@ -83,7 +83,7 @@ def build(
     choices = _defenses(config)
     with progress_bar(len(choices)) as bar:
         for choice in choices:
-            bar.show(f"building {choice.name}", f"{len(made)}/{len(choices)}")
+            bar.show(f"building {choice.name}", f"{len(made)}/{len(choices)} plugins")
             parts = [(plugins[id(c)], c, built[id(c)]) for c in choice.chain or (choice,)]
             owner = f"defense {choice.name!r}"
             with watch.to(owner, ContractError, draws=True), calling(owner, PluginError):

@@ -62,7 +62,7 @@ def print_checks(
     found: list[Checked] = []
     with progress_bar(len(plugins)) as bar:
         for number, plugin in enumerate(plugins):
-            bar.show(f"checking {plugin.name}", f"{number}/{len(plugins)}")
+            bar.show(f"checking {plugin.name}", f"{number}/{len(plugins)} plugins")
             found.append(_checked(plugin, registry, every=every, brief=brief))
             if not as_json:
                 _print(found[-1])

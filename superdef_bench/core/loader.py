@@ -117,7 +117,10 @@ def load_plugins(directories: Sequence[str | Path] = (), *, third_party: bool = 
     registry = Registry()
     origins: dict[str, tuple[str, Path]] = {}
     for number, (directory, source) in enumerate(_directories(directories)):
-        for path in _files(directory):
+        files = list(_files(directory))
+        if not files:
+            registry.empty.append(directory)
+        for path in files:
             parts = path.relative_to(directory).with_suffix("").parts
             origin = f"folder_{fingerprint(source)[:16]}" if number else "builtin"
             name = ".".join((_NAMESPACE, origin, *parts))

@@ -128,10 +128,16 @@ class Plugin:
 
 @dataclass
 class Registry:
-    """All plugins by kind and name, and the distributions that failed to load."""
+    """All plugins by kind and name.
+
+    Attributes:
+        broken: The distributions that failed to load, and why.
+        empty: Folders of plugins that have none.
+    """
 
     plugins: dict[Kind, dict[str, Plugin]] = field(default_factory=lambda: {k: {} for k in KINDS})
     broken: dict[str, str] = field(default_factory=dict)
+    empty: list[Path] = field(default_factory=list)
 
     def get(self, kind: Kind, name: str) -> Plugin:
         """Return a plugin.

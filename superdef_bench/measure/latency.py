@@ -100,7 +100,7 @@ def measure(
                 for name, one in pipelines.items()
             }
             for n in counts:
-                bar.show(f"{size}x{size}", f"{n} at once")
+                bar.show(f"timing: {size}x{size}", f"{n} image{'s' * (n > 1)} at once")
                 bench.time(n, rounds if n == 1 else of_batches, device)
                 bar.advance(1)
     return costs

@@ -107,14 +107,12 @@ def _compute(benchmark: Benchmark, plan: Plan, claimed: Claim) -> Outcome:
     outcome = Outcome()
     weights = {id(group): _work(group) for group in plan.groups}
     with progress_bar(plan.shards * sum(weights.values())) as bar, stoppable():
-        total = sum(cell.n for cell in plan.cells)
 
         def work(number: int) -> None:
             shard = worker.load(number)
             clean: dict[str, list[Row]] = {}
             for group in plan.groups:
-                done = outcome.reused + outcome.computed
-                bar.show(group.title, f"{done}/{total} images")
+                bar.show(group.title, shard.span(group.n))
                 check_stopped()
                 if group.cells[0].key not in plan.refused:
                     _run_group(group, shard, worker, store, clean, outcome, benchmark)
@@ -126,6 +124,7 @@ def _compute(benchmark: Benchmark, plan: Plan, claimed: Claim) -> Outcome:
         except KeyboardInterrupt as error:
             claimed.check()
             done = outcome.reused + outcome.computed
+            total = sum(cell.n for cell in plan.cells)
             raise InterruptError(
                 f"stopped after {done} of {total} records, all kept in {out}",
                 hint="the same command goes on from there",

@@ -61,3 +61,19 @@ def test_verbose_shows_the_whole_summary_and_the_file(
     places = "".join(line.split("│")[2].strip() for line in answer.out.splitlines() if "│" in line)
     assert str(folder / "mine.py") in places
     assert "plugins/defenses/jpeg.py" in places
+
+
+def test_a_folder_without_a_plugin_is_said_and_no_error(
+    run_cli: Callable[..., Answer], tmp_path: Path
+) -> None:
+    empty, beside = tmp_path / "empty", tmp_path / "beside"
+    empty.mkdir()
+    beside.mkdir()
+    (beside / "_helper.py").write_text("raise SystemExit")
+    for folder in (empty, beside):
+        answer = run_cli("list", "recipe", "--plugins-dir", folder)
+        assert answer.code == 0
+        assert answer.err == (
+            f"note: plugins folder {folder} has no plugin: "
+            "a .py file whose name starts with no _\n"
+        )
