@@ -74,6 +74,5 @@ def test_a_folder_without_a_plugin_is_said_and_no_error(
         answer = run_cli("list", "recipe", "--plugins-dir", folder)
         assert answer.code == 0
         assert answer.err == (
-            f"note: plugins folder {folder} has no plugin: "
-            "a .py file whose name starts with no _\n"
+            f"note: plugins folder {folder} has no plugin: a .py file whose name starts with no _\n"
         )
