@@ -147,8 +147,8 @@ def test_nothing_is_overwritten_without_force_and_an_input_never(
     assert run_cli(*words, "--force").code == 0
     assert Path("out/b-bit_depth.png").read_bytes() != before
     given = Path("out/b-bit_depth.png").read_bytes()
-    words = ("apply", "bit_depth", "b.png", "out/b-bit_depth.png", "-o", "out", "--force")
-    answer = run_cli(*words)
+    both = ("b.png", "out/b-bit_depth.png")
+    answer = run_cli("apply", "bit_depth", *both, "-o", "out", "--force")
     told = answer.err.splitlines()[0]
     assert (answer.code, told) == (2, "error: out/b-bit_depth.png is an input")
     assert Path("out/b-bit_depth.png").read_bytes() == given
