@@ -1,6 +1,7 @@
 """What happened to one image, as text and as a picture."""
 
 import io
+import json
 import re
 import shlex
 from collections.abc import Callable
@@ -154,3 +155,40 @@ def test_a_row_that_a_rung_does_not_have_is_no_empty_picture(run_cli: Run, folde
     assert answer.code == 2
     assert "under white_box" in answer.err
     assert not Path("no.png").exists()
+
+
+OWN = """
+from superdef_bench import InputTransform, hookimpl
+
+class Own(InputTransform):
+    def transform(self, x):
+        return x
+
+@hookimpl
+def register_defenses():
+    return {"own": Own}
+"""
+
+
+def test_a_run_folder_remembers_its_plugins_and_loads_them_if_trusted(
+    run_cli: Run, config: Write, plugin_folder: Callable[..., Path]
+) -> None:
+    folder = plugin_folder(OWN).name
+    path = config(CONFIG.replace("bicubic_x2", "own").replace("limit = 8", "limit = 2"))
+    assert run_cli("run", path, "-o", "out", "--plugins-dir", folder).code == 0
+    assert json.loads(Path("out/manifest.json").read_text())["plugins_dir"] == [folder]
+    shown = ("show", "out", str(load_dataset("signs").ids[0]), "-d", "own")
+    for words in (
+        shown,
+        ("agreement", "out", "own", "none"),
+        ("examples", "out", "fgsm", "-o", "e"),
+    ):
+        refused = run_cli(*words)
+        assert refused.code == 2
+        assert refused.err == (
+            "error: run out was made with a plugins folder: 'own' is not here\n"
+            f"hint: --plugins-dir {folder} loads them; so does --trust, which runs their code\n"
+        )
+        assert run_cli(*words, "--plugins-dir", folder).code == 0
+        trusted = run_cli(*words, "--trust")
+        assert (trusted.code, trusted.err) == (0, f"trusted: plugins folder {folder}\n")
