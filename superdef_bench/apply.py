@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from superdef_bench.io.progress import progress_bar
 AT_ONCE = 2**20  # pixels of an image that is not taken apart
 TILE = 256  # side of what a tile contributes: EDSR takes half a gigabyte to enlarge it fourfold
 MOST_WHOLE = 2**22  # pixels of an image that cannot be: wavelets take two gigabytes for them
+_NO_FILE_NAME = re.compile(r"[^\w.+-]")  # of a family's member, say: `library:name`
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def apply_words(
     fix_numerics()
     arguments, files = split_flags(plugin.factory, words, plugin.title)
     transform = build_transform(plugin, arguments, device)
-    planned = plan_files([Path(file) for file in files], out, force=force)
+    planned = plan_files(plugin.name, [Path(file) for file in files], out, force=force)
     done: list[Applied] = []
     try:
         for applied in apply(plugin.title, transform, planned, device=device, seed=seed):
@@ -118,8 +120,14 @@ def build_transform(
     return defense.eval().requires_grad_(False).to(device)
 
 
-def plan_files(images: Sequence[Path], out: Path, *, force: bool) -> dict[Path, Path]:
-    """Return each image file with the file to write; folders stand for the images in them.
+def plan_files(name: str, images: Sequence[Path], out: Path, *, force: bool) -> dict[Path, Path]:
+    """Return each image file with the file to write: `photo-jpeg.png` of `photo.png`.
+
+    Args:
+        name: Of the defense.
+        images: Image files; folders stand for the images in them.
+        out: Folder of the files to write.
+        force: Whether a file that is there may be written over.
 
     Raises:
         DataError: There is no image.
@@ -132,7 +140,7 @@ def plan_files(images: Sequence[Path], out: Path, *, force: bool) -> dict[Path, 
     owners: dict[Path, Path] = {}
     inputs = {file.resolve() for file in files}
     for file in files:
-        target = out / f"{file.stem}.png"
+        target = out / f"{file.stem}-{_NO_FILE_NAME.sub('_', name)}.png"
         if target in owners:
             raise ConfigError(
                 f"{owners[target]} and {file} would both become {target}",

@@ -4,7 +4,7 @@
 `assert_contract(load_plugins().get("defense", "my_defense"))`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -218,7 +218,10 @@ def check_attack(attack: Attack) -> Iterator[Check]:
         eps = {"linf": 0.1, "l2": 3.0}[norm]
         threat = Threat(norm, eps if attack.kind == AttackKind.BUDGET else None)
         for goal in ("verdict", "strength"):
-            yield from _Trial(attack, threat, goal).checks()
+            trial = _Trial(attack, threat, goal)
+            yield from trial.checks()
+            if norm == min(attack.norms) and goal == "verdict":
+                yield _attempt("says whether it follows a target", trial.aims)
 
 
 class _Trial:
@@ -240,10 +243,12 @@ class _Trial:
             self._found = self.run()
         return self._found
 
-    def run(self, rows: slice = slice(None)) -> Tensor:
+    def run(self, rows: slice = slice(None), *, target: Tensor | None = None) -> Tensor:
+        """Return what the attack makes of some images; `target` has a label for each."""
         torch.manual_seed(0)
         ids = self._ids[rows]
-        context = AttackContext.start(ids, Random(0, "check", ids), goal=self._goal)
+        random = Random(0, "check", ids)
+        context = AttackContext.start(ids, random, goal=self._goal, target=target)
         x, copy = self._x[rows].clone(), self._x[rows].clone()
         model = self._model.view("exact")
         with self._guard.to("it", ContractError, draws=True):
@@ -258,6 +263,30 @@ class _Trial:
             yield _attempt(f"fools the toy classifier {where}", self._fools)
         if getattr(self._attack, "batch_dependent", None) is False:
             yield _attempt(f"treats an image the same alone {where}", self._alone)
+
+    def aims(self) -> str:
+        """Compare what the attack makes with a target, the least likely label, and without."""
+        says = getattr(self._attack, "targeted", None)
+        if says is False or self._attack.kind == AttackKind.CORRUPTION:
+            return ""
+        target = self._model(self._x).argmin(dim=1)
+        before = self._nearness(self.found, target)
+        try:
+            after = self._nearness(self.run(target=target), target)
+        except Exception:  # it takes no target, and does not say that it would
+            if says:
+                raise
+            return ""
+        follows = int((after > before).sum()) > len(target) // 2
+        if follows and not says:
+            return "it follows context.target: add targeted = True"
+        if says and not follows and self._attack.access == "gradient":
+            return "it says targeted = True, and comes no nearer to context.target"
+        return ""
+
+    def _nearness(self, images: Tensor, target: Tensor) -> Tensor:
+        """Return the logarithm of the probability of each target, `(N,)`."""
+        return -nn.functional.cross_entropy(self._model(images), target, reduction="none")
 
     def _kept(self) -> None:
         self._found = self.run()
@@ -365,11 +394,29 @@ def check_plugin(plugin: Plugin, *, download: bool = True) -> Iterator[Check]:
         yield "can be looked at", f"raised {reason(error)}"
 
 
+def findings(checks: Sequence[Check]) -> list[str]:
+    """Return what is wrong, a line each: the checks that found it, and it.
+
+    What several checks found is said once, with the first of them and how many more.
+    """
+    by_problem: dict[str, list[str]] = {}
+    for name, problem in checks:
+        if problem:
+            by_problem.setdefault(problem, []).append(name)
+    return [
+        f"{names[0]}{_more(len(names) - 1)}: {problem}" for problem, names in by_problem.items()
+    ]
+
+
+def _more(count: int) -> str:
+    return f", and {count} more check{'s' * (count > 1)}" if count else ""
+
+
 def assert_contract(plugin: Plugin, *, download: bool = True) -> None:
     """Raise ContractError with every check that a plugin fails; `download` as in `check_plugin`."""
     checks = check_plugin(plugin, download=download)
-    problems = [f"{name}: {problem}" for name, problem in checks if problem]
-    if problems:
+    found = findings(list(checks))
+    if found:
         raise ContractError(
-            f"{plugin.kind} {plugin.name!r} breaks its contract: {'; '.join(problems)}"
+            f"{plugin.kind} {plugin.name!r} breaks its contract: {'; '.join(found)}"
         )

@@ -130,7 +130,7 @@ def _compare_images(
             for start in range(0, count, batch_size):
                 places = slice(start, min(start + batch_size, count))
                 x, ids = shard.images.x[places], shard.images.ids[places]
-                bar.show("comparing images", f"{shard.start + places.stop}/{limit}")
+                bar.show("comparing images", f"{shard.start + places.stop}/{limit} images")
                 seen = [_seen(defense, x, ids) for defense in defenses]
                 if seen[0].shape != seen[1].shape:
                     return 0, 0, None

@@ -7,6 +7,7 @@ data or weights that belong to the benchmark. Such a file is not run before its 
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from typing import Any
 from superdef_bench.benchmark.choices import Choice, DefenseChoice
 from superdef_bench.benchmark.config import Config
 from superdef_bench.core.errors import ConfigError
+from superdef_bench.core.plugins import Registry
 from superdef_bench.core.shipped import shipped
 from superdef_bench.core.visible import one_line, shortened
-from superdef_bench.io.files import data_directory
+from superdef_bench.io.documents import parse_json
+from superdef_bench.io.files import data_directory, read_file
 from superdef_bench.nn.weights import SHIPPED
+from superdef_bench.run.runner import MANIFEST
 
 _PROGRAMS = {"torchscript": "a program"}  # plugins whose file is run
 _CODE = re.compile(r"(python|module|exec):", re.IGNORECASE)
@@ -26,6 +30,7 @@ _NUMBERS = re.compile(r"[\d\s.,/e+-]+")  # 8/255 is a radius, and no folder
 _FILES = ("file", "path")  # arguments that name a file even where the word is bare
 _SHOWN = 80  # characters of a value
 _LISTED = 3
+_MOST_BYTES = 2**20  # of a manifest
 
 
 def named_things(config: Config) -> list[str]:
@@ -60,6 +65,41 @@ def check_trusted(name: str, config: Config) -> None:
         raise ConfigError(
             f"{name} names {things} to look at first: {'; '.join(found[:_LISTED])}{more}",
             hint="look at them; --trust lists them all and goes on",
+        )
+
+
+def remembered_plugins(folder: Path) -> list[Path]:
+    """Return the folders of plugins that a run folder says it was made with; none if unreadable."""
+    try:
+        manifest = parse_json(read_file(folder / MANIFEST, most=_MOST_BYTES))
+        named = manifest.get("plugins_dir", [])
+        return [Path(place) for place in named if isinstance(place, str) and place]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return []
+
+
+def check_plugins(folder: Path, config: Config, registry: Registry) -> None:
+    """Raise ConfigError if a plugin of a run is not here, and the run names where it was.
+
+    Its code is not loaded for that: whoever made the run folder may have named any folder.
+
+    Args:
+        folder: Run folder.
+        config: Its config.
+        registry: The plugins that there are.
+    """
+    places = remembered_plugins(folder)
+    known = {plugin.name for plugin in registry}
+    lacking = [
+        choice.plugin
+        for _, choice in _choices(config)
+        if choice.plugin not in known and f"{choice.plugin.partition(':')[0]}:" not in known
+    ]
+    if places and lacking:
+        words = " ".join(f"--plugins-dir {shlex.quote(str(place))}" for place in places)
+        raise ConfigError(
+            f"run {folder} was made with a plugins folder: {lacking[0]!r} is not here",
+            hint=f"{words} loads them; so does --trust, which runs their code",
         )
 
 

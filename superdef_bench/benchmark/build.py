@@ -23,7 +23,7 @@ from superdef_bench.core.checks import check_attack_facts, check_defense_facts
 from superdef_bench.core.errors import ConfigError, ContractError, PluginError, SuperdefError
 from superdef_bench.core.fingerprint import fingerprint, tensors
 from superdef_bench.core.handover import HandOver
-from superdef_bench.core.plugins import Kind, Plugin, Registry
+from superdef_bench.core.plugins import BUILT_IN, Kind, Plugin, Registry
 from superdef_bench.core.threats import NO_TARGET, AttackKind, Rung
 from superdef_bench.core.transform import InputTransform, Protected
 from superdef_bench.core.types import Attack, Dataset, Defense, Task
@@ -83,7 +83,7 @@ def build(
     choices = _defenses(config)
     with progress_bar(len(choices)) as bar:
         for choice in choices:
-            bar.show(f"building {choice.name}", f"{len(made)}/{len(choices)}")
+            bar.show(f"building {choice.name}", f"{len(made)}/{len(choices)} plugins")
             parts = [(plugins[id(c)], c, built[id(c)]) for c in choice.chain or (choice,)]
             owner = f"defense {choice.name!r}"
             with watch.to(owner, ContractError, draws=True), calling(owner, PluginError):
@@ -218,7 +218,7 @@ def _attack(
             hint=f"give it a ball of its own: {toml_key(choice.name)} = "
             f'{{ norm = "{other}", eps = "0.5" }}',
         )
-    _check_goal(config, choice.name, attack, dataset.num_classes)
+    _check_goal(config, choice.name, plugin, attack, dataset.num_classes)
     if choice.rungs and not any(rung.takes(attack.access) for rung in choice.rungs):
         raise ConfigError(
             f"attack {choice.name!r} would never run: it asks for {attack.access}, and "
@@ -246,7 +246,9 @@ def _attack(
     )
 
 
-def _check_goal(config: Config, name: str, attack: Attack, num_classes: int) -> None:
+def _check_goal(
+    config: Config, name: str, plugin: Plugin, attack: Attack, num_classes: int
+) -> None:
     least = getattr(attack, "least_classes", 2)
     if num_classes < least:
         raise ConfigError(
@@ -259,9 +261,12 @@ def _check_goal(config: Config, name: str, attack: Attack, num_classes: int) -> 
     )
     for key, asked, attribute in wanted:
         if asked and attack.kind != AttackKind.CORRUPTION and not getattr(attack, attribute, False):
+            known = plugin.source == BUILT_IN  # to have none; another author may have forgotten
+            say_so = f"add {attribute} = True to the attack if it follows context.{key}"
+            instead = "take an attack that has one, such as pgd" if known else say_so
             raise ConfigError(
                 f"attack {name!r} has no form for [threat] {key} = {getattr(config, key)!r}",
-                hint=f"take it out; an attack that has one says {attribute} = True",
+                hint=f"{instead}; or take {key} out of [threat]",
             )
 
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,34 @@ from superdef_bench.cli.app import (
     registry_of,
 )
 from superdef_bench.cli.output import remark, say, write
+
+if TYPE_CHECKING:
+    from superdef_bench.core.plugins import Registry
+
+
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Load plugins of the folders that the run names.")
+]
+
+
+def _registry_of_run(
+    run: Path, directories: list[Path] | None, own_only: bool, *, trust: bool
+) -> "Registry":
+    """Load the plugins of a run: of the folders given, else of those that it names, if trusted."""
+    from superdef_bench.analysis.consent import check_plugins, remembered_plugins
+    from superdef_bench.analysis.run_folder import config_of
+    from superdef_bench.results.load import load_results
+
+    remembered = remembered_plugins(run)
+    if directories or not remembered:
+        return registry_of(directories, own_only)
+    if trust:
+        for folder in remembered:
+            remark(f"trusted: plugins folder {folder}")
+        return registry_of(remembered, own_only)
+    registry = registry_of([], own_only)
+    check_plugins(run, config_of(load_results(run)), registry)
+    return registry
 
 
 @app.command("show")
@@ -35,6 +63,7 @@ def show_command(
     data_dir: DataDirectory = None,
     plugins_dir: Directories = None,
     no_third_party: OwnOnly = False,
+    trust: Trust = False,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="PNG; by default in the run folder.")
     ] = None,
@@ -48,7 +77,8 @@ def show_command(
         print_images(run)
         return
     keep_data_in(data_dir)
-    found = OneImage(run, image, registry_of(plugins_dir, no_third_party), choose_device(device))
+    registry = _registry_of_run(run, plugins_dir, no_third_party, trust=trust)
+    found = OneImage(run, image, registry, choose_device(device))
     name = Path(image.replace("/", "_"))
     path = out or run / "show" / (name.stem if name.suffix == ".png" else name.name)
     path = path if out else path.with_name(f"{path.name}.png")
@@ -120,6 +150,7 @@ def examples_command(
     data_dir: DataDirectory = None,
     plugins_dir: Directories = None,
     no_third_party: OwnOnly = False,
+    trust: Trust = False,
 ) -> None:
     """Write the gray-box examples that a run kept into one file, for the attack replay."""
     from superdef_bench.analysis.examples import kept_examples
@@ -127,9 +158,8 @@ def examples_command(
     from superdef_bench.io.machine import choose_device
 
     keep_data_in(data_dir)
-    found = kept_examples(
-        run, attack, eps, registry_of(plugins_dir, no_third_party), choose_device(device)
-    )
+    registry = _registry_of_run(run, plugins_dir, no_third_party, trust=trust)
+    found = kept_examples(run, attack, eps, registry, choose_device(device))
     digest = found.save(out)
     say(f"{len(found.ids)} examples, {out.stat().st_size:,} bytes: {out}")
     facts = f'file = "{out.as_posix()}", sha256 = "{digest}"'
@@ -180,6 +210,7 @@ def agreement_command(
     data_dir: DataDirectory = None,
     plugins_dir: Directories = None,
     no_third_party: OwnOnly = False,
+    trust: Trust = False,
 ) -> None:
     """Compare two defenses of a run: the images that they make, and the labels behind them."""
     from superdef_bench.analysis.agreement import agreement
@@ -187,7 +218,8 @@ def agreement_command(
     from superdef_bench.io.machine import choose_device
 
     keep_data_in(data_dir)
-    where, registry = choose_device(device), registry_of(plugins_dir, no_third_party)
+    where = choose_device(device)
+    registry = _registry_of_run(run, plugins_dir, no_third_party, trust=trust)
     names, found = agreement(run, first, second, limit=limit, registry=registry, device=where)
     rows = list(found)
     if as_json:

@@ -155,9 +155,12 @@ def _run() -> int:
 def registry_of(directories: list[Path] | None, own_only: bool) -> "Registry":
     """Load the plugins, those of the folders too, and those of installed packages if wanted."""
     from superdef_bench.core.loader import use_plugins
+    from superdef_bench.io.notes import note
 
     with strangers():
         found = use_plugins(directories or [], third_party=not own_only)
+    for folder in found.empty:
+        note(f"plugins folder {folder} has no plugin: a .py file whose name starts with no _")
     check_stopped()  # a plugin may swallow what a signal raises
     return found
 

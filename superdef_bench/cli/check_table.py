@@ -15,7 +15,7 @@ from superdef_bench.core.errors import ConfigError, DataError, SuperdefError, di
 from superdef_bench.core.plugins import KINDS, Plugin, Registry
 from superdef_bench.core.visible import one_line, shortened, visible
 from superdef_bench.io.progress import progress_bar
-from superdef_bench.testing import Check, check_plugin
+from superdef_bench.testing import Check, check_plugin, findings
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Checked:
     silent: str = ""
 
     @property
-    def problems(self) -> list[Check]:
-        return [check for check in self.checks if check[1]]
+    def problems(self) -> list[str]:
+        return findings(self.checks)
 
 
 def print_checks(
@@ -62,7 +62,7 @@ def print_checks(
     found: list[Checked] = []
     with progress_bar(len(plugins)) as bar:
         for number, plugin in enumerate(plugins):
-            bar.show(f"checking {plugin.name}", f"{number}/{len(plugins)}")
+            bar.show(f"checking {plugin.name}", f"{number}/{len(plugins)} plugins")
             found.append(_checked(plugin, registry, every=every, brief=brief))
             if not as_json:
                 _print(found[-1])
@@ -103,9 +103,8 @@ def _print(checked: Checked) -> None:
         return
     word = "broken " if checked.problems else "ok     "
     screen.print(f"{word}  {name}  {len(checked.checks)} checks", markup=False)
-    for check, problem in checked.problems:
-        line = shortened(one_line(f"{check}: {problem}"))
-        screen.print(f"         {line}", markup=False)
+    for problem in checked.problems:
+        screen.print(f"         {shortened(one_line(problem))}", markup=False)
     if checked.silent:
         why = shortened(one_line(checked.silent))
         screen.print(f"         not tried on signs: {why}", markup=False)

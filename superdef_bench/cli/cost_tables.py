@@ -25,6 +25,7 @@ _TURNS = (
     "Passes in turns, warmed up; n: how many. Below n = 100 p99 is near the slowest. Ratio: time "
     "over that of the first row of its kind, median over rounds. First: the first call."
 )
+_SHORT = "ms: the median. Ratio: time over that of the first row of its kind."
 _THROUGHPUT = (
     "Too large: a pass would take more than half of the free memory, or more than 30 s, by what "
     "fewer images took."
@@ -46,9 +47,31 @@ def cost_tables(rows: Sequence[Row], ceilings: Mapping[str, Any]) -> Iterator[No
             yield from _modes([row for row in here if row["batch_size"] == 1], side, modes)
 
 
-def print_costs(document: Mapping[str, Any]) -> None:
-    """Print all of them, and what was measured where."""
-    for table, note in cost_tables(document["cost"], document["ceilings"]):
+def short_tables(rows: Sequence[Row]) -> Iterator[Noted]:
+    """Yield time, work and ratio of one image, a table for each size and mode."""
+    one = [row for row in rows if row["batch_size"] == 1]
+    head = ["network", "ms", "GMAC", "ratio"]
+    for side, mode in dict.fromkeys((row["size"][0], row["mode"]) for row in one):
+        cells = []
+        for row in one:
+            if (row["size"][0], row["mode"]) != (side, mode):
+                continue
+            times, ratio = row.get("latency_ms"), row.get("ratio")
+            cells.append(
+                [
+                    _name(row),
+                    three_digits(times["p50"]) if times else "too large",
+                    f"{row['gmac']:,.3f}",
+                    "–" if ratio is None else f"{ratio:.2f}",
+                ]
+            )
+        yield Table("cost", f"One image, {side}x{side}, {mode}", head, plain_lines(cells)), _SHORT
+
+
+def print_costs(document: Mapping[str, Any], *, short: bool = False) -> None:
+    """Print all of them, or time, work and ratio alone, and what was measured where."""
+    rows = document["cost"]
+    for table, note in short_tables(rows) if short else cost_tables(rows, document["ceilings"]):
         print_table(table, note)
     for note in document["notes"]:
         say(note)

@@ -122,6 +122,9 @@ def cost_command(
         int | None, typer.Option(help="Of the processor; by default as torch has it.", min=1)
     ] = None,
     scale: Annotated[int, typer.Option(help="Of what has a scale: 2, 3 or 4.")] = 2,
+    short: Annotated[
+        bool, typer.Option("--short", help="Only ms, GMAC and ratio; no batches.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")] = False,
     device: Device = "auto",
     plugins_dir: Directories = None,
@@ -152,7 +155,7 @@ def cost_command(
         pipelines,
         model,
         sizes=size or [32],
-        batches=batch_size or [8, 64, 256],
+        batches=batch_size or ([] if short else [8, 64, 256]),
         modes=modes,
         budget=budget,
         device=where,
@@ -161,4 +164,4 @@ def cost_command(
     if as_json:
         write(json.dumps(document, indent=1) + "\n")
     else:
-        print_costs(document)
+        print_costs(document, short=short)

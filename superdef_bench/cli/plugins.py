@@ -14,6 +14,9 @@ def list_command(
     kind: Annotated[
         str, typer.Argument(help="attack, defense, model, dataset or recipe; all by default.")
     ] = "",
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Whole summaries, and the file of each.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     plugins_dir: Directories = None,
     no_third_party: OwnOnly = False,
@@ -21,7 +24,8 @@ def list_command(
     """List the plugins and where each comes from."""
     from superdef_bench.cli.plugins_table import print_plugins
 
-    print_plugins(registry_of(plugins_dir, no_third_party), kind, as_json=json)
+    registry = registry_of(plugins_dir, no_third_party)
+    print_plugins(registry, kind, verbose=verbose, as_json=json)
 
 
 @app.command("check")

@@ -100,7 +100,12 @@ def run_command(
         return
     folder = out or prepared.folder
     results, outcome = run(
-        prepared.benchmark, prepared.plan, folder, command=command_line(), publish=publish
+        prepared.benchmark,
+        prepared.plan,
+        folder,
+        command=command_line(),
+        plugins_dir=plugins_dir or [],
+        publish=publish,
     )
     print_ranking(results)
     note = f", {outcome.reused} of them reused" if outcome.reused else ""

@@ -27,7 +27,12 @@ _QUALITY = ("network", "set", "PSNR", "SSIM", "photographs")
 
 
 def print_table(
-    table: Table, note: str = "", *, unbroken: Sequence[str] = (), words: bool = False
+    table: Table,
+    note: str = "",
+    *,
+    unbroken: Sequence[str] = (),
+    cut: str = "",
+    words: bool = False,
 ) -> None:
     """Print one table under its caption, and the note beneath it.
 
@@ -35,13 +40,17 @@ def print_table(
         table: The table.
         note: What a reader should know beside.
         unbroken: Titles of columns that stay on one line.
+        cut: Title of a column that takes what room is left, on one line, its end cut off.
         words: Whether all columns are words, and stand left.
     """
-    shown = Screen(title=markup(table.caption))
+    shown = Screen(title=markup(table.caption), expand=bool(cut))
     numeric = table.numeric
     for place, title in enumerate(table.head):
         right = not words and (numeric[place] if any(numeric) else place > 0)
-        shown.add_column(title, overflow="fold", no_wrap=title in unbroken)
+        is_cut = title == cut
+        shown.add_column(title, overflow="fold", no_wrap=title in unbroken or is_cut)
+        if is_cut:
+            shown.columns[-1].overflow, shown.columns[-1].ratio = "ellipsis", 1
         shown.columns[-1].justify = "right" if right else "left"
     for line in table.lines:
         shown.add_row(*(markup(_text(cell)) for cell in line.cells))

@@ -84,7 +84,7 @@ def apply_command(
     plugins_dir: Directories = None,
     no_third_party: OwnOnly = False,
 ) -> None:
-    """Run one defense on images, to PNG; its arguments are flags, such as --quality 30.
+    """Run one defense on images, to DIR/photo-jpeg.png; its arguments are flags: --quality 30.
 
     superdef-bench apply DEFENSE --help shows those of a defense.
     """

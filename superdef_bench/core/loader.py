@@ -15,7 +15,7 @@ import pluggy
 from superdef_bench.core import hookspecs
 from superdef_bench.core.calls import calling, reason
 from superdef_bench.core.errors import ConfigError, PluginError, did_you_mean
-from superdef_bench.core.plugins import KINDS, Plugin, Registry
+from superdef_bench.core.plugins import BUILT_IN, KINDS, Plugin, Registry
 from superdef_bench.core.shipped import shipped
 from superdef_bench.core.source_files import load_source
 
@@ -67,7 +67,7 @@ def environment_options() -> list[str]:
 
 
 def _directories(directories: Sequence[str | Path]) -> Iterator[tuple[Path, str]]:
-    yield shipped("plugins"), "built-in"
+    yield shipped("plugins"), BUILT_IN
     if isinstance(directories, str | Path):  # one alone, whose letters are no folders
         directories = [directories]
     named = [*_named_directories(), *map(Path, directories)]
@@ -100,7 +100,10 @@ def load_plugins(directories: Sequence[str | Path] = (), *, third_party: bool = 
     registry = Registry()
     origins: dict[str, tuple[str, Path]] = {}
     for directory, source in _directories(directories):
-        for path in _files(directory):
+        files = list(_files(directory))
+        if not files:
+            registry.empty.append(directory)
+        for path in files:
             with HandOver().to(f"plugin {path}", PluginError, draws=True):
                 module = _import(path)
             name = module.__name__

@@ -15,6 +15,7 @@ from superdef_bench.core.shipped import shipped
 Kind = Literal["attack", "defense", "model", "dataset", "recipe"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LIVE = "live:"  # before the name of what is no plugin but an object that a caller has in hand
+BUILT_IN = "built-in"  # of a plugin's source
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,16 @@ class Plugin:
 
 @dataclass
 class Registry:
-    """All plugins by kind and name, and the distributions that failed to load."""
+    """All plugins by kind and name.
+
+    Attributes:
+        broken: The distributions that failed to load, and why.
+        empty: Folders of plugins that have none.
+    """
 
     plugins: dict[Kind, dict[str, Plugin]] = field(default_factory=lambda: {k: {} for k in KINDS})
     broken: dict[str, str] = field(default_factory=dict)
+    empty: list[Path] = field(default_factory=list)
 
     def get(self, kind: Kind, name: str) -> Plugin:
         """Return a plugin.

@@ -97,12 +97,17 @@ def choose_device(name: str) -> "torch.device":
     import torch
 
     wanted = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    if wanted.partition(":")[0] == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"device {name!r}: this torch sees no GPU",
+            hint="take auto or cpu; a GPU takes its driver and a torch that was built for it",
+        )
     try:
         device = torch.device(wanted)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(
             f"device {name!r} cannot be used: {type(error).__name__}",
-            hint="take auto, cpu, or cuda where torch sees a GPU",
+            hint="take auto, cpu or cuda",
         ) from error
     return device

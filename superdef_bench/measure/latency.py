@@ -15,7 +15,7 @@ from superdef_bench.core.transform import Protected
 from superdef_bench.io.machine import fix_numerics, machine, out_of_memory, versions
 from superdef_bench.io.progress import progress_bar
 from superdef_bench.measure.modes import Mode, Pipeline
-from superdef_bench.measure.roofline import Ceilings, measure_ceilings
+from superdef_bench.measure.roofline import Ceilings, measure_ceilings, signs_of_a_busy_machine
 from superdef_bench.measure.timing import Laps, Stopwatch, take_turns, timed_columns
 from superdef_bench.measure.work import Work, cost_rows, work_of
 from superdef_bench.results.facts import DEFENSE, PIPELINE
@@ -47,7 +47,7 @@ class Costs:
 
     Attributes:
         rows: As in a results file, with more columns; see docs/cost.md.
-        notes: What could not be measured, and why.
+        notes: What could not be measured, and why; what makes the numbers doubtful.
     """
 
     ceilings: Ceilings
@@ -100,9 +100,11 @@ def measure(
                 for name, one in pipelines.items()
             }
             for n in counts:
-                bar.show(f"{size}x{size}", f"{n} at once")
+                bar.show(f"timing: {size}x{size}", f"{n} image{'s' * (n > 1)} at once")
                 bench.time(n, rounds if n == 1 else of_batches, device)
                 bar.advance(1)
+    shares = [row["roofline"]["share"] for row in costs.rows if "roofline" in row]
+    costs.notes += signs_of_a_busy_machine(costs.ceilings, shares, device)
     return costs
 
 

@@ -129,7 +129,7 @@ def quality_rows(
             found: dict[str, list[tuple[float, float]]] = {network: [] for network in networks}
             for number, pair in enumerate(pairs):
                 for network, transform in networks.items():
-                    bar.show(f"restoring {name}", f"{number}/{len(pairs)}, {network}")
+                    bar.show(f"restoring {name}", f"{number}/{len(pairs)} photographs, {network}")
                     found[network].append(_measure(network, transform, pair, scale))
                     bar.advance(1)
             for network, values in found.items():

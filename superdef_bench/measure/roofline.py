@@ -21,6 +21,9 @@ _IMAGES = {"cpu": (1, 4), "cuda": (4, 256)}  # that are convolved
 _FEATURES, _PIXELS = 64, 32
 _COPIES = (2**20, 2**24, 2**27)  # bytes: a cache of a core, the last cache, memory
 _SECONDS, _TRIES = 0.08, 4  # per ceiling at least
+_BEATEN = 1.1  # share of the ceilings that no pass reaches unless they were measured too low
+# GB/s, read and written, that memory moves at least: half of one channel of DDR3, of any GPU.
+_LEAST = {"cpu": 4.0, "cuda": 50.0}
 _STARTS = 200  # operations on next to nothing, one after another
 
 
@@ -80,6 +83,31 @@ class Ceilings:
             share=max(computing, moving) / seconds,
             bound="launch" if starting > seconds / 2 else bound,
         )
+
+
+def signs_of_a_busy_machine(
+    ceilings: Ceilings, shares: Iterable[float], device: torch.device
+) -> list[str]:
+    """Return what tells that other work ran beside the measurement, a sentence each.
+
+    Args:
+        ceilings: As they were measured.
+        shares: Of each pass, see `Roofline`.
+        device: Where they were measured.
+    """
+    found = []
+    most = max(shares, default=0.0)
+    if most > _BEATEN:
+        found.append(
+            f"a pass reached {100 * most:.0f} % of what the machine was seen to do at best"
+        )
+    size = max(ceilings.gigabytes)
+    copied, least = ceilings.gigabytes[size], _LEAST.get(device.type, 0.0)
+    if copied < least:
+        found.append(
+            f"copies of {size // 2**20} MiB went at {copied:.1f} GB/s, far below the memory's speed"
+        )
+    return [f"The machine was busy: {why}. Measure again when it is idle." for why in found]
 
 
 @torch.no_grad()

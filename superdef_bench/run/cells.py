@@ -77,9 +77,12 @@ class Group:
 
     @property
     def title(self) -> str:
+        """What is being done, for who watches: the defense, the attack, and what it knows."""
         cell = self.cells[0]
-        attack = CLEAN if self.clean else cell.attack
-        return " ".join(filter(None, (cell.rung, attack, cell.defense)))
+        if self.clean:
+            return f"scoring: {cell.defense} · {CLEAN}"
+        doing = "probing" if self.probe else "attacking"
+        return f"{doing}: " + " · ".join(filter(None, (cell.defense, cell.attack, cell.rung)))
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,9 @@ class RecordStore:
         return list({row["key"]: row for row in table.to_pylist()}.values())
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return image, rung and verdict of every row."""
-        return self._table.select(["image_id", "rung", "success"]).to_pylist()
+        """Return what was tried on which image in every row, and the verdict."""
+        columns = ["image_id", "defense", "rung", "attack", "eps", "success"]
+        return self._table.select(columns).to_pylist()
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Write the rows that are new to a file of their own; return all, known ones as stored.

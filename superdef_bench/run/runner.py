@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ def run(
     out: Path,
     *,
     command: str,
+    plugins_dir: Sequence[str | Path] = (),
     publish: Callable[[Results, Path], object] | None = None,
 ) -> tuple[Results, Outcome]:
     """Run everything that the folder `out` does not hold yet, and write `out/results.json`.
@@ -45,6 +46,7 @@ def run(
         plan: Its cells.
         out: Run folder.
         command: What the results say they were made by.
+        plugins_dir: Folders of plugins, as the caller named them; the run folder remembers them.
         publish: Writes the leaderboard into the folder, while no other run may write there.
 
     Raises:
@@ -54,7 +56,7 @@ def run(
     start = time.perf_counter()
     with claim(out) as claimed:
         check_kept(out)
-        _write_manifest(benchmark, out, command)
+        _write_manifest(benchmark, out, command, plugins_dir)
         outcome = _compute(benchmark, plan, claimed)
         seconds = time.perf_counter() - start
         costs = costs_in(out, benchmark)
@@ -107,14 +109,12 @@ def _compute(benchmark: Benchmark, plan: Plan, claimed: Claim) -> Outcome:
     outcome = Outcome()
     weights = {id(group): _work(group) for group in plan.groups}
     with progress_bar(plan.shards * sum(weights.values())) as bar, stoppable():
-        total = sum(cell.n for cell in plan.cells)
 
         def work(number: int) -> None:
             shard = worker.load(number)
             clean: dict[str, list[Row]] = {}
             for group in plan.groups:
-                done = outcome.reused + outcome.computed
-                bar.show(group.title, f"{done}/{total} images")
+                bar.show(group.title, shard.span(group.n))
                 check_stopped()
                 if group.cells[0].key not in plan.refused:
                     _run_group(group, shard, worker, store, clean, outcome, benchmark)
@@ -126,6 +126,7 @@ def _compute(benchmark: Benchmark, plan: Plan, claimed: Claim) -> Outcome:
         except KeyboardInterrupt as error:
             claimed.check()
             done = outcome.reused + outcome.computed
+            total = sum(cell.n for cell in plan.cells)
             raise InterruptError(
                 f"stopped after {done} of {total} records, all kept in {out}",
                 hint="the same command goes on from there",
@@ -182,13 +183,16 @@ def _run_group(
         outcome.failures.update({cell.key: error.message for cell in pending})
 
 
-def _write_manifest(benchmark: Benchmark, out: Path, command: str) -> None:
+def _write_manifest(
+    benchmark: Benchmark, out: Path, command: str, plugins_dir: Sequence[str | Path]
+) -> None:
     task = benchmark.task
     manifest: dict[str, Any] = {
         "command": command,
         "dataset": {"name": task.dataset, "sha256": task.sha256},
         "device": str(benchmark.device),
         "batch_size": benchmark.config.batch_size,
+        "plugins_dir": list(map(str, plugins_dir)),
     }
     text = json.dumps(seal(manifest), indent=1, sort_keys=True) + "\n"
     write_atomically(out / MANIFEST, text.encode())

@@ -143,6 +143,11 @@ class Shard:
         """Return how many of the first `n` images of the dataset are in the shard."""
         return max(0, min(len(self.images), n - self.start))
 
+    def span(self, n: int) -> str:
+        """Return in words which of the first `n` images of the dataset are in the shard."""
+        end = min(self.start + self.count(n), n)
+        return f"images {min(self.start + 1, end):,} to {end:,} of {n:,}"
+
 
 def _looks_around(attack: BuiltAttack) -> bool:
     """Return whether the example of an image may depend on the batch that it is made in."""

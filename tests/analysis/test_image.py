@@ -1,6 +1,9 @@
 """What happened to one image, as text and as a picture."""
 
 import io
+import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,12 +85,33 @@ def test_what_is_wrong_from_the_start_is_drawn_as_it_is(run_cli: Run, config: Wr
     assert np.array_equal(panel(picture, 0, 0), panel(picture, 0, 1))
 
 
-def test_without_an_image_it_lists_those_that_were_broken_most(run_cli: Run, folder: Path) -> None:
+def test_without_an_image_it_lists_first_what_falls_once_the_defense_is_known(
+    run_cli: Run, folder: Path
+) -> None:
     answer = run_cli("show", folder)
     assert answer.code == 0, answer.err
-    broken = [int(line.split("│")[2]) for line in answer.out.splitlines() if "signs/test" in line]
-    assert len(broken) == 8
-    assert broken == sorted(broken, reverse=True)
+    lines = answer.out.splitlines()
+    cells = [line.split("│")[1:-1] for line in lines if "signs/test" in line and "│" in line]
+    told = {name.strip(): why.strip() for name, _, _, why in cells}
+    assert len(told) == 8
+    ours = [row for row in records(folder) if row["defense"] == "bicubic_x2 (native)"]
+    wanted = set()
+    for name in told:
+        mine = [row for row in ours if row["image_id"] == name]
+        held = not any(row["success"] for row in mine if row["rung"] in ("", "gray_box"))
+        if held and any(row["success"] for row in mine if row["rung"] in ("white_box", "bpda")):
+            wanted.add(name)
+    assert wanted
+    assert set(list(told)[: len(wanted)]) == wanted == {name for name in told if told[name]}
+    assert told[next(iter(told))].startswith("bicubic_x2")
+    rest = [int(broken) for name, broken, _, _ in cells if name.strip() not in wanted]
+    assert rest == sorted(rest, reverse=True)
+    words = shlex.split(lines[-1])
+    assert words[:2] == ["superdef-bench", "show"]
+    shown = run_cli(*words[1:])
+    assert shown.code == 0, shown.err
+    assert "/255" in shown.out
+    assert not re.search(r"linf 0\.", shown.out)
 
 
 def test_probes_of_the_gradient_are_no_records_of_an_image(run_cli: Run, config: Write) -> None:
@@ -131,3 +155,40 @@ def test_a_row_that_a_rung_does_not_have_is_no_empty_picture(run_cli: Run, folde
     assert answer.code == 2
     assert "under white_box" in answer.err
     assert not Path("no.png").exists()
+
+
+OWN = """
+from superdef_bench import InputTransform, hookimpl
+
+class Own(InputTransform):
+    def transform(self, x):
+        return x
+
+@hookimpl
+def register_defenses():
+    return {"own": Own}
+"""
+
+
+def test_a_run_folder_remembers_its_plugins_and_loads_them_if_trusted(
+    run_cli: Run, config: Write, plugin_folder: Callable[..., Path]
+) -> None:
+    folder = plugin_folder(OWN).name
+    path = config(CONFIG.replace("bicubic_x2", "own").replace("limit = 8", "limit = 2"))
+    assert run_cli("run", path, "-o", "out", "--plugins-dir", folder).code == 0
+    assert json.loads(Path("out/manifest.json").read_text())["plugins_dir"] == [folder]
+    shown = ("show", "out", str(load_dataset("signs").ids[0]), "-d", "own")
+    for words in (
+        shown,
+        ("agreement", "out", "own", "none"),
+        ("examples", "out", "fgsm", "-o", "e"),
+    ):
+        refused = run_cli(*words)
+        assert refused.code == 2
+        assert refused.err == (
+            "error: run out was made with a plugins folder: 'own' is not here\n"
+            f"hint: --plugins-dir {folder} loads them; so does --trust, which runs their code\n"
+        )
+        assert run_cli(*words, "--plugins-dir", folder).code == 0
+        trusted = run_cli(*words, "--trust")
+        assert (trusted.code, trusted.err) == (0, f"trusted: plugins folder {folder}\n")

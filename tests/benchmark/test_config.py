@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from superdef_bench.benchmark.choices import AttackChoice
 from superdef_bench.benchmark.config import Config, find_config, load_config, parse
@@ -218,6 +219,11 @@ def test_the_command_line_answers_in_two_lines_and_with_2(
         (["--norm", "l3"], "unknown norm 'l3' in --norm"),
         (["--norm", "l2"], "the radii of the config are for linf"),
         (["--device", "tpu9"], "device 'tpu9' cannot be used"),
+        pytest.param(
+            ["--device", "cuda"],
+            "device 'cuda': this torch sees no GPU\nhint: take auto or cpu; a GPU takes its driver",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
         (["--plugins-dir", "nowhere"], "does not exist"),
     ],
 )

@@ -71,14 +71,14 @@ def test_every_image_is_transformed_at_its_own_size(run_cli: Callable[..., Answe
     answer = run_cli("apply", "jpeg", "wide.png", "grey.bmp", "--quality", 30, "-o", "out")
     assert answer.code == 0, answer.err
     jpeg = load_defense("jpeg", quality=30)
-    for name, result in (("wide.png", "out/wide.png"), ("grey.bmp", "out/grey.png")):
+    for name, result in (("wide.png", "out/wide-jpeg.png"), ("grey.bmp", "out/grey-jpeg.png")):
         given = np.atleast_3d(np.asarray(Image.open(name)))
         x = torch.from_numpy(given.copy()).permute(2, 0, 1)[None] / 255
         expected = (jpeg.transform(x)[0] * 255).round().byte().permute(1, 2, 0)  # type: ignore[attr-defined]  # jpeg is a transform
         assert np.array_equal(np.atleast_3d(pixels(result)), expected.numpy())
     first, second, total = answer.out.splitlines()
-    assert first.startswith("out/wide.png  33x21 -> 33x21  ")
-    assert second.startswith("out/grey.png  16x40 -> 16x40  ")
+    assert first.startswith("out/wide-jpeg.png  33x21 -> 33x21  ")
+    assert second.startswith("out/grey-jpeg.png  16x40 -> 16x40  ")
     assert total.startswith("2 images in ")
     assert all(line.endswith(" ms") for line in answer.out.splitlines())
 
@@ -88,11 +88,13 @@ def test_a_larger_output_is_native_unless_a_flag_says_otherwise(
 ) -> None:
     picture(10, 6).save("a.png")
     assert "10x6 -> 20x12" in run_cli("apply", "nearest_x2", "a.png", "-o", "x2").out
-    assert np.array_equal(pixels("x2/a.png")[::2, ::2], np.asarray(picture(10, 6)))
+    assert np.array_equal(pixels("x2/a-nearest_x2.png")[::2, ::2], np.asarray(picture(10, 6)))
     run_cli("apply", "bilinear_x2", "a.png", "-o", "smooth")
     x = torch.from_numpy(np.array(picture(10, 6), dtype=np.float64)).permute(2, 0, 1)[None]
     exact = torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear")[0].permute(1, 2, 0)
-    assert np.abs(pixels("smooth/a.png") - exact.numpy()).max() <= 0.501  # rounded, not cut off
+    assert (
+        np.abs(pixels("smooth/a-bilinear_x2.png") - exact.numpy()).max() <= 0.501
+    )  # rounded, not cut off
     back = run_cli("apply", "nearest_x2", "--output=resize_back", "a.png", "--scale", 3, "-o", "b")
     assert "10x6 -> 10x6" in back.out, back.err
 
@@ -105,9 +107,15 @@ def test_a_random_defense_draws_by_seed_and_file_name_alone(run_cli: Callable[..
     assert run_cli(*words, "in", "-o", "both").code == 0
     assert run_cli(*words, "in/b.png", "-o", "alone").code == 0
     assert run_cli(*words, "in/b.png", "-o", "other", "--seed", 1).code == 0
-    assert np.array_equal(pixels("both/b.png"), pixels("alone/b.png"))
-    assert not np.array_equal(pixels("both/a.png"), pixels("both/b.png"))
-    assert not np.array_equal(pixels("alone/b.png"), pixels("other/b.png"))
+    assert np.array_equal(
+        pixels("both/b-random_resize_pad.png"), pixels("alone/b-random_resize_pad.png")
+    )
+    assert not np.array_equal(
+        pixels("both/a-random_resize_pad.png"), pixels("both/b-random_resize_pad.png")
+    )
+    assert not np.array_equal(
+        pixels("alone/b-random_resize_pad.png"), pixels("other/b-random_resize_pad.png")
+    )
 
 
 def test_a_folder_stands_for_its_images(run_cli: Callable[..., Answer]) -> None:
@@ -118,7 +126,7 @@ def test_a_folder_stands_for_its_images(run_cli: Callable[..., Answer]) -> None:
     Path("in/notes.txt").write_text("no image")
     answer = run_cli("apply", "bit_depth", "in", "in/a.png", "-o", "out")
     assert answer.code == 0, answer.err
-    assert names("out") == ["a.png", "b.png"]
+    assert names("out") == ["a-bit_depth.png", "b-bit_depth.png"]
     empty = run_cli("apply", "bit_depth", "in/below", "-o", "out")
     assert (empty.code, empty.out) == (2, "")
     assert "folder in/below has no images" in empty.err
@@ -128,20 +136,39 @@ def test_nothing_is_overwritten_without_force_and_an_input_never(
     run_cli: Callable[..., Answer],
 ) -> None:
     Path("out").mkdir()
-    for name in ("a.png", "b.png", "out/b.png"):
+    for name in ("a.png", "b.png", "out/b-bit_depth.png"):
         picture(8, 8).save(name)
     words = ("apply", "bit_depth", "a.png", "b.png", "-o", "out")
-    before = Path("out/b.png").read_bytes()
+    before = Path("out/b-bit_depth.png").read_bytes()
     refused = run_cli(*words)
     assert (refused.code, refused.out) == (2, "")
-    assert "out/b.png exists already\nhint: --force overwrites" in refused.err
-    assert names("out") == ["b.png"]
+    assert "out/b-bit_depth.png exists already\nhint: --force overwrites" in refused.err
+    assert names("out") == ["b-bit_depth.png"]
     assert run_cli(*words, "--force").code == 0
-    assert Path("out/b.png").read_bytes() != before
-    given = Path("a.png").read_bytes()
-    answer = run_cli("apply", "bit_depth", "a.png", "-o", ".", "--force")
-    assert (answer.code, answer.err.splitlines()[0]) == (2, "error: a.png is an input")
-    assert Path("a.png").read_bytes() == given
+    assert Path("out/b-bit_depth.png").read_bytes() != before
+    given = Path("out/b-bit_depth.png").read_bytes()
+    both = ("b.png", "out/b-bit_depth.png")
+    answer = run_cli("apply", "bit_depth", *both, "-o", "out", "--force")
+    told = answer.err.splitlines()[0]
+    assert (answer.code, told) == (2, "error: out/b-bit_depth.png is an input")
+    assert Path("out/b-bit_depth.png").read_bytes() == given
+
+
+def test_several_defenses_go_side_by_side_beside_the_photo(run_cli: Callable[..., Answer]) -> None:
+    picture(8, 8).save("photo.png")
+    for defense in ("jpeg", "median"):
+        assert run_cli("apply", defense, "photo.png", "-o", ".").code == 0
+    assert names(".") == ["photo-jpeg.png", "photo-median.png", "photo.png"]
+
+
+def test_a_name_that_is_no_file_name_stays_in_the_folder(
+    run_cli: Callable[..., Answer], plugin_folder: Callable[..., Path]
+) -> None:
+    picture(8, 8).save("photo.png")
+    folder = plugin_folder(OWN.replace('"own": Own', '"of:": lambda name: Own'))
+    answer = run_cli("apply", "of:../x y", "photo.png", "-o", "out", "--plugins-dir", folder)
+    assert answer.code == 0, answer.err
+    assert names("out") == ["photo-of_.._x_y.png"]
 
 
 def test_two_images_of_one_name_are_refused_before_anything_is_written(
@@ -151,7 +178,7 @@ def test_two_images_of_one_name_are_refused_before_anything_is_written(
     picture(8, 8).save("a.jpg")
     answer = run_cli("apply", "bit_depth", "a.png", "a.jpg", "-o", "out")
     assert answer.code == 2
-    assert "a.png and a.jpg would both become out/a.png" in answer.err
+    assert "a.png and a.jpg would both become out/a-bit_depth.png" in answer.err
     assert not Path("out").exists()
 
 
@@ -174,7 +201,7 @@ def test_two_images_of_one_name_are_refused_before_anything_is_written(
         (["own", "a.png", "--act", "nan"], "on a.png (9x9) returned no tensor of finite"),
         (["own", "a.png", "--act", "list"], "on a.png (9x9) returned a list, not a tensor"),
         (["own", "a.png", "--act", "bright"], "on a.png (9x9) returned images in [1, 2]"),
-        (["jpeg", "a.png", "-o", "a.png/out"], "a.png/out/a.png cannot be written"),
+        (["jpeg", "a.png", "-o", "a.png/out"], "a.png/out/a-jpeg.png cannot be written"),
     ],
 )
 def test_a_mistake_is_one_line_and_a_hint(
@@ -200,13 +227,13 @@ def test_what_is_done_stays_when_a_later_image_fails_or_the_user_stops(
     Path("b.png").write_bytes(Path("a.png").read_bytes()[:-40])
     answer = run_cli("apply", "jpeg", "a.png", "b.png", "-o", "out")
     assert answer.code == 2
-    assert answer.out.startswith("out/a.png  8x8 -> 8x8")
+    assert answer.out.startswith("out/a-jpeg.png  8x8 -> 8x8")
     assert answer.err.startswith("error: image b.png cannot be read: ")
     assert "; 1 of 2 images were written\n" in answer.err
     picture(30, 8).save("b.png")
     words = ("own", "a.png", "b.png", "--act", "stop", "-o", "stopped")
     stopped = run_cli("apply", *words, "--plugins-dir", plugin_folder(OWN))
-    assert (stopped.code, names("stopped")) == (130, ["a.png"])
+    assert (stopped.code, names("stopped")) == (130, ["a-own.png"])
     assert stopped.err == "error: stopped; 1 of 2 images were written\n"
 
 
@@ -216,7 +243,7 @@ def test_a_photo_that_was_taken_sideways_comes_out_upright(run_cli: Callable[...
     picture(12, 8).save("a.png", exif=exif)
     assert "8x12 -> 8x12" in run_cli("apply", "bit_depth", "a.png", "--bits", 8, "-o", "out").out
     upright = np.rot90(np.asarray(picture(12, 8)), -1)
-    assert np.array_equal(pixels("out/a.png"), upright)
+    assert np.array_equal(pixels("out/a-bit_depth.png"), upright)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.gif", "a.tif", "a.webp", "a.jpg", "a.ppm"])

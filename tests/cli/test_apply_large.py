@@ -70,7 +70,7 @@ def test_a_large_image_is_written_as_it_would_be_as_a_whole(
     monkeypatch.setattr(apply, "TILE", 33)
     answer = run_cli("apply", name, "a.png", "-o", "tiles")
     assert answer.code == 0, answer.err
-    whole, tiles = Image.open("whole/a.png"), Image.open("tiles/a.png")
+    whole, tiles = (Image.open(f"{folder}/a-{name}.png") for folder in ("whole", "tiles"))
     assert whole.mode == tiles.mode == mode
     assert np.array_equal(np.asarray(whole), np.asarray(tiles))
 

@@ -86,7 +86,7 @@ def test_what_a_plugin_prints_by_any_way_is_no_part_of_the_answer(
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     folder = str(plugin_folder(LOUD))
     done = command("", "apply", "loud", "a.png", "-o", "out", "--plugins-dir", folder)
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["out/a.png", "1"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["out/a-loud.png", "1"]
     for where in ("import", "hook", "factory", "transform"):
         for way in WAYS:
             assert f"{where} {way}\n" in done.stderr
@@ -102,7 +102,7 @@ def test_neither_inside_one_process(
     assert "loud" in {each["name"] for each in json.loads(answer.out)["plugins"]}
     assert "import printed\n" in answer.err
     assert sys.stdout is before
-    shown = run_cli("list", "defense", "--plugins-dir", folder).out
+    shown = run_cli("list", "defense", "-v", "--plugins-dir", folder).out
     assert r"\x1b[31mloudly" in shown
     assert r"\u202e" in shown
     assert not {"\x1b", "\u202e"} & set(shown)

@@ -5,11 +5,15 @@ import pty
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tests.support.commands import CONFIG
+from superdef_bench.io import progress
+from tests.support.commands import CONFIG, Answer
 
 
 def at_a_terminal(words: list[str], folder: Path, environment: dict[str, str]) -> tuple[str, str]:
@@ -46,9 +50,36 @@ def test_a_run_shows_what_it_does_how_many_images_and_time_left(
     out, seen = at_a_terminal(
         ["-m", "superdef_bench", "run", "tiny.toml"], tmp_path, quiet_environment
     )
-    assert re.search(r"bpda fgsm bicubic_x2 \(native\) .* \d+/80 images \d:\d\d:\d\d left", seen)
+    what = r"attacking: bicubic_x2 \(native\) · fgsm · bpda"
+    shown = what + r" .* \d+% images 1 to 8 of 8 \d:\d\d:\d\d left"
+    assert re.search(shown, seen)
     assert "tiny, linf 8/255" in out
     assert "left" not in out
+
+
+def test_piped_it_is_a_line_a_minute(
+    run_cli: Callable[..., Answer], config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hour = iter(range(0, 10**6, 25))  # so many seconds between two looks at the clock
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: float(next(hour))))
+    answer = run_cli("run", config(), "-o", "out")
+    assert answer.code == 0, answer.err
+    lines = [line for line in answer.err.splitlines() if "attacking: " in line]
+    said = (
+        r"attacking: bicubic_x2 \(native\) · fgsm · bpda, images 1 to 8 of 8, \d+ % of the work, "
+    )
+    assert any(re.fullmatch(said + r"0:\d\d:\d\d gone, about \d:\d\d:\d\d left", x) for x in lines)
+    times = [re.search(r"(\d+):(\d\d):(\d\d) gone", line) for line in lines]
+    seconds = [60 * int(found[2]) + int(found[3]) for found in times if found]
+    assert len(seconds) == len(lines) > 1
+    assert seconds[0] >= 60
+    assert all(after - before >= 60 for before, after in pairwise(seconds))
+
+
+def test_what_is_over_in_a_minute_says_nothing(
+    run_cli: Callable[..., Answer], config: Callable[..., Path]
+) -> None:
+    assert run_cli("run", config(), "-o", "out").err == ""
 
 
 @pytest.mark.parametrize("nested", [True, False])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from superdef_bench.measure.networks import networks_of
+from superdef_bench.measure.roofline import Ceilings, signs_of_a_busy_machine
 from tests.support.commands import Answer
 from tests.support.documents import write
 
@@ -203,3 +204,27 @@ def test_a_run_measures_what_its_rows_cost(run_cli: Run, config: Callable[..., P
     assert "ratio to none" in page
     assert "tiny-pareto.svg" in page
     assert Path("out/tiny-pareto.svg").exists()
+
+
+def test_short_is_time_work_and_ratio_alone(run_cli: Run) -> None:
+    words = ("superdef:2x8", "jpeg", "--rounds", "1", "--seconds", "0", "--size", "16", "--short")
+    answer = run_cli("cost", *words)
+    assert answer.code == 0, answer.err
+    head = [line for line in answer.out.splitlines() if line.startswith("┃")]
+    assert [cell.strip() for cell in head[0].split("┃")[1:-1]] == ["network", "ms", "GMAC", "ratio"]
+    assert len(head) == 1
+    assert "Roofline" not in answer.out
+
+
+@pytest.mark.parametrize(
+    ("copied", "share", "told"),
+    [
+        (20.0, 0.9, []),
+        (20.0, 1.6, ["a pass reached 160 % of what the machine was seen to do at best"]),
+        (1.5, 0.9, ["copies of 128 MiB went at 1.5 GB/s, far below the memory's speed"]),
+    ],
+)
+def test_a_busy_machine_is_said(copied: float, share: float, told: list[str]) -> None:
+    ceilings = Ceilings({"float32": 100.0}, {2**20: 50.0, 2**27: copied}, 1.0)
+    found = signs_of_a_busy_machine(ceilings, [0.1, share], torch.device("cpu"))
+    assert found == [f"The machine was busy: {why}. Measure again when it is idle." for why in told]

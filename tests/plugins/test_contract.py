@@ -1,7 +1,9 @@
 """Every built-in plugin keeps its contract, and a plugin that breaks it is caught."""
 
 import ast
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from superdef_bench.core.checks import check_attack_facts, check_defense_facts
 from superdef_bench.core.loader import load_plugins
 from superdef_bench.core.plugins import Plugin
 from superdef_bench.testing import Check, assert_contract, check_attack, check_defense
+from tests.support.commands import Answer
 
 _ALL = list(load_plugins())
 _PLUGINS = [plugin for plugin in _ALL if not plugin.needs_arguments]
@@ -58,12 +61,29 @@ def problems(checks: Iterator[Check]) -> str:
     return "; ".join(f"{name}: {problem}" for name, problem in checks if problem)
 
 
+RAISES = """
+from superdef_bench import hookimpl
+
+class Raises:
+    norms = frozenset({"linf"})
+    kind = "budget"
+    access = "gradient"
+    def __call__(self, model, x, y, threat, context):
+        raise RuntimeError("out of order")
+
+@hookimpl
+def register_attacks():
+    return {"raises": Raises}
+"""
+
+
 class Broken:
     """PGD with one thing wrong."""
 
     norms: frozenset[Norm] = frozenset({"linf"})
     kind: str = "budget"
     access: str = "gradient"
+    targeted: bool | None = True
 
     def __init__(self, fault: str) -> None:
         self.fault = fault
@@ -94,6 +114,8 @@ class Broken:
             return found[:, :, :-1]
         if self.fault == "type":
             return found.double()
+        if self.fault == "no target":
+            return load_attack("pgd")(model, x, y, threat, replace(context, target=None))
         if self.fault == "random":
             numbers = torch.Generator()
             numbers.seed()
@@ -114,11 +136,46 @@ class Broken:
         ("shape", "returned shape (6, 3, 31, 32)"),
         ("type", "returned torch.float64"),
         ("random", "gives the same twice"),
+        ("no target", "it says targeted = True, and comes no nearer to context.target"),
     ],
 )
 def test_a_broken_attack_is_caught(fault: str, expected: str) -> None:
     assert problems(check_attack(Broken(""))) == ""
     assert expected in problems(check_attack(Broken(fault)))
+
+
+@pytest.mark.parametrize(
+    ("fault", "says", "told"),
+    [
+        (
+            "",
+            None,
+            "says whether it follows a target: it follows context.target: add targeted = True",
+        ),
+        ("", False, ""),
+        ("no target", None, ""),
+    ],
+)
+def test_an_attack_that_follows_a_target_is_told_to_say_so(
+    fault: str, says: bool | None, told: str
+) -> None:
+    attack = Broken(fault)
+    attack.targeted = says
+    assert problems(check_attack(attack)) == told
+
+
+def test_what_several_checks_find_is_said_once(
+    run_cli: Callable[..., Answer], plugin_folder: Callable[..., Path]
+) -> None:
+    folder = plugin_folder(RAISES)
+    answer = run_cli("check", "attack:raises", "--plugins-dir", folder)
+    assert answer.code == 1
+    assert " ".join(answer.out.split()) == (
+        "broken attack:raises 9 checks keeps shape, range, ball and input (linf, verdict), "
+        "and 6 more checks: raised RuntimeError: out of order"
+    )
+    told = json.loads(run_cli("check", "raises", "--json", "--plugins-dir", folder).out)
+    assert sum("out of order" in check["problem"] for check in told[0]["checks"]) == 7
 
 
 class Faulty(InputTransform):

@@ -114,7 +114,8 @@ def test_top_five_is_no_lower_than_top_one(run_cli: Run, config: Write) -> None:
         (("[attacks]", "[threat]\ntopk = 99\n[attacks]"), "the dataset has"),
         (
             ("[attacks]\nfgsm", '[threat]\ntarget = "next"\n[attacks]\ndeepfool'),
-            "'deepfool' has no form for [threat] target = 'next'",
+            "'deepfool' has no form for [threat] target = 'next'\n"
+            "hint: take an attack that has one, such as pgd; or take target out of [threat]\n",
         ),
         (("[attacks]\nfgsm", "[threat]\ntopk = 5\n[attacks]\nautoattack"), "topk = 5"),
         (("limit = 8", 'limit = 8\npresets = ["mustafa"]'), "did you mean 'mustafa_attacks'"),
@@ -129,6 +130,30 @@ def test_a_goal_that_cannot_be_had_is_one_line(
     assert answer.code == 2
     assert message in answer.err
     assert len(answer.err.splitlines()) == 2
+
+
+def test_an_author_is_told_to_say_that_his_attack_follows_the_target(
+    run_cli: Run, config: Write, plugin_folder: Callable[[str], Path]
+) -> None:
+    source = """
+from superdef_bench import hookimpl, load_attack
+
+class Mine:
+    norms, kind, access = frozenset({"linf"}), "budget", "gradient"
+    def __call__(self, *given):
+        return load_attack("pgd", steps=1)(*given)
+
+@hookimpl
+def register_attacks():
+    return {"mine": Mine}
+"""
+    text = CONFIG.replace("[attacks]\nfgsm", '[threat]\ntarget = "next"\n[attacks]\nmine')
+    answer = run_cli("run", config(text), "--plugins-dir", plugin_folder(source))
+    assert answer.code == 2
+    assert answer.err.splitlines()[1] == (
+        "hint: add targeted = True to the attack if it follows context.target; "
+        "or take target out of [threat]"
+    )
 
 
 def test_dlr_asks_for_four_classes(
