@@ -15,7 +15,7 @@ LOCK := requirements.lock
 LOCKED := -r $(LOCK)
 endif
 
-.PHONY: ready run test lint types check lock schema clean
+.PHONY: ready run test test-ci lint types check lock schema clean
 
 run: $(READY)
 	@$(BIN)/superdef-bench run configs/quickstart.toml -o runs/quickstart
@@ -25,6 +25,10 @@ ready: $(READY)
 # A worker per core, each with one thread: two of torch's thread pools on the same cores crawl.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+# What takes longer: journeys through the docs, a browser, processes that are killed, trainings.
+test-ci: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m ci --numprocesses auto --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

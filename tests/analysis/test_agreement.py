@@ -61,6 +61,8 @@ def test_a_defense_agrees_with_itself(run_cli: Run, folder: Path) -> None:
 PARTLY = """
 from superdef_bench import InputTransform, hookimpl
 
+pytestmark = pytest.mark.ci
+
 class Partly(InputTransform):
     def transform(self, x):
         bright = (x.mean(dim=(1, 2, 3), keepdim=True) > 0.5).float()

@@ -48,6 +48,8 @@ for network in (
 _TRAIN = """
 from superdef_bench import cli
 
+pytestmark = pytest.mark.ci
+
 sys.argv = ["superdef-bench", "train", "edsr", "--data", "photographs", "-o", "out",
             "--steps", "2", "--every", "1", "--size", "1x8", "--holdout", "1", "--patch", "8"]
 cli.main()

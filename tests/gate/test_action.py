@@ -21,6 +21,8 @@ from superdef_bench.run.runner import run
 from tests.support.documents import write
 from tests.support.gate_documents import NOTHING, document, right, saved
 
+pytestmark = pytest.mark.ci
+
 _ROOT = Path(__file__).parents[2]
 _ACTION = _ROOT / ".github/actions/gate/action.yml"
 _YAML = [_ACTION, *sorted((_ROOT / ".github/workflows").glob("*.yml"))]

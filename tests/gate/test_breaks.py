@@ -41,6 +41,8 @@ import torch
 from torch.nn import functional
 from superdef_bench import InputTransform, hookimpl
 
+pytestmark = pytest.mark.ci
+
 class Smooth(InputTransform):
     \"\"\"Bicubic enlargement.\"\"\"
     def transform(self, x):

@@ -17,7 +17,7 @@ import pytest
 from tests.support.counts import count
 from tests.support.readers import READERS
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.ci]
 
 _HERE, _NIGHTLY = 200, 20_000
 _FEWER = {"pictures": 30}  # matplotlib takes half a second for those of one file

@@ -15,6 +15,8 @@ import pytest
 from superdef_bench.io import progress
 from tests.support.commands import CONFIG, Answer
 
+pytestmark = pytest.mark.ci
+
 
 def at_a_terminal(words: list[str], folder: Path, environment: dict[str, str]) -> tuple[str, str]:
     """Run a command with stderr on a terminal; return its stdout and what the terminal got."""

@@ -17,9 +17,13 @@ from tests.support.browser import NAMES, Browser, find_browser
 from tests.support.documents import GOLDEN
 from tests.support.hostile import EVIL, hostile
 
-pytestmark = pytest.mark.skipif(
-    not find_browser(), reason=f"none of {', '.join(NAMES)} is on PATH (apt-get install chromium)"
-)
+pytestmark = [
+    pytest.mark.ci,
+    pytest.mark.skipif(
+        not find_browser(),
+        reason=f"none of {', '.join(NAMES)} is on PATH (apt-get install chromium)",
+    ),
+]
 _ROOT = Path(__file__).parents[2]
 _LADDER = _ROOT / "leaderboards/signs-ladder.json"
 

@@ -68,13 +68,13 @@ def test_the_config_of_a_published_page_is_that_of_its_results(path: Path, tmp_p
 @pytest.mark.parametrize("path", _SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_config_comes_back(path: Path, tmp_path: Path) -> None:
     config = load_config(path)
-    assert read_again(config, tmp_path) == config
+    assert read_again(config, tmp_path).model_dump() == config.model_dump()
 
 
 def test_everything_that_a_config_can_say_comes_back(tmp_path: Path) -> None:
     (tmp_path / "all.toml").write_text(ALL)
     config = load_config(tmp_path / "all.toml")
-    assert read_again(config, tmp_path) == config
+    assert read_again(config, tmp_path).model_dump() == config.model_dump()
 
 
 def test_what_was_selected_comes_back_and_a_row_that_only_lends_is_told(tmp_path: Path) -> None:
@@ -85,7 +85,8 @@ def test_what_was_selected_comes_back_and_a_row_that_only_lends_is_told(tmp_path
     assert text.startswith(
         "# lent: no row, lends its examples only; run with -d none -d jpeg\n\n[run]\n"
     )
-    assert read_again(config, tmp_path).select(defenses=["none", "jpeg"]) == config
+    again = read_again(config, tmp_path).select(defenses=["none", "jpeg"])
+    assert again.model_dump() == config.model_dump()  # rows of [models] are no part of results
 
 
 @pytest.mark.parametrize(

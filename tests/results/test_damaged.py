@@ -18,6 +18,8 @@ from superdef_bench.results.ranking import rank
 from superdef_bench.results.schema import Published, QualityResults
 from tests.support.documents import GOLDEN, write
 
+pytestmark = pytest.mark.ci
+
 _QUALITY = GOLDEN.parents[2] / "leaderboards/super-resolution-x2.json"
 _GONE = object()
 _WRONG: tuple[object, ...] = (_GONE, None, -1, "x", [], {})

@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.commands import Answer, records
 
+pytestmark = pytest.mark.ci
+
 Run = Callable[..., Answer]
 Write = Callable[..., Path]
 

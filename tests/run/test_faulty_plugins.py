@@ -27,6 +27,8 @@ ATTACK = """
 import torch
 from superdef_bench import hookimpl
 
+pytestmark = pytest.mark.ci
+
 class Faulty:
     norms = frozenset({{"linf"}})
     kind = "budget"

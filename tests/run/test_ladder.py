@@ -30,6 +30,8 @@ from torch import nn
 from torch.nn import functional
 from superdef_bench import hookimpl, load_model
 
+pytestmark = pytest.mark.ci
+
 class Soft(nn.Module):
     def __init__(self):
         super().__init__()

@@ -12,6 +12,8 @@ from superdef_bench.results.schema import Results
 from tests.support.commands import Answer
 from tests.support.planted import KINDS, PLANTED
 
+pytestmark = pytest.mark.ci
+
 Run = Callable[..., Answer]
 
 CONFIG = """

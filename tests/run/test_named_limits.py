@@ -65,12 +65,12 @@ def test_conditional_accuracies_say_of_how_many_images() -> None:
 def test_the_limit_that_decides_the_ranked_images_is_named(run_cli: Run, config: Write) -> None:
     text = CONFIG.replace("bicubic_x2 = {}", "median = {}\njpeg = { limit = 3 }")
     assert run_cli("run", config(text)).code == 0
-    assert "ranked on n = 3 images, the limit of row jpeg" in Path("runs/tiny/tiny.md").read_text()
+    assert "ranked on 3, the limit of row jpeg" in Path("runs/tiny/tiny.md").read_text()
     text = CONFIG.replace("bicubic_x2", "median").replace(
         "masking = 0", "masking = 0\nlimits = { white_box = 2 }"
     )
     assert run_cli("run", config(text), "-o", "two").code == 0
-    assert "ranked on n = 2 images, the limit of rung white_box" in Path("two/tiny.md").read_text()
+    assert "ranked on 2, the limit of rung white_box" in Path("two/tiny.md").read_text()
     assert "the limit of" not in text_of(example())
 
 

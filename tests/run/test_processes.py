@@ -122,6 +122,8 @@ def test_memory_does_not_grow_with_the_number_of_images(
     code = """
 import resource, sys
 from superdef_bench.cli import main
+
+pytestmark = pytest.mark.ci
 sys.argv = ["superdef-bench", *sys.argv[1:]]
 try:
     main()

@@ -21,7 +21,7 @@ from tests.run.test_records import row
 from tests.support.commands import CONFIG, Answer
 from tests.support.counts import count
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.ci]
 Begin = Callable[[], subprocess.Popen[str]]
 
 # Many small shards' worth of records, each on disk within a moment: time to take the folder away.

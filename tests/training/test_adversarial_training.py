@@ -34,6 +34,8 @@ from superdef_bench.training import (
     train_classifier,
 )
 
+pytestmark = pytest.mark.ci
+
 EPS = 8 / 255
 
 

@@ -20,6 +20,8 @@ from superdef_bench.training.distillation import (
 )
 from superdef_bench.training.photographs import Photographs, shrink
 
+pytestmark = pytest.mark.ci
+
 
 def asked(*kinds: str, **changed: Any) -> Queries:
     settings: dict[str, Any] = {

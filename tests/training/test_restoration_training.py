@@ -20,6 +20,8 @@ from superdef_bench.training import (
 )
 from superdef_bench.training.photographs import Photographs, read_photographs
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture(scope="module")
 def photographs(photo_folder: Path) -> Photographs:

@@ -31,6 +31,8 @@ from superdef_bench.testing import toy_images, toy_model
 from tests.support.commands import Answer, records
 from tests.support.fake_torchattacks import write_fake
 
+pytestmark = pytest.mark.ci
+
 EPS: dict[Norm, float] = {"linf": 8 / 255, "l2": 0.5}
 
 

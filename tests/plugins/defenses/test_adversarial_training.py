@@ -35,6 +35,8 @@ from superdef_bench.testing import toy_images, toy_model, toy_task
 from tests.support.commands import Answer, records
 from tests.support.small import SMALL
 
+pytestmark = pytest.mark.ci
+
 
 def artefact(path: Path, task: Task, *, num_classes: int = 10, **changes: object) -> Path:
     """Write an adversarially trained network for a task; `changes` are of its provenance."""
