@@ -62,9 +62,7 @@ def run_command(
         bool, typer.Option("--eightbit", help="Score attacked images rounded to 8 bits.")
     ] = False,
     data_dir: DataDirectory = None,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Print what would run; download nothing.")
-    ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would run, and stop.")] = False,
     plugins_dir: Directories = None,
     no_third_party: OwnOnly = False,
     out: Annotated[

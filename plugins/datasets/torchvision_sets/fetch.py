@@ -59,7 +59,7 @@ class Source:
     @property
     def hint(self) -> str:
         return (
-            f"put {', '.join(map(str, self.archives))} into {self.folder} by hand, "
+            f"get {', '.join(map(str, self.archives))} by hand into {self.folder}, "
             "or name another data folder with --data-dir"
         )
 
@@ -69,10 +69,7 @@ class Source:
         if self.is_unpacked() and not self.bad_file():
             return []
         absent = [a for a in self.archives if not _has(self.folder / a.name, a.md5)]
-        return [
-            Download(f"{self.name}, {a.name},", a.address, self.folder / a.name, a.size)
-            for a in absent
-        ]
+        return [Download(self.name, a.address, self.folder / a.name, a.size) for a in absent]
 
     @property
     def remains(self) -> str:

@@ -146,7 +146,7 @@ def blocked(served: Path, data: Path, archive: bytes) -> None:
     [
         (page, "tar.gz is a web page (HTML), not the archive", "delete it and try again"),
         (cut, "tar.gz is damaged: its MD5 is", "delete it and try again"),
-        (nothing, "HTTP Error 404", "put cifar-10-python.tar.gz into"),
+        (nothing, "HTTP Error 404", "/cifar-10-python.tar.gz by hand into"),
         (by_hand, "HTTP Error 404: File not found; ", "--data-dir"),
         (unwritable, "cannot be stored in", "--data-dir"),
         (blocked, "cannot be stored in", "--data-dir"),
