@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from superdef_bench.io.datasets import balanced_order as balanced_order
     from superdef_bench.io.datasets import hash_files as hash_files
     from superdef_bench.io.datasets import to_images as to_images
+    from superdef_bench.io.downloads import Download as Download
     from superdef_bench.io.files import data_directory as data_directory
     from superdef_bench.io.files import read_file as read_file
     from superdef_bench.io.pictures import read_picture as read_picture
@@ -64,6 +65,7 @@ PUBLIC = {
     "balanced_order": "io.datasets",
     "hash_files": "io.datasets",
     "to_images": "io.datasets",
+    "Download": "io.downloads",
     "data_directory": "io.files",
     "read_file": "io.files",
     "read_picture": "io.pictures",

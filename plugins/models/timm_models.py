@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from superdef_bench import ConfigError, DataError, data_directory, hookimpl
+from superdef_bench import ConfigError, DataError, Download, data_directory, hookimpl
 from superdef_bench.nn import (
     Normalized,
     check_address,
@@ -36,33 +36,44 @@ def timm_model(*, name: str, weights: str = "", num_classes: int = 0) -> nn.Modu
     """
     with guarded():
         import timm  # type: ignore[import-untyped]  # ships no types
-    check_name("timm model", name, timm.list_models())
+    facts = _facts(name, weights)
     if weights == "none":
         own = {"num_classes": num_classes} if num_classes else {}
         network = untrained(timm.create_model, name, pretrained=False, **own)
     else:
-        tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*")]
-        check_name(f"weights of {name}", weights, [*tags, "none"] + [""] * bool(tags))
-        network = _trained(timm.get_pretrained_cfg(f"{name}.{weights}" if weights else name))
+        network = _trained(facts)
         classes = network.num_classes
         if num_classes not in (0, classes):
             raise ConfigError(
                 f"num_classes is {num_classes}, the weights of {name} have {classes}",
                 hint='weights = "none" takes any; plugin = "checkpoint" loads your own',
             )
-    facts: Any = network.pretrained_cfg
-    return Normalized(network, facts["mean"], facts["std"]).eval()
+    normalised: Any = network.pretrained_cfg
+    return Normalized(network, normalised["mean"], normalised["std"]).eval()
+
+
+def _facts(name: str, weights: str = "", **_: object) -> Any:
+    """Return what timm knows of weights, None for `none`; ConfigError if there are no such."""
+    with guarded():
+        import timm
+    check_name("timm model", name, timm.list_models())
+    if weights == "none":
+        return None
+    tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*")]
+    check_name(f"weights of {name}", weights, [*tags, "none"] + [""] * bool(tags))
+    return timm.get_pretrained_cfg(f"{name}.{weights}" if weights else name)
 
 
 def _trained(facts: Any) -> nn.Module:
     import timm
 
     full = f"{facts.architecture}.{facts.tag}"
-    hub = data_directory() / "models" / "timm"
+    hub = _hub()
     overlay: dict[str, object] = {}
     if facts.hf_hub_id and not facts.hf_hub_filename:
         # Not left to timm: it finds no way to a newer huggingface_hub.
-        file = _download(full, facts.hf_hub_id, hub / full)
+        file = _file(facts)
+        _download(full, facts.hf_hub_id, file)
         overlay = {"file": str(file), "custom_load": False}
     elif facts.url:
         check_address(f"the weights of timm's {full}", facts.url)
@@ -82,16 +93,48 @@ def _trained(facts: Any) -> nn.Module:
     return from_file(network, Path(str(overlay["file"]))) if overlay else network
 
 
-def _download(full: str, repository: str, folder: Path) -> Path:
-    """Return the file of weights, downloaded if it is not there."""
-    file = folder / "model.safetensors"
+def _hub() -> Path:
+    return data_directory() / "models" / "timm"
+
+
+def _file(facts: Any) -> Path:
+    return _hub() / f"{facts.architecture}.{facts.tag}" / "model.safetensors"
+
+
+def _downloads(name: str, weights: str = "", **_: object) -> list[Download]:
+    """Return the file of weights, if it is not there yet."""
+    facts = _facts(name, weights)
+    if facts is None:
+        return []
+    title = f"weights of timm's {facts.architecture}.{facts.tag}"
+    if facts.hf_hub_id and not facts.hf_hub_filename:
+        from huggingface_hub import hf_hub_url
+
+        file, address = _file(facts), hf_hub_url(facts.hf_hub_id, _file(facts).name)
+    elif facts.url and not facts.hf_hub_id:
+        file = _hub() / "checkpoints" / facts.url.rsplit("/", 1)[-1]
+        address = facts.url
+    else:  # of a name of its own, in the folder that Hugging Face keeps for all programs
+        from huggingface_hub import constants
+
+        return [Download(title, "", Path(constants.HF_HUB_CACHE))]
+    return [] if file.exists() else [Download(title, address, file)]
+
+
+# Names are looked up, and downloads told, before the images of a benchmark are downloaded.
+timm_model.check_values = _facts  # type: ignore[attr-defined]  # read by the benchmark
+timm_model.downloads = _downloads  # type: ignore[attr-defined]  # as above
+
+
+def _download(full: str, repository: str, file: Path) -> None:
+    """Get the file of weights if it is not there; see that it is one."""
     if not file.exists():
         from huggingface_hub import constants, hf_hub_download
 
         check_address(f"the weights of timm's {full}", constants.ENDPOINT)
         try:
             with guarded():
-                hf_hub_download(repository, file.name, local_dir=folder)
+                hf_hub_download(repository, file.name, local_dir=file.parent)
         except Exception as error:  # the hub and its transport raise many kinds
             reason = " ".join(str(error).split())[:120]
             raise DataError(
@@ -102,7 +145,6 @@ def _download(full: str, repository: str, folder: Path) -> Path:
         check_file(file)
         say_unpinned(f"{file.name} of {repository}", file)
     check_file(file)
-    return file
 
 
 @hookimpl

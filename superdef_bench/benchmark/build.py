@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from superdef_bench.benchmark.built import Benchmark, BuiltAttack, BuiltDefense, Source
 from superdef_bench.benchmark.choices import AttackChoice, Choice, DefenseChoice
 from superdef_bench.benchmark.config import ABSENT, Config
+from superdef_bench.benchmark.downloads import downloads_of
 from superdef_bench.benchmark.mistakes import Document, Mistakes, Place
 from superdef_bench.benchmark.sources import (
     bare_classifier,
@@ -28,6 +29,7 @@ from superdef_bench.core.threats import NO_TARGET, AttackKind, Rung
 from superdef_bench.core.transform import InputTransform, Protected
 from superdef_bench.core.types import Attack, Dataset, Defense, Task
 from superdef_bench.io.documents import toml_key
+from superdef_bench.io.downloads import announce
 from superdef_bench.io.progress import progress_bar
 
 _PROBE = 8
@@ -54,11 +56,12 @@ def build(
     # All names and arguments first: what can fail at once should not wait for a download.
     plugins, built = check_rows(config, registry, mistakes)
     mistakes.settle()
-    for kind, choice, place in _choices(config):
-        if kind in _LATE:
-            with mistakes.at(*place):
-                built[id(choice)] = _built(plugins[id(choice)], choice)
-            mistakes.settle()
+    late = late_choices(config)
+    announce(downloads_of((plugins[id(choice)], choice) for choice, _ in late))
+    for choice, place in late:
+        with mistakes.at(*place):
+            built[id(choice)] = _built(plugins[id(choice)], choice)
+        mistakes.settle()
     dataset: Dataset = built[id(config.dataset)]
     with _facts_of(plugins[id(config.dataset)]):
         _check_topk(config, dataset.num_classes)
@@ -200,6 +203,11 @@ def _choices(config: Config) -> list[tuple[Kind, Choice, Place]]:
         ("model", config.model, ("models", named[0]) if named else ("run", "model")),
         *(("model", s.choice, lenders) for s in config.sources if s.kind == "model"),
     ]
+
+
+def late_choices(config: Config) -> list[tuple[Choice, Place]]:
+    """Return what is built last, because it may be downloaded, in the order of building."""
+    return [(choice, place) for kind, choice, place in _choices(config) if kind in _LATE]
 
 
 def _resolved(plugin: Plugin, choice: Choice) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from superdef_bench.benchmark.built import Benchmark
+from superdef_bench.benchmark.outline import Outline
+from superdef_bench.cli.output import say
 from superdef_bench.cli.screen import console
 from superdef_bench.cli.tables import print_left_out, print_table
 from superdef_bench.core.threats import CLEAN, MASKING, UNDEFENDED, Rung
 from superdef_bench.core.visible import visible
+from superdef_bench.io.downloads import in_order
 from superdef_bench.results.table import Cell, Line, Table
 from superdef_bench.run.cells import Group, Plan
 from superdef_bench.run.likely import likely_seconds, measure_passes
@@ -19,13 +22,36 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
+def _title(what: str, count: int) -> str:
+    return f"{what}, {count} defense{'s' * (count != 1)} and the undefended classifier"
+
+
+def print_outline(outline: Outline) -> None:
+    """Print what a run would download first, and what it would attack then."""
+    config = outline.config
+    say("A run would download first, in this order; nothing is downloaded now:")
+    say(*in_order(outline.downloads))
+    lines = [
+        Line(
+            [
+                Cell(str(each.rung)),
+                Cell(each.attack),
+                Cell(", ".join(each.eps) or "–"),
+                Cell(f"{each.limit:,}", each.limit),
+            ]
+        )
+        for each in outline.attacked
+    ]
+    title = _title(f"{config.name}: at most {config.limit:,} images", len(config.defenses) - 1)
+    print_table(Table("outline", title, ["rung", "attack", "eps", "images"], lines))
+    say(f"rows: {', '.join(choice.name for choice in config.defenses)}")
+    say("once the files are there, --plan measures passes and time, too")
+
+
 def print_plan(benchmark: Benchmark, plan: Plan) -> None:
     """Print the records, passes and time of a plan, by rung and attack."""
     count = len(benchmark.defenses) - 1
-    title = (
-        f"{benchmark.config.name}: {benchmark.limit} images, {count} "
-        f"defense{'s' * (count != 1)} and the undefended classifier"
-    )
+    title = _title(f"{benchmark.config.name}: {benchmark.limit} images", count)
     lines = []
     passes = measure_passes(benchmark)
 

@@ -70,19 +70,16 @@ def run_command(
     ] = None,
 ) -> None:
     """Run a benchmark; what the run folder already holds is not run again."""
-    from superdef_bench.cli.plan_table import print_plan
+    from superdef_bench.cli.plan_table import print_outline, print_plan
     from superdef_bench.cli.tables import print_failures, print_ranking
     from superdef_bench.io.machine import choose_device
     from superdef_bench.leaderboard.publish import publish
-    from superdef_bench.run.prepare import prepare
+    from superdef_bench.run.prepare import Selection, outlined, prepare
     from superdef_bench.run.runner import run
 
     keep_data_in(data_dir)
     registry = registry_of(plugins_dir, no_third_party)
-    prepared = prepare(
-        config,
-        registry,
-        choose_device(device),
+    selection = Selection(
         defenses=defense or [],
         attacks=attack or [],
         rungs=rung or [],
@@ -95,6 +92,13 @@ def run_command(
         seed=seed,
         eightbit=eightbit,
     )
+    where = choose_device(device)
+    if plan:
+        before = outlined(config, registry, **selection)
+        if before.downloads:  # a plan downloads nothing, and what is not there cannot be built
+            print_outline(before)
+            return
+    prepared = prepare(config, registry, where, **selection)
     if plan:
         print_plan(prepared.benchmark, prepared.plan)
         return

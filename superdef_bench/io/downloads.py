@@ -1,6 +1,8 @@
 """What is downloaded: by an encrypted way only, and not without saying what is known of it."""
 
 import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -8,6 +10,46 @@ from superdef_bench.core.errors import DataError
 from superdef_bench.io.notes import note
 
 _HERE = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that is not there yet.
+
+    Attributes:
+        name: What it is, such as `cifar10` or `weights of resnet18`.
+        address: Where it comes from; empty where only the library that gets it knows.
+        target: Where it will lie.
+        size: Its bytes, where they are known for sure.
+    """
+
+    name: str
+    address: str
+    target: Path
+    size: int | None = None
+
+    def __str__(self) -> str:
+        if not self.address:
+            return (
+                f"{self.name} to {self.target}, unless it is there: the library that gets it does "
+                "not say from where"
+            )
+        size = "size not known beforehand" if self.size is None else f"{self.size:,} bytes"
+        return f"{self.name} from {self.address} ({size}) to {self.target}"
+
+
+def in_order(downloads: Sequence[Download]) -> Iterator[str]:
+    """Yield a line for each download, in the order in which they come."""
+    for number, download in enumerate(downloads, start=1):
+        yield f"{number}. {'then ' if number > 1 else ''}{download}"
+
+
+def announce(downloads: Sequence[Download]) -> None:
+    """Say on stderr what is about to be downloaded, before anything is."""
+    if downloads:
+        note("to be downloaded before anything starts, in this order:")
+    for line in in_order(downloads):
+        note(line)
 
 
 def is_encrypted(url: str) -> bool:

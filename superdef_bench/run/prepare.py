@@ -11,6 +11,7 @@ from superdef_bench.benchmark.build import build, check_rows
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.benchmark.config import Config, find_config, load_config
 from superdef_bench.benchmark.mistakes import Document, Mistakes
+from superdef_bench.benchmark.outline import Outline, outline
 from superdef_bench.core.plugins import Registry
 from superdef_bench.run.cells import Plan
 from superdef_bench.run.plan import make_plan
@@ -69,6 +70,31 @@ def prepare(
         PluginError: A plugin cannot be built.
         DataError: Data or weights are missing or damaged.
     """
+    chosen, document = _chosen(config, registry, selection)
+    benchmark = build(chosen, registry, device, document)
+    return Prepared(find_config(config), benchmark, make_plan(benchmark))
+
+
+def outlined(config: str, registry: Registry, **selection: Unpack[Selection]) -> Outline:
+    """Return what can be said of the benchmark of a config before anything is downloaded.
+
+    Args:
+        config: TOML file, or the name of a shipped config.
+        registry: Plugins.
+        selection: What to keep of the config, or to change.
+
+    Raises:
+        ConfigError: The file cannot be read, or a name or argument does not fit; several
+            mistakes as `MistakesError`.
+        PluginError: A plugin cannot be built.
+        DataError: Weights of a defense are missing or damaged.
+    """
+    chosen, document = _chosen(config, registry, selection)
+    return outline(chosen, registry, document)
+
+
+def _chosen(config: str, registry: Registry, selection: Selection) -> tuple[Config, Document]:
+    """Return what a caller wants of a config, and where it stands."""
     path = find_config(config)
     replaced = frozenset(("run", key) for key in ("dataset", "model") if selection.get(key))
 
@@ -76,8 +102,7 @@ def prepare(
         check_rows(_kept(draft, selection), registry, mistakes)
 
     chosen = load_config(path, check=check).select(**selection)
-    benchmark = build(chosen, registry, device, Document(path.stem, path, replaced))
-    return Prepared(path, benchmark, make_plan(benchmark))
+    return chosen, Document(path.stem, path, replaced)
 
 
 def _kept(draft: Config, selection: Selection) -> Config:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from superdef_bench import balanced_order, data_directory, hookimpl, to_images
+from superdef_bench import Download, balanced_order, data_directory, hookimpl, to_images
 from superdef_bench.nn import is_encrypted
 
-from .fetch import Source, fetch
-from .gtsrb import Gtsrb
+from .fetch import Archive, Source, fetch
+from .gtsrb import Gtsrb, gtsrb_source
 
 _BYTES = {"cifar10": 170_498_071, "cifar100": 169_001_437}  # of the archives
 
@@ -83,15 +83,21 @@ def cifar100(*, split: Literal["train", "test"] = "test", download: bool = True)
     return _cifar("cifar100", datasets.CIFAR100, split, download)
 
 
-def _cifar(name: str, kind: Any, split: str, download: bool) -> Stored:
+def _cifar_source(name: str) -> Source:
+    from torchvision import datasets
+
+    kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
     root = data_directory()
     files = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
     unpacked = {root / kind.base_folder / file: md5 for file, md5 in files}
-    address = f"{kind.url} ({_BYTES[name]:,} bytes)"
-    source = Source(name, root, {kind.filename: kind.tgz_md5}, unpacked, address)
+    return Source(name, root, [Archive(kind.url, kind.tgz_md5, _BYTES[name])], unpacked)
+
+
+def _cifar(name: str, kind: Any, split: str, download: bool) -> Stored:
+    source = _cifar_source(name)
 
     def make(online: bool) -> Any:
-        return kind(root, train=split == "train", download=online)
+        return kind(source.folder, train=split == "train", download=online)
 
     found = fetch(source, make, download=download)
     return Stored(name, split, found.data, np.array(found.targets, np.int64), found.classes)
@@ -105,18 +111,11 @@ def mnist(*, split: Literal["train", "test"] = "test", download: bool = True) ->
     """
     from torchvision import datasets
 
-    root = data_directory()
-    folder = root / "MNIST" / "raw"
-    archives = dict(datasets.MNIST.resources)
-    # torchvision has hashes of the archives only.
-    unpacked = {folder / Path(name).stem: "" for name in archives}
-
-    # torchvision names its folder after the class, and has a mirror without encryption.
-    mirrors = [url for url in datasets.MNIST.mirrors if is_encrypted(url)]
-    encrypted = type("MNIST", (datasets.MNIST,), {"mirrors": mirrors})
+    # torchvision names its folder after the class.
+    encrypted = type("MNIST", (datasets.MNIST,), {"mirrors": _mnist_mirrors()})
 
     def make(online: bool) -> tuple[np.ndarray, np.ndarray]:
-        found = encrypted(root, train=split == "train", download=online)
+        found = encrypted(data_directory(), train=split == "train", download=online)
         pixels, labels = found.data.numpy(), found.targets.numpy()
         if pixels.shape[1:] != (28, 28) or len(pixels) != len(labels):
             raise RuntimeError(f"{pixels.shape} pixels and {len(labels)} labels")
@@ -124,8 +123,43 @@ def mnist(*, split: Literal["train", "test"] = "test", download: bool = True) ->
             raise RuntimeError("there are labels that are no digit")
         return pixels[..., None], labels
 
-    found = fetch(Source("mnist", folder, archives, unpacked), make, download=download)
+    found = fetch(_mnist_source(), make, download=download)
     return Stored("mnist", split, *found, [str(digit) for digit in range(10)])
+
+
+def _mnist_mirrors() -> list[str]:
+    """Return the mirrors of torchvision but for the one without encryption."""
+    from torchvision import datasets
+
+    return [url for url in datasets.MNIST.mirrors if is_encrypted(url)]
+
+
+def _mnist_source() -> Source:
+    from torchvision import datasets
+
+    folder, mirrors = data_directory() / "MNIST" / "raw", _mnist_mirrors()
+    archives = [Archive(f"{mirrors[0]}{name}", md5) for name, md5 in datasets.MNIST.resources]
+    # torchvision has hashes of the archives only.
+    unpacked = {folder / Path(archive.name).stem: "" for archive in archives}
+    return Source("mnist", folder, archives, unpacked)
+
+
+def _downloads(
+    source: Callable[[str], Source],
+) -> Callable[..., list[Download]]:
+    """Return what tells of a data set's downloads, given the arguments of its factory."""
+
+    def downloads(*, split: str = "test", download: bool = True, **_: object) -> list[Download]:
+        return source(split).downloads if download else []
+
+    return downloads
+
+
+# What a run says before it begins, and a plan in place of downloading.
+cifar10.downloads = _downloads(lambda _: _cifar_source("cifar10"))  # type: ignore[attr-defined]
+cifar100.downloads = _downloads(lambda _: _cifar_source("cifar100"))  # type: ignore[attr-defined]
+mnist.downloads = _downloads(lambda _: _mnist_source())  # type: ignore[attr-defined]
+Gtsrb.downloads = staticmethod(_downloads(gtsrb_source))  # type: ignore[attr-defined]
 
 
 @hookimpl

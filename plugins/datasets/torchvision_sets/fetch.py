@@ -5,17 +5,39 @@ import io
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from urllib.error import URLError
 
-from superdef_bench import DataError
+from superdef_bench import DataError, Download
 
 T = TypeVar("T")
 _SILENCE = 60.0  # seconds without a byte before a download counts as failed
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A file that torchvision downloads.
+
+    Args:
+        address: Where it comes from; its last part is the name of the file.
+        md5: What torchvision checks it by.
+        size: Its bytes, where they are known.
+    """
+
+    address: str
+    md5: str
+    size: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.address.rsplit("/", 1)[-1]
+
+    def __str__(self) -> str:
+        return self.address if self.size is None else f"{self.address} ({self.size:,} bytes)"
 
 
 @dataclass(frozen=True)
@@ -25,24 +47,29 @@ class Source:
     Args:
         name: Name in messages.
         folder: Where its archives lie.
-        archives: File names of the archives, each with its MD5.
+        archives: What is downloaded.
         unpacked: What is unpacked from them, each with its MD5, or nothing where none is known.
-        address: Where the archive comes from, with its size, where both are known.
     """
 
     name: str
     folder: Path
-    archives: Mapping[str, str]
+    archives: Sequence[Archive]
     unpacked: Mapping[Path, str]
-    address: str = ""
 
     @property
     def hint(self) -> str:
-        from_there = f" from {self.address}" if self.address else ""
         return (
-            f"put {', '.join(self.archives)}{from_there} into {self.folder} by hand, "
+            f"get {', '.join(map(str, self.archives))} by hand into {self.folder}, "
             "or name another data folder with --data-dir"
         )
+
+    @property
+    def downloads(self) -> list[Download]:
+        """The archives that `fetch` would download."""
+        if self.is_unpacked() and not self.bad_file():
+            return []
+        absent = [a for a in self.archives if not _has(self.folder / a.name, a.md5)]
+        return [Download(self.name, a.address, self.folder / a.name, a.size) for a in absent]
 
     @property
     def remains(self) -> str:
@@ -52,15 +79,15 @@ class Source:
 
     def bad_archive(self) -> str:
         """Return what is wrong with the first archive that is not what it should be."""
-        for name, md5 in self.archives.items():
-            file = self.folder / name
-            if not file.is_file() or _md5(file) == md5:
+        for archive in self.archives:
+            file = self.folder / archive.name
+            if not file.is_file() or _has(file, archive.md5):
                 continue
             with file.open("rb") as opened:
                 page = opened.read(512).lstrip().lower().startswith((b"<!doctype", b"<html"))
             if page:
                 return f"{file} is a web page (HTML), not the archive: a wrong MD5"
-            return f"{file} is damaged: its MD5 is {_md5(file)}, not {md5}"
+            return f"{file} is damaged: its MD5 is {_md5(file)}, not {archive.md5}"
         return ""
 
     def bad_file(self) -> str:
@@ -70,7 +97,7 @@ class Source:
         for file, md5 in self.unpacked.items():
             if not file.exists():
                 return f"{file} is missing"
-            if md5 and not (file.is_file() and _md5(file) == md5):
+            if md5 and not _has(file, md5):
                 return f"{file} is damaged: a wrong MD5"
         return ""
 
@@ -79,7 +106,7 @@ class Source:
         return any(file.exists() for file in self.unpacked)
 
     def has_archives(self) -> bool:
-        return all((self.folder / name).is_file() for name in self.archives)
+        return all((self.folder / archive.name).is_file() for archive in self.archives)
 
 
 def fetch(source: Source, make: Callable[[bool], T], *, download: bool) -> T:
@@ -145,6 +172,10 @@ def _explained(source: Source, error: Exception) -> DataError:
 
 def _line(error: Exception) -> str:
     return " ".join(re.sub(r"<urlopen error (.*?)>", r"\1", str(error)).split())
+
+
+def _has(file: Path, md5: str) -> bool:
+    return file.is_file() and _md5(file) == md5
 
 
 def _md5(file: Path) -> str:

@@ -14,15 +14,16 @@ from torch import Tensor
 
 from superdef_bench import balanced_order, data_directory, hash_files, read_picture, to_images
 
-from .fetch import Source, fetch
+from .fetch import Archive, Source, fetch
 
-# As torchvision checks them; it keeps them inside of its function.
+# As torchvision gets and checks them; it keeps them inside of its function.
+_FROM = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370"
 _ARCHIVES = {
-    "train": {"GTSRB-Training_fixed.zip": "513f3c79a4c5141765e10e952eaa2478"},
-    "test": {
-        "GTSRB_Final_Test_Images.zip": "c7e4e6327067d32654124b0fe9e82185",
-        "GTSRB_Final_Test_GT.zip": "fe31e9c9270bbcd7b84b7f21a9d9d9e5",
-    },
+    "train": [Archive(f"{_FROM}/GTSRB-Training_fixed.zip", "513f3c79a4c5141765e10e952eaa2478")],
+    "test": [
+        Archive(f"{_FROM}/GTSRB_Final_Test_Images.zip", "c7e4e6327067d32654124b0fe9e82185"),
+        Archive(f"{_FROM}/GTSRB_Final_Test_GT.zip", "fe31e9c9270bbcd7b84b7f21a9d9d9e5"),
+    ],
 }
 _FOLDERS = {"train": Path("GTSRB/Training"), "test": Path("GTSRB/Final_Test/Images")}
 
@@ -67,12 +68,8 @@ class Gtsrb:
         if not 1 <= size <= 1024:
             raise ValueError(f"size is {size}, take 1 to 1024 pixels")
         self.split, self._size = split, size
-        folder = data_directory() / "gtsrb"
-        self._root = folder / _FOLDERS[split]
-        unpacked = {self._root: ""}
-        if split == "test":
-            unpacked[folder / "GT-final_test.csv"] = ""
-        source = Source("gtsrb", folder, _ARCHIVES[split], unpacked)
+        source = gtsrb_source(split)
+        self._root = source.folder / _FOLDERS[split]
         self._labels = fetch(source, self._list, download=download)
         self.class_names = list(CLASS_NAMES)
         self.num_classes = len(CLASS_NAMES)
@@ -89,7 +86,7 @@ class Gtsrb:
         # Private, but the public way to a label opens the image.
         samples = {Path(file).relative_to(self._root): label for file, label in found._samples}
         absent = [place for place in samples if not (self._root / place).is_file()]
-        archive = data_directory() / "gtsrb" / next(iter(_ARCHIVES[self.split]))
+        archive = data_directory() / "gtsrb" / _ARCHIVES[self.split][0].name
         if self.split == "train" and archive.is_file():
             absent += _not_unpacked(archive)
         if absent:
@@ -121,6 +118,15 @@ class Gtsrb:
         picture = read_picture(self._root / place).convert("RGB")
         shape = (self._size, self._size)
         return np.asarray(picture.resize(shape, Image.Resampling.BICUBIC))
+
+
+def gtsrb_source(split: str) -> Source:
+    """Return what a split is on disk."""
+    folder = data_directory() / "gtsrb"
+    unpacked = {folder / _FOLDERS[split]: ""}
+    if split == "test":
+        unpacked[folder / "GT-final_test.csv"] = ""
+    return Source("gtsrb", folder, _ARCHIVES[split], unpacked)
 
 
 def _not_unpacked(archive: Path) -> list[Path]:

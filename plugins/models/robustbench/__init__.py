@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from superdef_bench import DataError, data_directory, hookimpl
+from superdef_bench import DataError, Download, data_directory, hookimpl
 from superdef_bench.nn import check_name, from_file, guarded, read_checkpoint, say_unpinned
 
 _LEAST = 0.9  # of the parameters must come from the file; some models fold or add a few
@@ -80,8 +80,23 @@ def _zoo(
     return zoo
 
 
+def _downloads(name: str, dataset: str = "cifar10", threat_model: str = "Linf") -> list[Download]:
+    """Return the files of a model that are not there yet."""
+    folder = data_directory() / "models"
+    path = folder / dataset / threat_model / f"{name}.pt"
+    files = _files(path, _zoo(name, dataset, threat_model)[name]["gdrive_id"])
+    if not files:
+        return [Download(f"weights of {name}", "", folder / "torchvision" / "checkpoints")]
+    return [
+        Download(f"weights of {name}", _address(key), file)
+        for file, key in files.items()
+        if not file.exists()
+    ]
+
+
 # Names are looked up before the images of a benchmark are downloaded.
 robustbench_model.check_values = _zoo  # type: ignore[attr-defined]  # read by the benchmark
+robustbench_model.downloads = _downloads  # type: ignore[attr-defined]  # as above
 
 
 def _files(path: Path, drive: str | list[str] | None) -> dict[Path, str]:
@@ -89,6 +104,10 @@ def _files(path: Path, drive: str | list[str] | None) -> dict[Path, str]:
     if isinstance(drive, list):
         return {Path(f"{path}_m{number}.pt"): key for number, key in enumerate(drive)}
     return {path: drive} if drive else {}
+
+
+def _address(key: str) -> str:
+    return f"https://drive.google.com/uc?id={key}"
 
 
 def _another(path: Path, name: str, detail: str) -> DataError:
@@ -110,8 +129,7 @@ def _download(name: str, key: str, file: Path) -> None:
     from robustbench.utils import download_gdrive_new
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    address = f"https://drive.google.com/uc?id={key}"
-    hint = f"get {address} (size not known beforehand) with a browser and save it as {file}"
+    hint = f"get {_address(key)} (size not known beforehand) with a browser and save it as {file}"
     with TemporaryDirectory(dir=file.parent, prefix=".download-") as place:
         part = Path(place) / file.name
         try:

@@ -4,7 +4,6 @@ import contextlib
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,19 +17,7 @@ from tests.support.cifar10 import CLASSES, write_cifar10
 from tests.support.commands import Answer, records
 from tests.support.pickles import Evil
 from tests.support.plugin_files import plugin_module
-
-
-def zoo(threat: str = "Linf", dataset: str = "cifar10") -> Any:
-    """Return the models of the zoo by name."""
-    plugin_module("models.robustbench.autoattack_alias").install_alias()
-    with guarded():
-        from robustbench.model_zoo import model_dicts
-    return next(
-        models
-        for data, threats in model_dicts.items()
-        for kind, models in threats.items()
-        if (data.value, kind.value) == (dataset, threat)
-    )
+from tests.support.zoo import write_zoo, zoo
 
 
 @pytest.fixture
@@ -40,18 +27,6 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("SUPERDEF_BENCH_DATA_DIR", str(tmp_path / "data"))
     return tmp_path / "data"
-
-
-def write_zoo(data: Path, content: object = None, name: str = "Wong2020Fast") -> tuple[Path, Any]:
-    """Write a checkpoint where RobustBench looks; by default random weights that fit."""
-    torch.manual_seed(0)
-    network = zoo()["Wong2020Fast"]["model"]().eval()
-    # As in the zoo, the file lacks the normalisation, which the architecture has.
-    state = {k: v for k, v in network.state_dict().items() if k not in ("mu", "sigma")}
-    path = data / "models" / "cifar10" / "Linf" / f"{name}.pt"
-    path.parent.mkdir(parents=True)
-    torch.save(state if content is None else content, path)
-    return path, network
 
 
 @pytest.fixture
