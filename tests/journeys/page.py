@@ -5,10 +5,11 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
-_FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _NAMED = re.compile(r"# (\S+\.(?:py|toml))\n")
 
 
@@ -57,3 +58,12 @@ def commands(section: Section) -> list[str]:
         line for language, text in section.blocks if language == "sh" for line in text.splitlines()
     )
     return [line.split(" #")[0].rstrip() for line in lines if line.strip()]
+
+
+def answers(section: Section) -> list[tuple[str, str]]:
+    """Return each command that is followed by what it prints, with that."""
+    return [
+        (text.strip(), told)
+        for (language, text), (next_language, told) in pairwise(section.blocks)
+        if language == "sh" and not next_language
+    ]
