@@ -41,17 +41,19 @@ def test_a_plugin_of_ones_own_is_asked_too(
     tmp_path: Path,
 ) -> None:
     path = config(CONFIG.replace('"signs"', '{ plugin = "fetched", split = "test" }'))
-    words = ("run", path, "--plugins-dir", plugin_folder(FETCHED), "--limit", 2)
+    words = ("run", path, "--plugins-dir", plugin_folder(FETCHED), "--limit", 2, "-d", "none")
     plan = run_cli(*words, "--plan")
     assert plan.code == 0, plan.err
     line = "1. mine from https://example.org/mine (1,234 bytes) to fetched"
     assert plan.out.splitlines()[1] == line
     assert not (tmp_path / "fetched").exists()
-    first, again = run_cli(*words), run_cli(*words)
-    assert first.code == again.code == 0, first.err
-    assert f"note: {line}\n" in first.err
-    assert "mine" not in again.err
-    assert "forwards" in run_cli(*words, "--plan").out
+    run = run_cli(*words)
+    assert run.code == 0, run.err
+    assert f"note: {line}\n" in run.err
+    again = run_cli(*words, "--plan")
+    assert (again.code, again.err) == (0, "")
+    assert "forwards" in again.out
+    assert "mine" not in again.out
 
 
 @pytest.mark.parametrize(
@@ -133,12 +135,13 @@ def test_what_the_shipped_plugins_download(
 @pytest.mark.parametrize(
     "row",
     [
-        '{ plugin = "torchvision", name = "squeezenet1_1", weights = "none", num_classes = 12 }',
-        '{ plugin = "timm", name = "test_vit", weights = "none", num_classes = 12 }',
+        '{ plugin = "torchvision", name = "squeezenet1_1", weights = "none", num_classes = 20 }',
+        '{ plugin = "timm", name = "resnet10t", weights = "none", num_classes = 20 }',
     ],
 )
 def test_random_weights_are_no_download(
     row: str, data: Path, run_cli: Callable[..., Answer], config: Callable[..., Path]
 ) -> None:
     answer = run_cli("run", config(CONFIG.replace('"signs_resnet8"', row)), "--plan")
-    assert "download" not in answer.out + answer.err
+    assert (answer.code, answer.err) == (0, "")
+    assert "forwards" in answer.out

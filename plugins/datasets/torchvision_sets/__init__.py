@@ -144,9 +144,7 @@ def _mnist_source() -> Source:
     return Source("mnist", folder, archives, unpacked)
 
 
-def _downloads(
-    source: Callable[[str], Source],
-) -> Callable[..., list[Download]]:
+def _downloads(source: Callable[[str], Source]) -> Callable[..., list[Download]]:
     """Return what tells of a data set's downloads, given the arguments of its factory."""
 
     def downloads(*, split: str = "test", download: bool = True, **_: object) -> list[Download]:
@@ -155,11 +153,11 @@ def _downloads(
     return downloads
 
 
-# What a run says before it begins, and a plan in place of downloading.
-cifar10.downloads = _downloads(lambda _: _cifar_source("cifar10"))  # type: ignore[attr-defined]
-cifar100.downloads = _downloads(lambda _: _cifar_source("cifar100"))  # type: ignore[attr-defined]
-mnist.downloads = _downloads(lambda _: _mnist_source())  # type: ignore[attr-defined]
-Gtsrb.downloads = staticmethod(_downloads(gtsrb_source))  # type: ignore[attr-defined]
+# What a run says before it begins, and a plan in place of downloading: read by the benchmark.
+cifar10.downloads = _downloads(lambda _: _cifar_source("cifar10"))  # type: ignore[attr-defined]  # as above
+cifar100.downloads = _downloads(lambda _: _cifar_source("cifar100"))  # type: ignore[attr-defined]  # as above
+mnist.downloads = _downloads(lambda _: _mnist_source())  # type: ignore[attr-defined]  # as above
+Gtsrb.downloads = staticmethod(_downloads(gtsrb_source))  # type: ignore[attr-defined]  # as above
 
 
 @hookimpl

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -86,7 +87,8 @@ def test_the_training_images_and_an_unpacking_that_was_interrupted(
     load_dataset("gtsrb", split="train")
     digest = hashlib.md5((folder / "GTSRB-Training_fixed.zip").read_bytes()).hexdigest()
     known = plugin_module("datasets.torchvision_sets.gtsrb")
-    monkeypatch.setitem(known._ARCHIVES["train"], "GTSRB-Training_fixed.zip", digest)
+    archives = [replace(known._ARCHIVES["train"][0], md5=digest)]
+    monkeypatch.setitem(known._ARCHIVES, "train", archives)
     (folder / "GTSRB" / "Training" / "00040" / "00001.ppm").unlink()
     for download in (True, False):
         with pytest.raises(DataError, match=r"00040/00001\.ppm is missing, 1 images are") as error:
@@ -98,7 +100,7 @@ def test_the_training_images_and_an_unpacking_that_was_interrupted(
     (folder / "GTSRB" / "Training" / "00003").rmdir()
     with pytest.raises(DataError, match="there must be 43 classes") as error:
         load_dataset("gtsrb", split="train", download=False)
-    assert f"delete {folder / 'GTSRB'}, then put GTSRB-Training_fixed.zip" in error.value.hint
+    assert f"delete {folder / 'GTSRB'}, then get {archives[0].address} by" in error.value.hint
 
 
 def test_a_missing_table_and_missing_and_damaged_images(

@@ -210,7 +210,8 @@ def test_timm_offline_is_one_line_and_exit_2(
     text = '[run]\ndataset = "signs"\nmodel = { plugin = "timm", name = "resnet18" }\n'
     answer = run_cli("run", config(text + "[attacks]\nfgsm = {}\n"))
     assert (answer.code, answer.out) == (2, "")
-    error, hint = answer.err.strip().split("\n")
+    _, address, error, hint = answer.err.strip().split("\n")
+    assert "/timm/resnet18.a1_in1k/resolve/main/model.safetensors (size not known" in address
     assert error.startswith("error: the weights of timm's resnet18.a1_in1k cannot be downloaded")
     assert "save model.safetensors of timm/resnet18.a1_in1k as" in hint
     assert not list(data.rglob("*.safetensors"))
