@@ -34,7 +34,7 @@ def evaluate(
     seed: int | None = None,
     eightbit: bool = False,
     device: str = "auto",
-    plugins_dir: Sequence[str | Path] = (),
+    plugins_dir: str | Path | Sequence[str | Path] = (),
     out: str | Path | None = None,
 ) -> "pd.DataFrame":
     """Run a benchmark as `superdef-bench run` does and return its accuracy rows.
@@ -90,6 +90,7 @@ def evaluate(
         prepared.plan,
         Path(out) if out else prepared.folder,
         command=f"evaluate({prepared.path.name!r})",
+        plugins_dir=_named(plugins_dir),
     )
     return pd.DataFrame(results.document["accuracy"])
 
@@ -103,7 +104,7 @@ def evaluate_model(
     eps: float | str | Sequence[float | str] | None = None,
     name: str = "evaluation",
     device: str = "auto",
-    plugins_dir: Sequence[str | Path] = (),
+    plugins_dir: str | Path | Sequence[str | Path] = (),
     out: str | Path | None = None,
     **keys: "Unpack[Keys]",
 ) -> "Evaluation":
@@ -160,7 +161,13 @@ def evaluate_model(
         with unharmed(rows.objects):
             benchmark = build(config, rows.registry, where)
             command = f"evaluate_model({config.model.name}, {config.dataset.name})"
-            results, _ = run(benchmark, make_plan(benchmark), folder, command=command)
+            results, _ = run(
+                benchmark,
+                make_plan(benchmark),
+                folder,
+                command=command,
+                plugins_dir=_named(plugins_dir),
+            )
     except BaseException as error:
         if temporary is None:
             raise
@@ -173,10 +180,15 @@ def evaluate_model(
     return Evaluation(results, folder, temporary)
 
 
-def _registry(folders: Sequence[str | Path]) -> "Registry":
+def _registry(folders: str | Path | Sequence[str | Path]) -> "Registry":
     from superdef_bench.core.loader import plugins, use_plugins
 
-    return use_plugins(folders) if folders else plugins()
+    return use_plugins(_named(folders)) if folders else plugins()
+
+
+def _named(folders: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    """Return folders in a list; one alone is a list of one, as where they are loaded."""
+    return [folders] if isinstance(folders, str | Path) else list(folders)
 
 
 class Evaluation:

@@ -188,7 +188,7 @@ def _check_radius(row: AttackChoice, norm: Norm, eps: Sequence[str]) -> None:
     if (row.norm or norm) == "linf" and parse_eps(largest) > 1:
         raise ConfigError(
             f"eps {largest!r} is above 1, the whole range of a pixel",
-            hint=f'did you mean "{largest}/255"?',
+            hint=f'did you mean "{largest}/255"?' if "/" not in largest else "take 1 or less",
         )
 
 

@@ -36,7 +36,11 @@ def run_command(
     ] = None,
     rung: Annotated[
         list[str] | None,
-        typer.Option("--rung", help="Only this rung; repeatable.", autocompletion=rungs),
+        typer.Option(
+            "--rung",
+            help="Only this rung, a level of attacker knowledge; repeatable.",
+            autocompletion=rungs,
+        ),
     ] = None,
     model: Annotated[
         str | None,

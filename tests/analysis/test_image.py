@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from superdef_bench import load_dataset
+from superdef_bench import evaluate, load_dataset
 from tests.support.commands import CONFIG, Answer, records
 
 Run = Callable[..., Answer]
@@ -192,3 +192,5 @@ def test_a_run_folder_remembers_its_plugins_and_loads_them_if_trusted(
         assert run_cli(*words, "--plugins-dir", folder).code == 0
         trusted = run_cli(*words, "--trust")
         assert (trusted.code, trusted.err) == (0, f"trusted: plugins folder {folder}\n")
+    evaluate(path, out="python", plugins_dir=folder)
+    assert json.loads(Path("python/manifest.json").read_text())["plugins_dir"] == [folder]
