@@ -65,7 +65,7 @@ def test_the_table_gained_a_row_and_runs_of_its_classifier_are_as_good_as_before
 def test_the_gate_is_red_once_the_defense_is_worse(workplace: Path) -> None:
     plugin = workplace / "my_plugins/smooth.py"
     good = plugin.read_text()
-    plugin.write_text(good.replace("smooth.clamp(0, 1)", "(0.2 * smooth).clamp(0, 1)"))
+    plugin.write_text(good.replace("smooth.clamp(0, 1)", "smooth.clamp(0, 1) * 0"))
     try:
         again = "superdef-bench run mine.toml -d smooth --plugins-dir my_plugins -o runs/worse"
         assert run_command(again, workplace).returncode == 0
