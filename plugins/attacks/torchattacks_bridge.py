@@ -1,4 +1,4 @@
-"""Any attack of torchattacks by its name: `torchattacks:PGD`."""
+"""`torchattacks:` and a name, such as `torchattacks:PGD`: any attack of that library."""
 
 import inspect
 from collections.abc import Mapping

@@ -22,31 +22,35 @@ class _Logits(nn.Module):
         return self.network(pixel_values=x).logits
 
 
-def huggingface(*, path: str = "", name: str = "", revision: str = "") -> nn.Module:
+def huggingface(*, name: str, revision: str = "") -> nn.Module:
     """An image classifier of the transformers library, with its normalisation, without its resize.
 
     Weights are safetensors alone; code that comes with a model is not run. From the hub it is
     downloaded once, into `models/huggingface` of the data folder.
 
     Args:
-        path: A folder with `config.json`, `preprocessor_config.json` and safetensors.
-        name: In place of it, a name on the hub, such as `microsoft/resnet-18`.
-        revision: With `name`: the commit, 40 hexadecimal digits, since a branch can move.
+        name: A folder with `config.json`, `preprocessor_config.json` and safetensors, or a name
+            on the hub, such as `microsoft/resnet-18`.
+        revision: Of a name on the hub: the commit, 40 hexadecimal digits, since a branch can move.
 
     Raises:
         ConfigError: An argument is wrong, or transformers is not installed.
         DataError: The download fails, or the folder lacks a file, or has one that is damaged.
     """
-    if bool(path) == bool(name):
-        raise ValueError("take either path, a folder, or name, on the hub")
-    if bool(revision) != bool(name) or not re.fullmatch(r"([0-9a-f]{40})?", revision):
-        raise ValueError(f"revision is {revision!r}, take the 40 digits of a commit with a name")
+    here = Path(name).expanduser()
+    if here.is_dir() and revision:
+        raise ValueError(f"{name} is a folder, which has no revision")
+    if not here.is_dir() and not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise ValueError(
+            f"{name} is no folder here, and revision is {revision!r}: a name on the hub takes the "
+            "40 digits of a commit"
+        )
     try:
         with guarded():
             from transformers import AutoModelForImageClassification
     except ImportError as error:
         raise ConfigError("huggingface needs transformers", hint=_INSTALL) from error
-    folder = _downloaded(name, revision) if name else Path(path).expanduser()
+    folder = _downloaded(name, revision) if revision else here
     mean, std = read_preprocessing(folder)
     if not any(folder.glob("*.safetensors")):
         raise DataError(

@@ -1,4 +1,4 @@
-"""A class of your own: `python:MODULE:NAME` or `python:path/to/file.py:NAME`."""
+"""`python:` and a class of your own: `python:MODULE:NAME` or `python:path/to/file.py:NAME`."""
 
 import inspect
 from collections.abc import Callable

@@ -110,8 +110,10 @@ def _predictions(run: RunFolder, group: Group, number: int, shards: list[Shard])
     for shard in shards:
         table = run.records(group, group.cells[number], shard)
         if table is None:
+            cell = group.cells[number]
+            what = " ".join(filter(None, (cell.rung or CLEAN, cell.attack, cell.defense)))
             raise DataError(
-                f"the run lacks records of {group.title} that this code would make",
+                f"the run lacks records of {what} that this code would make",
                 hint="run the config again into the same folder",
             )
         predictions.append(table["prediction"].to_numpy())

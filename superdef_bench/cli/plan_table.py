@@ -63,7 +63,6 @@ def print_plan(benchmark: Benchmark, plan: Plan) -> None:
     total = whole = 0.0
     for (rung, attack), members in groupby(groups, key=kind):
         part = list(members)
-        cells = [cell for group in part for cell in group.cells]
         # Examples to replay are made once per source; every source has the row of none.
         made = [g for g in part if g.source is None or g.defense.name == UNDEFENDED]
         known = all(group.passes for group in part)
@@ -71,16 +70,14 @@ def print_plan(benchmark: Benchmark, plan: Plan) -> None:
         seconds = sum(group.seconds or 0.0 for group in part)
         likely = sum(likely_seconds(benchmark, plan, group, passes) for group in part)
         total, whole = total + seconds, whole + likely
-        records = sum(cell.n for cell in cells)
         numbers = [
-            Cell(f"{records:,}", records),
             *(Cell(f"{count:,}" if known else "?", count) for count in counts),
             Cell(_duration(likely), likely),
             Cell(_duration(seconds if known else None), seconds),
         ]
         lines.append(Line([Cell(rung), Cell(attack), *numbers]))
-    head = ["rung", "attack", "records", "forwards", "backwards", "likely", "at most"]
-    print_table(Table("plan", title, head, lines))
+    head = ["rung", "attack", "forwards", "backwards", "likely", "at most"]
+    print_table(Table("plan", title, head, lines), unbroken=["attack"])
     screen = console()
     refused = dict.fromkeys(
         f"{cell.rung} {cell.attack} on {cell.defense} is not run: {plan.refused[cell.key]}"

@@ -11,6 +11,8 @@ from superdef_bench import load_dataset, load_defense
 from superdef_bench.nn.quality import psnr
 from tests.support.commands import CONFIG, Answer, records
 
+pytestmark = pytest.mark.ci
+
 Run = Callable[..., Answer]
 Write = Callable[..., Path]
 TEXT = CONFIG.replace("bicubic_x2 = {}", "bicubic_x2 = {}\nnearest_x2 = {}\njpeg = {}").replace(
@@ -60,8 +62,6 @@ def test_a_defense_agrees_with_itself(run_cli: Run, folder: Path) -> None:
 
 PARTLY = """
 from superdef_bench import InputTransform, hookimpl
-
-pytestmark = pytest.mark.ci
 
 class Partly(InputTransform):
     def transform(self, x):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.ci
+
 _PROGRAM = """
 import sys
 
@@ -47,8 +49,6 @@ for network in (
 
 _TRAIN = """
 from superdef_bench import cli
-
-pytestmark = pytest.mark.ci
 
 sys.argv = ["superdef-bench", "train", "edsr", "--data", "photographs", "-o", "out",
             "--steps", "2", "--every", "1", "--size", "1x8", "--holdout", "1", "--patch", "8"]

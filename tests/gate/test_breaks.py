@@ -16,6 +16,8 @@ from superdef_bench.run.plan import make_plan
 from superdef_bench.run.runner import run
 from tests.support.commands import Answer
 
+pytestmark = pytest.mark.ci
+
 Run = Callable[..., Answer]
 BASELINE = Path(__file__).parents[2] / "leaderboards/gate/baseline.json"
 
@@ -40,8 +42,6 @@ import time
 import torch
 from torch.nn import functional
 from superdef_bench import InputTransform, hookimpl
-
-pytestmark = pytest.mark.ci
 
 class Smooth(InputTransform):
     \"\"\"Bicubic enlargement.\"\"\"

@@ -9,6 +9,8 @@ from superdef_bench.results.load import load_results
 from superdef_bench.results.ranking import rank
 from tests.support.commands import CONFIG, Answer
 
+pytestmark = pytest.mark.ci
+
 DEFENSE = """
 import torch
 from torch import nn
@@ -26,8 +28,6 @@ def register_defenses():
 ATTACK = """
 import torch
 from superdef_bench import hookimpl
-
-pytestmark = pytest.mark.ci
 
 class Faulty:
     norms = frozenset({{"linf"}})

@@ -14,6 +14,8 @@ from superdef_bench.results.rows import verdicts
 from superdef_bench.results.schema import AccuracyRow, Results
 from tests.support.commands import CONFIG, Answer, records
 
+pytestmark = pytest.mark.ci
+
 Run = Callable[..., Answer]
 Write = Callable[..., Path]
 
@@ -29,8 +31,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 from superdef_bench import hookimpl, load_model
-
-pytestmark = pytest.mark.ci
 
 class Soft(nn.Module):
     def __init__(self):

@@ -12,6 +12,8 @@ from superdef_bench.results.load import load_results
 from superdef_bench.results.schema import AccuracyRow
 from tests.support.documents import untimed
 
+pytestmark = pytest.mark.ci
+
 CONFIG = """
 [run]
 dataset = "signs"
@@ -122,8 +124,6 @@ def test_memory_does_not_grow_with_the_number_of_images(
     code = """
 import resource, sys
 from superdef_bench.cli import main
-
-pytestmark = pytest.mark.ci
 sys.argv = ["superdef-bench", *sys.argv[1:]]
 try:
     main()

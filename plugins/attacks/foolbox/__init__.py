@@ -1,4 +1,4 @@
-"""Attacks by foolbox: `cw`, `ddn`, `deepfool`, and any other by its name there."""
+"""Attacks by foolbox: `cw`, `ddn`, `deepfool`; `foolbox:` and a name: any other of its own."""
 
 from superdef_bench import hookimpl
 

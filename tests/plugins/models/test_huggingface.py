@@ -43,10 +43,10 @@ def test_a_folder_that_does_not_say_it_is_refused(tmp_path: Path, wrong: dict[st
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "take either path, a folder, or name"),
-        ({"path": "a", "name": "b"}, "take either path, a folder, or name"),
-        ({"name": "owner/model"}, "take the 40 digits of a commit"),
-        ({"name": "owner/model", "revision": "main"}, "take the 40 digits of a commit"),
+        ({}, "'name'"),
+        ({"name": "owner/model"}, "takes the 40 digits of a commit"),
+        ({"name": "owner/model", "revision": "main"}, "takes the 40 digits of a commit"),
+        ({"name": ".", "revision": "a" * 40}, "is a folder, which has no revision"),
     ],
 )
 def test_a_name_needs_a_commit(arguments: dict[str, str], message: str) -> None:
@@ -59,7 +59,7 @@ def test_without_the_library_the_command_to_install_it_is_said(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
     with pytest.raises(SuperdefError, match="needs transformers") as error:
-        load_model("huggingface", path=str(tmp_path))
+        load_model("huggingface", name=str(tmp_path))
     assert error.value.hint == "pip install 'superdef-bench[huggingface]'"
 
 
@@ -70,16 +70,16 @@ def test_a_saved_classifier_gives_its_logits(tmp_path: Path) -> None:
     )
     network = transformers.ResNetForImageClassification(config).eval()
     network.save_pretrained(tmp_path)
-    model = load_model("huggingface", path=str(folder(tmp_path)))
+    model = load_model("huggingface", name=str(folder(tmp_path)))
     x = torch.rand(2, 3, 32, 32)
     assert torch.allclose(model(x), network((x - 0.4) / 0.2).logits, atol=1e-6)
     headless = transformers.ResNetModel(config)
     headless.save_pretrained(tmp_path)
     with pytest.raises(DataError, match="are missing, such as classifier"):
-        load_model("huggingface", path=str(tmp_path))
+        load_model("huggingface", name=str(tmp_path))
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(DataError, match="has no safetensors"):
-        load_model("huggingface", path=str(tmp_path))
+        load_model("huggingface", name=str(tmp_path))
 
 
 def test_without_a_network_it_says_where_to_put_the_files(
