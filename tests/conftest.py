@@ -31,8 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave what is nightly out of `-m faults`, too."""
-    if config.option.markexpr == "faults":
+    """Leave what is nightly out of `-m faults` and `-m ci`, too."""
+    if config.option.markexpr in ("faults", "ci"):
         items[:] = [item for item in items if item.get_closest_marker("slow") is None]
 
 

@@ -22,7 +22,7 @@ from superdef_bench.run.cells import Group
 from superdef_bench.run.plan import make_plan
 from superdef_bench.run.shard import Row, Shard, Worker
 
-pytestmark = pytest.mark.ci
+pytestmark = pytest.mark.slow
 
 STEPS, PAIRS = 20, 15
 

@@ -118,6 +118,7 @@ def test_an_interrupted_run_says_so_and_keeps_its_records(
     assert len(start.files("stopped")) >= 3
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(
     tmp_path: Path, quiet_environment: dict[str, str]
 ) -> None:
