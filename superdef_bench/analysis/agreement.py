@@ -111,9 +111,9 @@ def _predictions(run: RunFolder, group: Group, number: int, shards: list[Shard])
         table = run.records(group, group.cells[number], shard)
         if table is None:
             cell = group.cells[number]
-            what = " ".join(filter(None, (cell.rung or CLEAN, cell.attack, cell.defense)))
+            asked = f"{cell.rung} {cell.attack}" if cell.rung else CLEAN
             raise DataError(
-                f"the run lacks records of {what} that this code would make",
+                f"the run lacks records of {asked} {cell.defense} that this code would make",
                 hint="run the config again into the same folder",
             )
         predictions.append(table["prediction"].to_numpy())

@@ -30,6 +30,9 @@ class ConfigError(SuperdefError):
     """A config, an argument or a name that the benchmark cannot use."""
 
 
+_TOLD = 10  # mistakes of one config, one below the other
+
+
 class MistakesError(ConfigError):
     """Several mistakes of one config, each with its line and its hint.
 
@@ -43,7 +46,10 @@ class MistakesError(ConfigError):
         self.errors = tuple(errors)
 
     def __str__(self) -> str:
-        return "\nerror: ".join(map(str, self.errors))
+        shown = list(map(str, self.errors[:_TOLD]))
+        if len(self.errors) > _TOLD:
+            shown.append(f"{len(self.errors) - _TOLD} more mistakes")
+        return "\nerror: ".join(shown)
 
 
 class PluginError(SuperdefError):

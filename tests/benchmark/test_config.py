@@ -410,3 +410,15 @@ def test_a_row_of_models_is_meant_before_a_plugin() -> None:
     config = parse({"run": RUN, "models": models}, "name")
     assert config.select(model="mine").model.arguments == {"path": "y"}
     assert config.select(model="timm").model.plugin == "timm"
+
+
+def test_of_very_many_mistakes_ten_are_told(tmp_path: Path) -> None:
+    wrong = "".join(f"wrong{number} = {number}\n" for number in range(30))
+    (tmp_path / "many.toml").write_text(
+        f'[run]\ndataset = "signs"\nmodel = "signs_resnet8"\n{wrong}'
+    )
+    with pytest.raises(ConfigError) as error:
+        load_config(tmp_path / "many.toml")
+    told = str(error.value).splitlines()
+    assert len(told) <= 21
+    assert told[-1] == "error: 20 more mistakes"

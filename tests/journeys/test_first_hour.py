@@ -65,13 +65,14 @@ def test_the_table_gained_a_row_and_runs_of_its_classifier_are_as_good_as_before
 def test_the_gate_is_red_once_the_defense_is_worse(workplace: Path) -> None:
     plugin = workplace / "my_plugins/smooth.py"
     good = plugin.read_text()
+    words = "superdef-bench run mine.toml -d smooth --limit 128 --plugins-dir my_plugins -o runs/"
+    assert run_command(f"{words}good", workplace).returncode == 0
     plugin.write_text(good.replace("smooth.clamp(0, 1)", "smooth.clamp(0, 1) * 0"))
     try:
-        again = "superdef-bench run mine.toml -d smooth --plugins-dir my_plugins -o runs/worse"
-        assert run_command(again, workplace).returncode == 0
+        assert run_command(f"{words}worse", workplace).returncode == 0
     finally:
         plugin.write_text(good)
-    command = "superdef-bench compare runs/before runs/worse --fail-on latency:off"
+    command = "superdef-bench compare runs/good runs/worse --fail-on latency:off"
     done = run_command(command, workplace)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAIL" in done.stdout

@@ -81,7 +81,9 @@ def _outcome(reader: Reader, content: bytes) -> tuple[str, float]:
         reader.read(content)
     except SuperdefError as error:
         lines = str(error).splitlines()
-        good = 1 <= len(lines) <= 2
+        # Each mistake of a config is told in one line, with its hint, ten at most.
+        each = [str(e).splitlines() for e in getattr(error, "errors", [error])]
+        good = all(1 <= len(told) <= 2 for told in each) and len(lines) <= 2 * min(len(each), 11)
         why = "refused" if good else f"a message of {len(lines)} lines: {lines[:3]}"
     except _HangError:
         why = "hung"
