@@ -77,12 +77,13 @@ try:
 finally:
     print("torch" in sys.modules, file=sys.stderr)
 """
-    seconds = []
-    for _ in range(2):
+    seconds: list[float] = []
+    # What it costs is the least that it takes: other work on the machine only adds to it.
+    while len(seconds) < 6 and not (seconds and min(seconds) < 2 * slowdown()):
         start = of_children()
         done = child(code)
         seconds.append(of_children() - start)
-    assert done.stderr.strip() == "False"
+        assert done.stderr.strip() == "False"
     assert min(seconds) < 2 * slowdown()
 
 
