@@ -140,6 +140,7 @@ class Mistakes:
             raise errors[0] if len(errors) == 1 else MistakesError(errors)
 
 
+# A class, not a generator: by the bool of its `__exit__` a type checker knows that it may swallow.
 @dataclass(frozen=True)
 class _Kept:
     mistakes: Mistakes

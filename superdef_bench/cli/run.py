@@ -28,11 +28,12 @@ def run_command(
         ),
     ],
     defense: Annotated[
-        list[str] | None, typer.Option("-d", "--defense", help="Only this defense; repeatable.")
+        list[str] | None,
+        typer.Option("-d", "--defense", help="Only this row, or plugin; repeatable."),
     ] = None,
     attack: Annotated[
         list[str] | None,
-        typer.Option("-a", "--attack", help="Only this attack or preset; repeatable."),
+        typer.Option("-a", "--attack", help="Only this row, plugin or preset; repeatable."),
     ] = None,
     rung: Annotated[
         list[str] | None,
