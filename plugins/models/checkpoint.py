@@ -9,6 +9,7 @@ from torch import nn
 from superdef_bench import ConfigError, hookimpl
 from superdef_bench.nn import (
     ResNet,
+    as_network,
     check_name,
     check_sha256,
     fill,
@@ -85,13 +86,8 @@ def _network(architecture: str, num_classes: int, width: int, channels: int) -> 
     if library == "python":
         target, _ = own_class(name)
         taken = "num_classes" in inspect.signature(target).parameters
-        own: Any = untrained(target, **({"num_classes": num_classes} if taken else {}))
-        if not isinstance(own, nn.Module):
-            raise ConfigError(
-                f"{name} builds a {type(own).__name__}, no torch.nn.Module",
-                hint="name a network's class, or a function that returns one",
-            )
-        return own
+        built = untrained(target, **({"num_classes": num_classes} if taken else {}))
+        return as_network(built, name)
     with guarded():
         if library == "torchvision":
             from torchvision import models

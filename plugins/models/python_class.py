@@ -9,6 +9,7 @@ from torch import nn
 
 from superdef_bench import ConfigError, hookimpl
 from superdef_bench.nn import (
+    as_network,
     check_sha256,
     fill,
     normalized,
@@ -66,12 +67,7 @@ def python_class(reference: str) -> Callable[..., nn.Module]:
         around = {key: given.pop(key) for key in list(given) if key in ours}
         check_sha256(around.get("sha256", ""))
         mean, std = read_statistics(around.get("mean", ""), around.get("std", ""))
-        network = untrained(target, **given)
-        if not isinstance(network, nn.Module):
-            raise ConfigError(
-                f"{reference} builds a {type(network).__name__}, no torch.nn.Module",
-                hint="name a network's class, or a function that returns one",
-            )
+        network = as_network(untrained(target, **given), reference)
         if around.get("weights"):
             path = Path(around["weights"]).expanduser()
             fill(network, read_tensors(path, around.get("sha256", "")), path, reference)

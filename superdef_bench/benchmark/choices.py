@@ -90,6 +90,8 @@ def _radii(value: object) -> tuple[str, ...]:
 
 def written(eps: float) -> str:
     """Return a radius as a config writes it: in levels of 8 bits where it is such, or a decimal."""
+    if not isfinite(eps):
+        return str(eps)  # which is refused where it is read
     levels = round(eps * _LEVELS)
     if abs(eps - round(eps)) > _NEAR and abs(eps - levels / _LEVELS) <= _NEAR:
         return f"{levels}/{_LEVELS}"

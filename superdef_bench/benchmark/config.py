@@ -128,9 +128,9 @@ class Config(Frozen):
         """
         changed: dict[str, Any] = {k: v for k, v in numbers.items() if v is not None}
         if model is not None:
-            changed["model"] = self.models.get(model) or Choice(name=model, plugin=model)
+            changed["model"] = self.models.get(model) or choice_of("model", model)
         if dataset is not None:
-            changed["dataset"] = Choice(name=dataset, plugin=dataset)
+            changed["dataset"] = choice_of("dataset", dataset)
         if defenses:
             ours = {choice.name: choice for choice in self.defenses}
             named = dict.fromkeys([UNDEFENDED, *defenses])
@@ -149,7 +149,8 @@ class Config(Frozen):
         if eightbit:
             changed["eightbit"] = True
         chosen = Config.model_validate({**dict(self), **changed})
-        return chosen._with_ball(norm, list(eps)) if norm is not None or eps else chosen
+        radii = [eps] if isinstance(eps, str) else list(eps)
+        return chosen._with_ball(norm, radii) if norm is not None or eps else chosen
 
     def _with_ball(self, norm: str | None, eps: Sequence[str]) -> "Config":
         """Return the config with another ball; a row that has its own keeps it.
@@ -297,7 +298,9 @@ def parse(
         all_defenses = with_none(all_defenses)
     attacks = {**_of_presets(presets, mistakes), **_rows(tables, "attacks", attack_of, mistakes)}
     norm, eps = (values.get(key, Config.model_fields[key].default) for key in ("norm", "eps"))
-    for row in attacks.values():
+    # One that was refused has no default that a row could be held against.
+    refused = {"norm", "eps"} & tables["threat"].keys() - values.keys()
+    for row in () if refused else attacks.values():
         with mistakes.at(*(("attacks", row.name) if row.norm or row.eps else ("threat", "eps"))):
             _check_radius(row, norm, eps)
     rows: dict[str, Any] = {

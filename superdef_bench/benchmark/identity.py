@@ -25,7 +25,10 @@ from superdef_bench.core.fingerprint import sources, tensors
 
 _PROCESS = secrets.token_hex(16)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
-_PLAIN_OF_TORCH = (torch.dtype, torch.device, torch.Size, torch.memory_format)
+_SAID = (
+    *(torch.dtype, torch.device, torch.Size, torch.memory_format),
+    *(np.generic, range, slice, type(...), type(NotImplemented)),
+)  # their repr says all of them
 _METHODS = (staticmethod, classmethod, types.MethodType)
 _SEEN_THROUGH = (dict, list, tuple, set, frozenset, property, *_METHODS)
 _MODE = "training"  # every network is put into evaluation
@@ -101,7 +104,7 @@ def _said(part: object) -> str:
 
 
 def _seen(part: object) -> str:
-    if type(part) in _PLAIN or isinstance(part, _PLAIN_OF_TORCH):
+    if type(part) in _PLAIN or isinstance(part, _SAID):
         return repr(part)
     if isinstance(part, Tensor):
         return tensors({"": part})
@@ -182,8 +185,13 @@ def _parts_of_function(function: types.FunctionType, own: str) -> Iterator[Part]
         with suppress(ValueError):  # a cell that is still empty
             yield "cell", cell.cell_contents
     if function.__module__ == own:
-        named = sorted(_names(function.__code__) & function.__globals__.keys())
-        yield from ((name, function.__globals__[name]) for name in named)
+        names = _names(function.__code__)
+        for name in sorted(names & function.__globals__.keys()):
+            found = function.__globals__[name]
+            yield name, found
+            if isinstance(found, types.ModuleType):  # what is read of it by name
+                inside = vars(found)
+                yield from ((n, inside[n]) for n in sorted(names & inside.keys()))
 
 
 def _names(code: types.CodeType) -> set[str]:

@@ -22,17 +22,7 @@ if TYPE_CHECKING:
     from superdef_bench.core.plugins import Registry
 
 _ORDER = (
-    *(
-        "run",
-        "init",
-        "show",
-        "leaderboard",
-        "reproduce",
-        "compare",
-        "examples",
-        "history",
-        "versus",
-    ),
+    *("run", "init", "show", "leaderboard", "reproduce", "compare", "examples", "history"),
     *("versus", "quality", "agreement", "cost", "list", "check", "new", "train", "apply"),
 )
 

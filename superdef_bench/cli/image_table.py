@@ -68,7 +68,9 @@ def print_images(folder: Path) -> None:
             continue
         broken.setdefault(row["image_id"], []).append(row["success"])
     first = falls(rows)
-    rest = sorted(broken.keys() - first.keys(), key=lambda name: -sum(broken[name]))
+    rest = sorted(
+        (name for name in broken if name not in first), key=lambda name: -sum(broken[name])
+    )
     order = [*first, *rest]
     table = Table(title=f"{len(order)} images")
     table.add_column("image id", overflow="fold")

@@ -48,7 +48,7 @@ def print_table(
     for place, title in enumerate(table.head):
         right = not words and (numeric[place] if any(numeric) else place > 0)
         is_cut = title == cut
-        shown.add_column(title, overflow="fold", no_wrap=title in unbroken or is_cut)
+        shown.add_column(markup(title), overflow="fold", no_wrap=title in unbroken or is_cut)
         if is_cut:
             shown.columns[-1].overflow, shown.columns[-1].ratio = "ellipsis", 1
         shown.columns[-1].justify = "right" if right else "left"

@@ -73,8 +73,8 @@ def sources(path: Path) -> Mapping[str, str]:
                 helpers = sorted(helper.rglob("*.py")) if helper.is_dir() else [helper]
                 waiting += [each for each in helpers if each not in seen]
                 seen.update(helpers)
-            elif top in _distributions():
-                for name in _distributions()[top]:
+            elif top in distributions():
+                for name in distributions()[top]:
                     found[f"{name} version"] = importlib.metadata.version(name)
     return dict(sorted(found.items()))
 
@@ -88,7 +88,8 @@ def _label(file: Path, plugin: Path) -> str:
 
 
 @cache
-def _distributions() -> Mapping[str, list[str]]:
+def distributions() -> Mapping[str, list[str]]:
+    """Return the installed distributions by the packages that they bring."""
     return importlib.metadata.packages_distributions()
 
 

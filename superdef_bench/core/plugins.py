@@ -187,7 +187,8 @@ class Registry:
 
     def copy(self) -> "Registry":
         """Return one that has the same plugins, and can be given others."""
-        return Registry({kind: dict(named) for kind, named in self.plugins.items()}, self.broken)
+        plugins = {kind: dict(named) for kind, named in self.plugins.items()}
+        return replace(self, plugins=plugins)
 
     def __iter__(self) -> Iterator[Plugin]:
         for kind in KINDS:

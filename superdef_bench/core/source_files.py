@@ -63,14 +63,15 @@ def beside(file: Path, module: str) -> Path | None:
     """Return the file or folder beside a loaded file that it means by `import module`.
 
     None for the standard library and for what is no file of the shelf. A file is not beside itself:
-    a `timm.py` that imports timm means the library.
+    a `timm.py`, or a file of a package `timm`, that imports timm means the library.
     """
     folder, top = _shelf_of(file), module.partition(".")[0]
     if top in _NEVER_BESIDE or folder not in _shelves.values() or _is_built_in(folder):
         return None
     place, single = folder / top, folder / f"{top}.py"
     if (place / "__init__.py").is_file():
-        return place
+        own = file.is_relative_to(place) and _is_installed(top)
+        return None if own else place
     if single.is_file():
         return None if single == file else single
     return place if place.is_dir() and not _is_installed(top) else None

@@ -27,6 +27,9 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(x, size=size, mode="bicubic", antialias=True)
 
 
+_SURROGATES = {"bpda_surrogate", "surrogate"}
+
+
 class InputTransform(nn.Module):
     """Base of defenses that change the image before the classifier sees it.
 
@@ -63,16 +66,14 @@ class InputTransform(nn.Module):
         """Stand in for `transform` in the backward pass."""
         return x
 
-    surrogate = bpda_surrogate  # the name that plugins of before override
+    surrogate = bpda_surrogate  # its older name, which plugins may override
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Let a plugin's `surrogate` of before be its `bpda_surrogate`."""
+        """Make one method of the two names, whichever the class or a base of it defines."""
         super().__init_subclass__(**arguments)
-        own = vars(cls)
-        if "bpda_surrogate" in own:
-            cls.surrogate = cls.bpda_surrogate
-        elif "surrogate" in own:
-            cls.bpda_surrogate = cls.surrogate  # type: ignore[method-assign]  # as above
+        own = next(vars(kind) for kind in cls.__mro__ if _SURROGATES & vars(kind).keys())
+        found = own.get("bpda_surrogate", own.get("surrogate"))
+        cls.bpda_surrogate = cls.surrogate = found  # type: ignore[method-assign]  # two names of one
 
     def forward(self, x: Tensor, random: Random | None = None) -> Tensor:
         """Return the transformed images, brought to the size that `output` asks for."""
@@ -86,7 +87,8 @@ class InputTransform(nn.Module):
         with torch.no_grad():
             exact = self(x.detach(), random)
         draw = {"random": again} if self.stochastic else {}
-        stand_in = self.bpda_surrogate(x, **draw)
+        goes_back = vars(self).get("surrogate", self.bpda_surrogate)  # set on the instance alone
+        stand_in = goes_back(x, **draw)
         size = (exact.shape[-2], exact.shape[-1])
         result: Tensor = _StraightThrough.apply(exact, resize(stand_in, size))  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return result

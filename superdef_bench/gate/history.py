@@ -14,7 +14,7 @@ from superdef_bench.core.threats import ADAPTIVE, CLEAN, Rung
 from superdef_bench.core.visible import one_line, shortened
 from superdef_bench.gate.git import commits_of, content_at
 from superdef_bench.leaderboard.plots import draw, plain
-from superdef_bench.results.comparable import other_machine, unlike
+from superdef_bench.results.comparable import other_machine, row_differences, unlike
 from superdef_bench.results.facts import PIPELINE
 from superdef_bench.results.load import FILE, load_results
 from superdef_bench.results.rows import score
@@ -105,14 +105,24 @@ def history(versions: Sequence[Version], metric: str) -> History:
         raise ConfigError(f"unknown metric {metric!r}", hint=did_you_mean(metric, METRICS))
     names = dict.fromkeys(name for v in versions for name in v.results.defenses)
     series = {name: [_value(v.results, name, metric) for v in versions] for name in names}
-    pairs = enumerate(pairwise([version.results for version in versions]), 1)
-    breaks = {place: why for place, (old, new) in pairs if (why := _unlike(old, new, metric))}
+    found = [version.results for version in versions]
+    breaks = {
+        place: why for place in range(1, len(found)) if (why := _unlike(found, place, metric))
+    }
     return History(metric, [version.label for version in versions], series, breaks)
 
 
-def _unlike(before: Results, after: Results, metric: str) -> str:
-    """Return why numbers of two versions do not compare, or nothing."""
+def _unlike(found: Sequence[Results], place: int, metric: str) -> str:
+    """Return why numbers of a version do not compare with those before it, or nothing.
+
+    Of a row that the version before lacks, they are those of the last one that has it.
+    """
+    before, after = found[place - 1], found[place]
     reasons = unlike(before, after)
+    for name in after.defenses.keys() - before.defenses.keys():
+        older = next((each for each in found[place - 1 :: -1] if name in each.defenses), None)
+        if older is not None and not reasons:
+            reasons = list(row_differences(older, after, name))
     if not reasons and metric == "latency":
         reasons = [other_machine(before.provenance, after.provenance)]
     more = f"; and {len(reasons) - 1} more" if len(reasons) > 1 else ""
@@ -170,7 +180,7 @@ def to_text(found: History, encoding: str) -> str:
     numbered = list(enumerate(found.labels, 1))[begin:]
     lines += [_short(f"{number}. {label}", _WIDTH) for number, label in numbered]
     if found.breaks:
-        lines.append(f"{_BREAK} and *: numbers before it are of another benchmark")
+        lines.append(f"{_BREAK} and *: numbers before it do not compare")
     lines += [_short(f"{_BREAK}{place + 1}. {why}", _WIDTH) for place, why in found.breaks.items()]
     return "\n".join(lines) + "\n"
 

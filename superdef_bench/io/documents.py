@@ -55,14 +55,10 @@ def to_toml(document: Mapping[str, Mapping[str, Any]]) -> str:
         ValueError: Something in them has no form in TOML.
     """
     tables = (
-        "\n".join([f"[{_toml_key(name)}]", *(f"{_toml_key(k)} = {_toml(v)}" for k, v in t.items())])
+        "\n".join([f"[{toml_key(name)}]", *(f"{toml_key(k)} = {_toml(v)}" for k, v in t.items())])
         for name, t in document.items()
     )
     return "\n\n".join(tables) + "\n"
-
-
-def _toml_key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _toml(name)
 
 
 def _toml(value: Any) -> str:
@@ -74,7 +70,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
         return repr(value)
     if isinstance(value, Mapping):
-        inner = ", ".join(f"{_toml_key(key)} = {_toml(v)}" for key, v in value.items())
+        inner = ", ".join(f"{toml_key(key)} = {_toml(v)}" for key, v in value.items())
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
@@ -144,7 +140,7 @@ def shown(value: object) -> str:
 
 def toml_key(name: str) -> str:
     """Return a name as it stands before `=` in TOML: in quotes unless it is bare."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+    return name if _BARE.fullmatch(name) else _toml(name)
 
 
 class _RefusedError(ValueError):

@@ -22,7 +22,7 @@ _PACKAGES = (
     "ptwt",
     "pillow",
 )
-_EXTRAS = ("torchattacks",)
+_EXTRAS = ("torchattacks", "transformers", "onnx", "onnx2torch", "onnxruntime")
 
 
 def versions() -> dict[str, str]:

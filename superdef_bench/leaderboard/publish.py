@@ -67,7 +67,14 @@ def load_standing(file: Path) -> Results:
             f"{file} is no published table: it holds {results.name!r}",
             hint=f"name {results.name}.json; superdef-bench leaderboard RUN -o DIR publishes one",
         )
-    return results
+    return results if results.published_in else results.published(portable(file.parent))
+
+
+def _placed(results: Published, file: Path) -> Published:
+    """Return results that say where their page stands: beside a file of their name."""
+    if results.published_in is not None or file.name != f"{results.name}.json":
+        return results
+    return results.published(portable(file.parent))
 
 
 def check_name(name: str) -> None:
@@ -91,8 +98,7 @@ def load_all(paths: Sequence[Path], out: Path | None) -> dict[Path, Published]:
     first: dict[Path, Path] = {}
     for path in paths:
         results = load(path)
-        if out is not None:
-            results = results.published(portable(out))
+        results = _placed(results, path) if out is None else results.published(portable(out))
         place = (out or (path if path.is_dir() else path.parent)) / results.name
         if first.setdefault(place, path) != path:
             raise ConfigError(

@@ -67,11 +67,12 @@ def _line(results: Results, name: str, attack: Attack) -> Iterator[str]:
     yield str(attack.arguments["plugin"])
     yield "none" if attack.kind == AttackKind.CORRUPTION else _ball(attack)
     yield ", ".join(attack.rungs) or _NOTHING
-    yield f"first {attack.limit:,}" if attack.limit else "all"
+    rows = [row for row in results.rows(attack=name) if row.attacked]
+    of_all = f"first {attack.limit:,}" if attack.limit else "all"
+    yield _several(row.n for row in rows) if rows else of_all
     named = {setting: _argument(attack, setting) for setting in _NAMES}
     for setting, argument in named.items():
         yield _own(attack, setting) or _given(attack, argument)
-    rows = [row for row in results.rows(attack=name) if row.attacked]
     yield NOT_RECORDED if any(row.eot is None for row in rows) else _several(r.eot for r in rows)
     yield _several(row.draws for row in rows)
     taken = {"plugin", *named.values()}
@@ -120,4 +121,4 @@ def _share(value: float) -> str:
 
 
 def _several(values: Iterable[int | None]) -> str:
-    return " or ".join(map(str, sorted(set(filter(None, values))))) or _NOTHING
+    return " or ".join(f"{value:,}" for value in sorted(set(filter(None, values)))) or _NOTHING

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from superdef_bench.core.threats import ADAPTIVE, UNDEFENDED, AttackKind, Rung
 from superdef_bench.leaderboard.notes import (
@@ -191,25 +192,29 @@ def _effort(
     if rung.sourced:
         made = [next(iter(column.rows(results).values())) for column in columns]
         head = ["", *(_column_title(results, column) for column in columns)]
-        line = Line([Cell("examples"), *(Cell(_passes(row)) for row in made)])
+        line = Line([Cell("examples"), *(Cell(_passes(results, row)) for row in made)])
         return Table(f"{rung}-effort", "", head, [line]), "Made once on each source."
+    passes, queries = partial(_passes, results), partial(_queries, results)
     if rung is Rung.GRAY_BOX:
         bare = [standing for standing in standings if standing.defense == UNDEFENDED]
-        return _rung_table(results, bare, columns, _passes), "Made once on the bare classifier."
-    show = _queries if rung is Rung.BLACK_BOX else _passes
+        return _rung_table(results, bare, columns, passes), "Made once on the bare classifier."
+    show = queries if rung is Rung.BLACK_BOX else passes
     return _rung_table(results, standings, columns, show), ""
 
 
-def _passes(row: AccuracyRow) -> str:
-    return f"{row.forwards or 0:.0f} / {row.backwards or 0:.0f}{_seconds(row)}"
+def _passes(results: Results, row: AccuracyRow) -> str:
+    return f"{row.forwards or 0:.0f} / {row.backwards or 0:.0f}{_seconds(results, row)}"
 
 
-def _queries(row: AccuracyRow) -> str:
-    return f"{row.forwards or 0:.0f}{_seconds(row)}"
+def _queries(results: Results, row: AccuracyRow) -> str:
+    return f"{row.forwards or 0:.0f}{_seconds(results, row)}"
 
 
-def _seconds(row: AccuracyRow) -> str:
-    return "" if row.seconds is None else f" / {row.seconds / row.n:.2g}"
+def _seconds(results: Results, row: AccuracyRow) -> str:
+    # Those of another run, on another machine perhaps, do not stand beside the table's.
+    if row.seconds is None or results.is_added(row.defense):
+        return ""
+    return f" / {row.seconds / row.n:.2g}"
 
 
 def _rung_table(

@@ -5,7 +5,13 @@ from superdef_bench.io.downloads import check_address, is_encrypted, say_unpinne
 from superdef_bench.io.notes import note
 from superdef_bench.nn.catalogue import architecture, build_network, unusual_size
 from superdef_bench.nn.edsr import EDSR
-from superdef_bench.nn.own_class import check_sha256, normalized, own_class, read_statistics
+from superdef_bench.nn.own_class import (
+    as_network,
+    check_sha256,
+    normalized,
+    own_class,
+    read_statistics,
+)
 from superdef_bench.nn.precision import Dtype
 from superdef_bench.nn.preprocessing import read_preprocessing
 from superdef_bench.nn.pretrained import (
@@ -43,6 +49,7 @@ __all__ = [
     "SuperDef",
     "SuperResolution",
     "architecture",
+    "as_network",
     "build_network",
     "check_address",
     "check_file",

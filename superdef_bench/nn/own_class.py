@@ -1,7 +1,6 @@
 """A network that the user wrote: its class, by module and name, and what surrounds its weights."""
 
 import importlib
-import importlib.metadata
 import importlib.util
 import inspect
 import re
@@ -15,6 +14,7 @@ from torch import nn
 
 from superdef_bench.core.calls import reason
 from superdef_bench.core.errors import ConfigError, PluginError, did_you_mean
+from superdef_bench.core.fingerprint import distributions
 from superdef_bench.core.handover import HandOver
 from superdef_bench.core.source_files import load_source, package_of
 from superdef_bench.nn.pretrained import Normalized
@@ -69,7 +69,7 @@ def _file_of(place: str) -> Path | None:
     top = place.partition(".")[0]
     if top in sys.stdlib_module_names:
         raise ConfigError(f"module {place!r} is of Python itself", hint=_FORMS)
-    installed = top in importlib.metadata.packages_distributions()
+    installed = top in distributions()
     for folder in (Path.cwd(), *(() if installed else map(Path, sys.path))):
         path = folder.joinpath(*place.split("."))
         for file in (path / "__init__.py", path.parent / f"{path.name}.py"):
@@ -115,6 +115,16 @@ def _line_of(error: BaseException, place: str) -> str:
 def _offered(module: ModuleType) -> list[str]:
     own = [n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__]
     return [name for name in own if not name.startswith("_")]
+
+
+def as_network(built: object, reference: str) -> nn.Module:
+    """Return what a class or function of the user built; ConfigError if it is no network."""
+    if isinstance(built, nn.Module):
+        return built
+    raise ConfigError(
+        f"{reference} builds a {type(built).__name__}, no torch.nn.Module",
+        hint="name a network's class, or a function that returns one",
+    )
 
 
 def check_sha256(sha256: str) -> None:

@@ -10,6 +10,19 @@ _MOST = 2**20  # bytes; such a file has some hundreds
 _FILE = "preprocessor_config.json"
 
 
+# Steps that are neither resize, rescale nor normalise, and change what a classifier sees.
+_OTHER = ("rescale_offset", "include_top", "do_flip_channel_order")
+_TWICE = "EfficientNet"  # its processor normalises a second time unless include_top is false
+
+
+def _is_other(found: object) -> bool:
+    if not isinstance(found, dict):
+        return False
+    kind = str(found.get("image_processor_type", found.get("feature_extractor_type", "")))
+    twice = kind.startswith(_TWICE) and found.get("include_top", True)
+    return bool(twice) or any(found.get(key) for key in _OTHER)
+
+
 def read_preprocessing(folder: Path) -> tuple[list[float], list[float]]:
     """Return mean and deviation per channel for images in [0, 1]; both empty for none.
 
@@ -19,7 +32,7 @@ def read_preprocessing(folder: Path) -> tuple[list[float], list[float]]:
         folder: It has a `preprocessor_config.json`.
 
     Raises:
-        DataError: The file is missing, no JSON, or names no numbers.
+        DataError: The file is missing, no JSON, names no numbers, or asks for steps of its own.
     """
     path = folder / _FILE
     try:
@@ -31,6 +44,11 @@ def read_preprocessing(folder: Path) -> tuple[list[float], list[float]]:
         ) from error
     except ValueError as error:
         raise DataError(f"{path} is no JSON: {error}", hint="get the file again") from error
+    if _is_other(found):
+        raise DataError(
+            f"{path} normalises in a way of its own: {', '.join(_OTHER)}",
+            hint="write a model plugin, or a class of your own with python:, that does it",
+        )
     try:
         # Of a pixel of 0..255; what it becomes is then normalised.
         scale = 255 * (found.get("rescale_factor", 1 / 255) if found.get("do_rescale", True) else 1)

@@ -21,7 +21,7 @@ from superdef_bench.results.comparable import (
 from superdef_bench.results.contradictions import contradictions
 from superdef_bench.results.facts import Attack
 from superdef_bench.results.masking import report
-from superdef_bench.results.ranking import conditional, rank
+from superdef_bench.results.ranking import conditional, rank, ranked_images
 from superdef_bench.results.rows import find_row, is_called, score, shares, verdicts, words_of
 from superdef_bench.results.schema import AccuracyRow, Results
 
@@ -98,7 +98,9 @@ def _attack(name: str, old: Attack | None, new: Attack | None) -> Iterator[Diffe
     for key in dict.fromkeys([*was, *now]):
         yield from difference(f"attack {name}, {key}", was.get(key, _UNSAID), now.get(key, _UNSAID))
     for key in Attack.model_fields:
-        if key != "arguments":
+        # A table from before attacks said what they make of their arguments holds none of it.
+        unsaid = key == "settings" and None in (old.settings, new.settings)
+        if key != "arguments" and not unsaid:
             yield from difference(f"attack {name}, {key}", getattr(old, key), getattr(new, key))
 
 
@@ -131,17 +133,28 @@ def _new_refusals(table: Results, run: Results, name: str) -> Iterator[str]:
             other = f"{row.n} images, the table's rows {' or '.join(map(str, counts))}"
             why = "other images" if row.n in counts else other
             yield f"{name}, {words_of(row)}: {why}"
+    choice, taken = _choice(run, name), [_choice(table, other) for other in table.defenses]
+    if choice and choice["name"] in [other["name"] for other in taken if other]:
+        called = choice["name"]
+        yield f"{name}: the table's config has a row {called!r}, name this one otherwise"
     facts = run.defenses[name]
     if facts.missing:
         return
     yield from _unmet(table, run, name)
-    ranked = [s.adaptive.n for s in rank(table) if s.rank is not None and s.adaptive]
-    worst = run.worst(name, ADAPTIVE)
-    if worst and ranked and worst.n < min(ranked):
+    worst, ranked = run.worst(name, ADAPTIVE), ranked_images(rank(table))
+    if worst and worst.n < ranked:
         yield (
-            f"{name}: its adaptive accuracy is of {worst.n} images, the table ranks on "
-            f"{min(ranked)}, and all its rows would be ranked on fewer"
+            f"{name}: its adaptive accuracy is of {worst.n} images, the table ranks on {ranked}, "
+            "and all its rows would be ranked on fewer"
         )
+
+
+def _choice(results: Results, name: str) -> dict[str, Any] | None:
+    """Return what the config of results says of a row; nothing where it does not."""
+    choices = results.config.get("defenses", ())
+    called = [each for each in choices if is_called(name, each["name"])]
+    # Of two such names the longer one is that of the row.
+    return max(called, key=lambda each: len(each["name"]), default=None)
 
 
 def _unmet(table: Results, run: Results, name: str) -> Iterator[str]:
@@ -176,13 +189,13 @@ def with_rows(table: Results, run: Results, names: Sequence[str]) -> Results:
         )
     document = table.document
     theirs = run.document
-    choices = dict(zip(run.defenses, theirs["config"].get("defenses", ()), strict=False))
     made = theirs["provenance"]
     for name in new:
         facts = {"provenance": made, **theirs["defenses"][name]}
         document["defenses"][name] = facts | {"masking": _masking(run, name)}
-        if name in choices:
-            document["config"].setdefault("defenses", []).append(choices[name])
+        choice = _choice(run, name)
+        if choice:
+            document["config"].setdefault("defenses", []).append(choice)
     for part in ("accuracy", "cost", "failures", "refused", "not_applicable"):
         rows = [row for row in theirs.get(part, ()) if row["defense"] in new]
         if part == "accuracy":

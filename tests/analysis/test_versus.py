@@ -143,3 +143,12 @@ def test_a_row_that_is_not_there_and_one_that_is_two(run_cli: Run) -> None:
     with pytest.raises(Exception, match=r"has no row 'x'") as error:
         find_row(results, "x")
     assert "x (native) or x (resize_back)" in str(error.value.hint)  # type: ignore[attr-defined]  # a ConfigError
+
+
+def test_a_name_is_only_a_name(tmp_path: Path, run_cli: Run) -> None:
+    text = GOLDEN.read_text()
+    document = json.loads(text.replace("jpeg", "jp[/x]e[red]g"))
+    path = write(tmp_path / "named.json", document)
+    answer = run_cli("versus", path, "none", "jp[/x]e[red]g")
+    assert answer.code == 0, answer.err
+    assert "jp[/x]e[red]g" in answer.out

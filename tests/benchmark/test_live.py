@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from torch import nn
 from superdef_bench.benchmark.choices import written
 from superdef_bench.benchmark.identity import identity, networks_in, state_hash
 from superdef_bench.benchmark.unharmed import unharmed
+from superdef_bench.core.errors import ConfigError
 from superdef_bench.core.threats import parse_eps
 from tests.support.live import Dim, Tiny
 
@@ -37,6 +39,20 @@ class Holds:
 
     def scaled(self, x: float) -> float:
         return x * STRENGTH
+
+
+SETTINGS: Any = None
+
+
+class Reads(nn.Module):
+    """A network whose code has an ellipsis, and reads a number of another module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.places = np.float32(2), slice(0, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[..., self.places] * SETTINGS.SIGMA
 
 
 def _set_global(value: float) -> None:
@@ -72,6 +88,19 @@ def test_a_change_of_what_an_object_holds_is_seen(change: str) -> None:
         assert identity(held)["object"] == before["object"]
     finally:
         _set_global(0.5)
+
+
+def test_what_is_read_through_a_module_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = types.ModuleType("settings")
+    vars(settings).update(SIGMA=1.0, other=1)
+    monkeypatch.setitem(globals(), "SETTINGS", settings)
+    held = Reads()
+    before = identity(held)
+    assert identity(held) == before
+    vars(settings)["other"] = 2  # its code does not name it
+    assert identity(held) == before
+    vars(settings)["SIGMA"] = 2.0
+    assert identity(held) != before
 
 
 def test_code_that_is_replaced_in_place_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +148,12 @@ def test_networks_that_an_object_holds_come_back_from_where_they_were_moved() ->
     assert model.norm.training
     assert model.first.weight.grad is not None
     assert model.first.weight.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("eps", [float("nan"), float("inf")])
+def test_a_radius_without_a_size_is_refused_where_it_is_read(eps: float) -> None:
+    with pytest.raises(ConfigError, match="is no number"):
+        parse_eps(written(eps))
 
 
 @pytest.mark.parametrize(

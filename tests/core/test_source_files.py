@@ -10,6 +10,7 @@ from superdef_bench.core.errors import PluginError
 from superdef_bench.core.fingerprint import sources
 from superdef_bench.core.loader import load_plugins
 from superdef_bench.core.plugins import Plugin
+from superdef_bench.core.source_files import load_source
 from tests.support.commands import Answer
 
 PLUGIN = """
@@ -106,6 +107,15 @@ def test_a_library_is_hidden_for_its_own_folder_only_and_never_the_standard_one(
     registry = load_plugins([folder, other])
     assert registry.get("defense", "mine").build().word == "1 False"
     assert registry.get("defense", "pluggy").build().word[0].isdigit()
+
+
+def test_a_package_that_is_called_like_its_library_imports_the_library(tmp_path: Path) -> None:
+    package = tmp_path / "shelf" / "foolbox"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("import foolbox\nPGD = foolbox.attacks.LinfPGD\n")
+    import foolbox
+
+    assert load_source(package).PGD is foolbox.attacks.LinfPGD
 
 
 def test_helpers_are_in_the_keys(tmp_path: Path) -> None:

@@ -127,6 +127,22 @@ def test_a_plugin_with_the_old_name_of_the_method_still_goes_back_through_it() -
         assert torch.equal(stage.surrogate(x), stage.bpda_surrogate(x))
 
 
+def test_the_old_name_counts_wherever_it_is_defined() -> None:
+    class Twice:
+        def surrogate(self, x: Tensor) -> Tensor:
+            return 2.0 * x
+
+    class Mixed(Twice, Round):
+        pass
+
+    on_itself = Round()
+    setattr(on_itself, "surrogate", Twice().surrogate)  # noqa: B010  # a method, as a plugin may
+    x, _ = toy_images()
+    exact = gradient(toy_model(), (x * 7).round() / 7)
+    for stage in (Mixed(), on_itself):
+        torch.testing.assert_close(gradient(protect(stage).view("bpda"), x), 2.0 * exact)
+
+
 def test_chains_keep_the_backward_of_each_stage() -> None:
     x, _ = toy_images()
     rounded = (x * 7).round() / 7

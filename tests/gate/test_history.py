@@ -71,7 +71,7 @@ def test_another_benchmark_is_marked_and_no_line_leads_to_it() -> None:
     lines = to_text(found, "utf-8").splitlines()
     assert lines[2].split() == ["jpeg", "50.0*", "70.0", "▁▄|█▇"]
     assert lines[-2:] == [
-        "| and *: numbers before it are of another benchmark",
+        "| and *: numbers before it do not compare",
         "|3. seed was 0, is 1",
     ]
     assert "*" not in to_text(history(same, "clean"), "utf-8")
@@ -80,6 +80,15 @@ def test_another_benchmark_is_marked_and_no_line_leads_to_it() -> None:
         to_svg(History(found.metric, found.labels, found.series)).count(b'<g id="line2d_'),
     )
     assert lines_drawn[0] > lines_drawn[1]
+
+
+def test_a_row_that_was_away_is_compared_with_the_last_version_that_has_it() -> None:
+    away = version("b", 75, "rcan")
+    other = Version("c", Results.of(document({CLEAN: right(60, 30)})))  # on fewer images
+    found = history([version("a", 50), away, other], "clean")
+    assert list(found.breaks) == [2]
+    assert "jpeg" in found.breaks[2]
+    assert not history([version("a", 50), away, version("c", 60)], "clean").breaks
 
 
 def test_times_of_another_machine_are_marked_as_well() -> None:

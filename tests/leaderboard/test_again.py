@@ -109,6 +109,7 @@ def test_the_site_says_what_writes_it_and_folds_the_config(
     again = (tmp_path / "site/example.html").read_text().split('<section id="again"')[1]
     assert (
         "<pre><code>superdef-bench run example.toml\n"
+        "superdef-bench leaderboard runs/example -o .\n"
         "superdef-bench leaderboard example.json --html site\n</code></pre>"
     ) in again
     assert "<details>\n<summary>Resolved config, example.toml</summary>\n<pre><code>[run]" in again

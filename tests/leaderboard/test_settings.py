@@ -119,7 +119,7 @@ def test_an_attack_that_says_nonsense_of_itself_is_described_without_it(tmp_path
 
 def test_page_and_site_have_the_table(tmp_path: Path) -> None:
     results = Results.of(example())
-    row = "| pgd | pgd | linf 2/255, 8/255 | gray_box, white_box, bpda | all | 5 | default | 1 |"
+    row = "| pgd | pgd | linf 2/255, 8/255 | gray_box, white_box, bpda | 24 | 5 | default | 1 |"
     assert row in leaderboard(results, rank(results)).split("## Attack settings")[1]
     write_site({tmp_path / "example": results}, tmp_path / "site")
     site = (tmp_path / "site/example.html").read_text()

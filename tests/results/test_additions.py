@@ -383,3 +383,36 @@ def test_a_kill_between_the_results_and_their_pages_leaves_a_table_that_says_so(
     assert run_cli("leaderboard", table).code == 0
     assert run_cli("leaderboard", table, "--check").code == 0
     assert NEW in load_results(table).defenses
+
+
+def test_a_table_from_before_attacks_said_their_settings_takes_rows(
+    runs: Mapping[str, Document],
+) -> None:
+    old = copy(runs["table"])
+    for attack in old["attacks"].values():
+        del attack["settings"]
+    assert refusals(Results.of(old), Results.of(runs["run"]), [NEW]) == []
+    new = copy(runs["run"])
+    new["attacks"]["fgsm"]["settings"]["steps"] = 7
+    (line,) = refusals(Results.of(runs["table"]), Results.of(new), [NEW])
+    assert line.startswith("attack fgsm, settings: ")
+
+
+def test_two_rows_of_one_name_in_the_config_are_refused(runs: Mapping[str, Document]) -> None:
+    other = json.loads(json.dumps(runs["run"]).replace('"jpeg"', '"median (native)"'))
+    for choice in other["config"]["defenses"]:
+        choice["name"] = choice["name"].removesuffix(" (native)")
+    (line,) = refusals(Results.of(runs["table"]), Results.of(other), ["median (native)"])
+    assert "the table's config has a row 'median'" in line
+
+
+def test_the_commands_of_a_page_bring_its_added_rows_back(
+    runs: Mapping[str, Document], table: Path, run_file: Path, run_cli: Run
+) -> None:
+    assert run_cli("leaderboard", run_file, "--into", table).code == 0
+    made = runs["run"]["provenance"]
+    into = f"superdef-bench leaderboard {made['folder']} --into {table.parent}/tiny.json --row jpeg"
+    typed = (table.parent / "tiny.md").read_text().split("```sh\n")[1].split("```")[0]
+    assert typed.splitlines()[-2] == made["command"]
+    assert typed.splitlines()[-1].startswith("superdef-bench leaderboard ")
+    assert typed.splitlines()[-1].endswith("/tiny.json --row jpeg"), (typed, into)

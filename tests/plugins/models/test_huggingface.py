@@ -31,6 +31,22 @@ def test_normalisation_is_read_for_images_in_0_1(tmp_path: Path) -> None:
     assert std == pytest.approx([0.2 / 255] * 3)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"rescale_offset": True},
+        {"do_flip_channel_order": True},
+        {"include_top": True},
+        {"image_processor_type": "EfficientNetImageProcessor"},
+    ],
+)
+def test_steps_that_are_not_done_are_refused(tmp_path: Path, asked: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="normalises in a way of its own"):
+        read_preprocessing(folder(tmp_path, **asked))
+    kind = "EfficientNetImageProcessor"
+    assert read_preprocessing(folder(tmp_path, image_processor_type=kind, include_top=False))
+
+
 @pytest.mark.parametrize("wrong", [{"image_mean": []}, {"image_std": [0] * 3}, {"image_mean": "a"}])
 def test_a_folder_that_does_not_say_it_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="names no image_mean"):
