@@ -1,6 +1,7 @@
 """A shipped config is copied to start from, and means the same wherever it stands."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -89,8 +90,17 @@ def shell(*words: str, **environment: str) -> str:
 
 
 def test_completion_is_installed_into_the_home_of_the_shell(tmp_path: Path) -> None:
-    said = shell("--install-completion", "bash", HOME=str(tmp_path))
-    assert "bash completion installed" in said
+    # Which shell it is for, is seen by the process that started it.
+    command = f"{shlex.quote(sys.executable)} -m superdef_bench --install-completion; exit $?"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "bash completion installed" in done.stdout
     scripts = [file for file in tmp_path.rglob("*") if file.name == "superdef-bench.sh"]
     assert "_SUPERDEF_BENCH_COMPLETE=complete_bash" in scripts[0].read_text()
     assert str(scripts[0]) in (tmp_path / ".bashrc").read_text()
