@@ -6,10 +6,10 @@ change without them, so the bytes are summed.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
-from operator import is_
+from operator import attrgetter, is_, methodcaller
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._modules: dict[int, _Module] = {}
+        self._look = _Look([])
         self._weights = _Weights()
 
     def add(self, title: str, network: nn.Module) -> None:
@@ -54,6 +55,7 @@ class Watch:
                     inside = f"{title}.{name}" if name else title
                     self._modules[id(module)] = new = _Module(title, inside, module)
                     self._weights.add(new.tensors())
+            self._look = self._new_look()
 
     def settle(self, title: str) -> None:
         """Leave alone the plain values of a network that are others by now.
@@ -71,52 +73,72 @@ class Watch:
     def changes(self) -> list[str]:
         """Return what changed since the start; it is put back."""
         with checking():
-            found = [text for module in self._modules.values() for text in module.changes()]
+            found: list[str] = []
+            if not self._look.is_the_same():
+                found += [text for module in self._modules.values() for text in module.changes()]
+                self._look = self._new_look()
             return found + self._weights.changes()
+
+    def _new_look(self) -> "_Look":
+        return _Look([module.watched for module in self._modules.values()])
+
+
+class _Look:
+    """All that modules hold, one by one: while each is the same object, nothing was touched.
+
+    Thousands of things are looked at, hundreds of times in a run: by `map` no Python runs for each.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self._modules = modules
+        self._kinds = list(map(type, modules))
+        self._codes = {kind: _code(kind) for kind in self._kinds}
+        self._held = list(map(vars, modules))
+        dicts = [v for held in self._held for v in held.values() if type(v) in _DICTS]
+        self._dicts = [*self._held, *dicts]
+        self._full = [each for each in self._dicts if each]
+        self._lengths = list(map(len, self._dicts))
+        self._parts = list(self._all())  # it keeps them alive, so that no other takes their place
+
+    def _all(self) -> Iterator[object]:
+        return chain.from_iterable(map(methodcaller("values"), self._full))
+
+    def is_the_same(self) -> bool:
+        """Return whether all is as it was."""
+        return (
+            list(map(len, self._dicts)) == self._lengths
+            and all(map(is_, self._all(), self._parts))
+            and list(map(type, self._modules)) == self._kinds
+            and all(_code(kind) is code for kind, code in self._codes.items())
+        )
+
+
+def _code(kind: type) -> object:
+    """Return what runs in a pass; a scripted module has it elsewhere, and no such attribute."""
+    return None if issubclass(kind, torch.jit.ScriptModule) else getattr(kind, "forward", None)
 
 
 class _Module:
     """One module: what it is made of, without the bytes of its tensors."""
 
     def __init__(self, owner: str, name: str, module: nn.Module) -> None:
-        self.owner, self._name, self._module = owner, name, module
+        self.owner, self._name, self.watched = owner, name, module
         held = vars(module)
         # A scripted module keeps its parts elsewhere, where no plugin reaches but their bytes.
         kept = (key for key in (*_PARTS, *_HOOKS) if type(held.get(key)) in _DICTS)
         self._parts = {key: dict(held[key]) for key in kept}
         self._training, self._type = module.training, type(module)
-        # A scripted module has its code elsewhere, and no such attribute to look at.
-        self._forward = None if isinstance(module, torch.jit.ScriptModule) else type(module).forward
+        self._forward = _code(type(module))
         self._keys = set(held)
         self._values = {key: value for key, value in held.items() if _is_value(key, value)}
-        self._look()
-
-    def _look(self) -> None:
-        """Remember all that is held, one by one: while each is the same object, all is."""
-        self._held = list(vars(self._module).values())
-        dicts = [value for value in self._held if type(value) in _DICTS]
-        self._dicts, self._lengths = dicts, list(map(len, dicts))
-        self._full = [value for value in dicts if value]
-        self._inner = [part for value in self._full for part in value.values()]
-
-    def _untouched(self) -> bool:
-        # Many modules are looked at very often: by `map` no Python runs for each thing they hold.
-        held = vars(self._module).values()
-        if len(held) != len(self._held) or not all(map(is_, held, self._held)):
-            return False
-        if list(map(len, self._dicts)) != self._lengths:
-            return False
-        inner = chain.from_iterable([value.values() for value in self._full])
-        if not all(map(is_, inner, self._inner)):
-            return False
-        return type(self._module) is self._type and not self._rewritten()
+        self._look = _Look([module])
 
     def _rewritten(self) -> bool:
         return self._forward is not None and self._type.forward is not self._forward
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield all tensors by name: parameters, buffers, and those that are plain attributes."""
-        module = self._module
+        module = self.watched
         own = chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False))
         for key, value in chain(own, self._values.items()):
             if isinstance(value, Tensor):
@@ -124,16 +146,16 @@ class _Module:
 
     def settle(self) -> None:
         """Leave alone what is another one now."""
-        held = vars(self._module)
+        held = vars(self.watched)
         self._values = {k: v for k, v in self._values.items() if _same(held.get(k, _NOTHING), v)}
         self._keys |= set(held)
 
     def changes(self) -> Iterator[str]:
         """Yield what changed; it is put back."""
-        if self._untouched():
+        if self._look.is_the_same():
             return
-        found = list(self._differences(self._module, vars(self._module)))
-        self._look()
+        found = list(self._differences(self.watched, vars(self.watched)))
+        self._look = _Look([self.watched])
         yield from found
 
     def _differences(self, module: nn.Module, held: dict[str, Any]) -> Iterator[str]:
@@ -188,7 +210,10 @@ class _Weights:
     """The bytes of tensors, one weighted sum per storage, computed where they lie."""
 
     def __init__(self) -> None:
-        self._tensors: list[tuple[str, Tensor, Tensor, int, bool]] = []
+        self._names: list[str] = []
+        self._tensors: list[Tensor] = []
+        self._aliases: list[Tensor] = []  # the same memory, whatever the tensor is made to hold
+        self._facts: list[tuple[int, torch.Size, bool]] = []
         self._stores: dict[int, _Store] = {}
 
     def add(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
@@ -197,26 +222,32 @@ class _Weights:
             if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
                 continue
             alias = tensor.detach()
-            pointer = alias.data_ptr()
-            self._tensors.append((name, tensor, alias, pointer, tensor.requires_grad))
+            self._names.append(name)
+            self._tensors.append(tensor)
+            self._aliases.append(alias)
+            self._facts += _facts_of([tensor])
             place = alias.untyped_storage().data_ptr()
             if alias.numel() and place not in self._stores:
                 self._stores[place] = _Store(name, alias)
 
     def changes(self) -> list[str]:
         """Return what changed, as one text; it is put back."""
-        found = []
-        for name, tensor, alias, pointer, needs in self._tensors:
-            if tensor.data_ptr() != pointer or tensor.shape != alias.shape:
-                tensor.data = alias
-                found.append(name)
-            if tensor.requires_grad != needs:
-                tensor.requires_grad_(needs)  # it changes no number, only what a pass costs
+        found = [] if _facts_of(self._tensors) == self._facts else list(self._moved())
         found = list(dict.fromkeys([*found, *self._damaged()]))
         if not found:
             return []
         more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
         return ["weights (" + ", ".join(found[:_LISTED]) + more + ")"]
+
+    def _moved(self) -> Iterator[str]:
+        """Yield the names of tensors that hold other memory; they are put back."""
+        known = zip(self._names, self._tensors, self._aliases, self._facts, strict=True)
+        for name, tensor, alias, (pointer, shape, needs) in known:
+            if tensor.data_ptr() != pointer or tensor.shape != shape:
+                tensor.data = alias
+                yield name
+            if tensor.requires_grad != needs:
+                tensor.requires_grad_(needs)  # it changes no number, only what a pass costs
 
     def _damaged(self) -> list[str]:
         """Return the names of the storages whose bytes changed, and put these back."""
@@ -230,6 +261,12 @@ class _Weights:
         for store in damaged:
             store.restore()
         return [store.name for store in damaged]
+
+
+def _facts_of(tensors: Sequence[Tensor]) -> list[tuple[int, torch.Size, bool]]:
+    """Return where tensors lie, their shapes, and whether they want a gradient."""
+    shapes, needs = (map(attrgetter(name), tensors) for name in ("shape", "requires_grad"))
+    return list(zip(map(Tensor.data_ptr, tensors), shapes, needs, strict=True))
 
 
 class _Store:
@@ -250,7 +287,8 @@ class _Store:
         self._arrays = None
         if tensor.device.type == "cpu":
             # NumPy sums a product without a copy of it, and sees the same memory.
-            self._arrays = self._words.numpy(), self._rest.numpy(), self._odd.numpy()
+            odd, whole = self._odd.numpy(), len(self._words)
+            self._arrays = self._words.numpy(), odd[:whole], self._rest.numpy(), odd[whole:]
         self.total = int(self.sum())
 
     def sum(self) -> "Tensor | int":
@@ -258,10 +296,10 @@ class _Store:
         if self._arrays is None:
             parts = torch.cat([self._words, self._rest.to(torch.int64)])
             return (parts * self._odd).sum()
-        words, rest, odd = self._arrays
-        total = int(np.dot(words, odd[: len(words)]))
+        words, odd, rest, odd_of_rest = self._arrays
+        total = int(np.dot(words, odd))
         if len(rest):
-            total += int(np.dot(rest.astype(np.int64), odd[len(words) :]))
+            total += int(np.dot(rest.astype(np.int64), odd_of_rest))
         return total
 
     def restore(self) -> None:
