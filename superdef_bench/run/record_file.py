@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -58,6 +59,7 @@ _PREFIX = "rows-"
 _NAME = re.compile(_PREFIX + r"([0-9a-f]{32})\.parquet")
 # It stands in every file that has a hash in its name: under another name it is still one of those.
 _MARK = b"superdef_bench.named_by_sha256"
+_WRONG = (OSError, ValueError, MemoryError, pa.ArrowException)
 _AGAIN = "delete the file; its rows run again"
 
 
@@ -76,14 +78,33 @@ def write_rows(folder: Path, table: pa.Table) -> Path:
     return path
 
 
-def read_rows(file: Path) -> pa.Table:
-    """Return the table of a file.
+def read_rows(files: Sequence[Path]) -> pa.Table:
+    """Return the rows of files, one behind the other, as one table.
 
     A file of before there were hashes is read with a note on stderr, one for each folder.
 
     Raises:
-        DataError: It cannot be read, or is not what was written.
+        DataError: One cannot be read, or is not what was written.
     """
+    tables = [_read(file) for file in files]
+    joined = pa.concat_tables(tables)
+    try:
+        _check(joined)  # all at once: a run leaves hundreds of small files
+    except _WRONG:
+        for file, table in zip(files, tables, strict=True):
+            try:
+                _check(table)
+            except _WRONG as error:
+                raise _unreadable(file, error) from error
+        raise
+    return joined
+
+
+def _unreadable(file: Path, error: BaseException) -> DataError:
+    return DataError(f"records {file} cannot be read: {' '.join(str(error).split())}", hint=_AGAIN)
+
+
+def _read(file: Path) -> pa.Table:
     try:
         content = read_file(file, most=_MOST_BYTES)
     except OSError as error:
@@ -99,21 +120,22 @@ def read_rows(file: Path) -> pa.Table:
         table = pq.read_table(
             pa.BufferReader(content), schema=SCHEMA, page_checksum_verification=True
         )
-        with checking():
-            table.validate(full=True)
-            _check(table)
-    except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
-        why = " ".join(str(error).split())
-        raise DataError(f"records {file} cannot be read: {why}", hint=_AGAIN) from error
+    except _WRONG as error:
+        raise _unreadable(file, error) from error
     if not hashed:
         note_unsealed(file.parent)
     return table.replace_schema_metadata(None)
 
 
 def _check(table: pa.Table) -> None:
-    """Raise ValueError for rows that no run writes."""
-    if not len(table):
-        return
+    """Raise ValueError or ArrowException for rows that no run writes."""
+    with checking():
+        table.validate(full=True)
+        if len(table):
+            _check_values(table)
+
+
+def _check_values(table: pa.Table) -> None:
     for name in set(SCHEMA.names) - _EMPTY:
         if table[name].null_count:
             raise ValueError(f"a row has no {name!r}")

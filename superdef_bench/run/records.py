@@ -31,7 +31,7 @@ class RecordStore:
         files = sorted(folder.glob("*.parquet"))
         self._files = {file.name for file in files}  # that have to be there
         if files:
-            self._table = pa.concat_tables([read_rows(file) for file in files])
+            self._table = read_rows(files)
             # The same key twice is the same row: a merge was cut short, or hosts overlapped.
             self._rows = {key: row for row, key in enumerate(self._table["key"].to_pylist())}
 
@@ -88,7 +88,7 @@ class RecordStore:
         merged = {name: file for name, file in files.items() if is_hashed(file)}
         if len(merged) < 2:
             return
-        table = pa.concat_tables([read_rows(file) for file in merged.values()])
+        table = read_rows(list(merged.values()))
         unique = {key: row for row, key in enumerate(table["key"].to_pylist())}
         table = table.take(pa.array(sorted(unique.values()), pa.int64()))
         self._check()
