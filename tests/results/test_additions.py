@@ -28,6 +28,8 @@ from superdef_bench.results.statistics import (
 from tests.support.commands import Answer
 from tests.support.documents import untimed, write
 
+pytestmark = pytest.mark.ci
+
 Run = Callable[..., Answer]
 Document = dict[str, Any]
 

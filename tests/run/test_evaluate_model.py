@@ -17,6 +17,8 @@ from superdef_bench.results.load import load_results
 from tests.support.commands import Answer
 from tests.support.live import SOURCE, Dim, Few, Push, Tiny, images
 
+pytestmark = pytest.mark.ci
+
 Run = Callable[..., Answer]
 QUICK: dict[str, Any] = {"masking": 0, "rungs": ["gray_box", "white_box"], "eps": 8 / 255}
 _ROOT = Path(__file__).parents[2]

@@ -17,6 +17,8 @@ from superdef_bench.results.statistics import unpack_bits
 from superdef_bench.run.images import eight_bits
 from tests.support.commands import CONFIG, Answer, records
 
+pytestmark = pytest.mark.ci
+
 Run = Callable[..., Answer]
 Write = Callable[..., Path]
 

@@ -17,6 +17,8 @@ from superdef_bench.results.rows import verdicts
 from superdef_bench.results.statistics import unpack_counts
 from tests.support.commands import CONFIG, Answer, records
 
+pytestmark = pytest.mark.ci
+
 Run = Callable[..., Answer]
 Write = Callable[..., Path]
 

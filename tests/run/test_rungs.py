@@ -14,6 +14,8 @@ from superdef_bench.results.rows import verdicts
 from superdef_bench.results.schema import Results
 from tests.support.commands import CONFIG, Answer, records
 
+pytestmark = pytest.mark.ci
+
 Run = Callable[..., Answer]
 Write = Callable[..., Path]
 

@@ -17,7 +17,7 @@ from tests.support.commands import Answer
 from tests.support.small import SMALL
 from tests.support.training import SETTINGS, fresh, train
 
-pytestmark = pytest.mark.ci
+pytestmark = pytest.mark.slow
 
 Run = Callable[..., Answer]
 TINY = ("--epochs", 1, "--batch-size", 32, "--width", 8)

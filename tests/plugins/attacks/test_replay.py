@@ -15,6 +15,8 @@ from superdef_bench.results.rows import verdicts
 from superdef_bench.run.bank.example_file import ExampleFile, read_examples
 from tests.support.commands import Answer, records
 
+pytestmark = pytest.mark.ci
+
 Run = Callable[..., Answer]
 Write = Callable[..., Path]
 
