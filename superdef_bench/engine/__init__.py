@@ -1,5 +1,6 @@
 """Attack algorithms, without any attack library."""
 
+from superdef_bench.engine.apgd import auto_pgd
 from superdef_bench.engine.ascent import (
     AscentAttack,
     ascend,
@@ -8,11 +9,13 @@ from superdef_bench.engine.ascent import (
     random_start,
     steepest,
 )
+from superdef_bench.engine.fab import fab
 from superdef_bench.engine.foreign import Constructor, Seen
 from superdef_bench.engine.gradient import Look, Loss, look
 from superdef_bench.engine.hopskipjump import hop_skip_jump
 from superdef_bench.engine.losses import cross_entropy, dlr, margin
 from superdef_bench.engine.search import Batch, Search
+from superdef_bench.engine.sequence import Part, in_sequence
 from superdef_bench.engine.square import square_search
 
 __all__ = [
@@ -21,13 +24,17 @@ __all__ = [
     "Constructor",
     "Look",
     "Loss",
+    "Part",
     "Search",
     "Seen",
     "ascend",
+    "auto_pgd",
     "check_counts",
     "cross_entropy",
     "dlr",
+    "fab",
     "hop_skip_jump",
+    "in_sequence",
     "look",
     "margin",
     "project",

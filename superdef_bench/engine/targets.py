@@ -1,0 +1,105 @@
+"""Several runs of an attack on each image side by side, one for each class that it aims at."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from superdef_bench.engine.gradient import Look, Loss, look
+from superdef_bench.engine.search import Batch
+
+
+@dataclass(frozen=True)
+class Aims:
+    """Images under attack, each repeated for each of its T runs.
+
+    Attributes:
+        batch: The images, `M` of them.
+        labels: Classes that the runs aim at, int64 `(M, T)`; None for one run that aims at none.
+        at_once: Rows in a forward pass at most: as many as the harness gave images, which is
+            what memory was planned for.
+    """
+
+    batch: Batch
+    labels: Tensor | None
+    at_once: int
+
+    @property
+    def runs(self) -> int:
+        """T."""
+        return 1 if self.labels is None else self.labels.shape[1]
+
+    def spread(self, tensor: Tensor) -> Tensor:
+        """Return a tensor `(M, ...)` as `(M, T, ...)`, the same for each run."""
+        return tensor[:, None].expand(-1, self.runs, *tensor.shape[1:])
+
+    def look(
+        self, model: nn.Module, iterate: Tensor, loss: Loss, *, gradient: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return loss `(M, T)`, whether fooled `(M, T)` and gradient `(M, T, C, H, W)`.
+
+        Args:
+            model: Classifier.
+            iterate: `(M, T, C, H, W)`.
+            loss: Of the logits.
+            gradient: Whether to return one.
+        """
+        shape = iterate.shape[:2]
+        images = torch.arange(shape[0], device=iterate.device).repeat_interleave(shape[1])
+        rows = iterate.flatten(0, 1)
+        aim = None if self.labels is None else self.labels.flatten()
+        # Draws are counted by call: those of a random defense are not taken apart.
+        random = getattr(model, "stochastic", True)
+        parts = [
+            look(
+                model,
+                rows[places],
+                self.batch.y[images[places]],
+                self.batch.context.take(images[places]),
+                loss,
+                gradient=gradient,
+                aim=None if aim is None else aim[places],
+            )
+            for places in _slices(len(rows), len(rows) if random else self.at_once)
+        ]
+        loss_values, fooled = (torch.cat([p[i] for p in parts]).view(shape) for i in (0, 1))
+        slopes = [part.gradient for part in parts if part.gradient is not None]
+        slope = torch.cat(slopes).view(iterate.shape) if slopes else None
+        return loss_values, fooled, slope
+
+
+def best_of(iterate: Tensor, loss: Tensor, fooled: Tensor) -> tuple[Tensor, Look]:
+    """Return of each image the run that fools with the highest loss, else that of highest loss.
+
+    Args:
+        iterate: `(M, T, C, H, W)`.
+        loss: `(M, T)`.
+        fooled: `(M, T)`.
+    """
+    some = fooled.any(dim=1)
+    counted = torch.where(fooled | ~some[:, None], loss, -torch.inf)
+    run = counted.argmax(dim=1)
+    images = torch.arange(len(run), device=run.device)
+    return iterate[images, run], Look(loss[images, run], some, None)
+
+
+@torch.no_grad()
+def likely_classes(model: nn.Module, batch: Batch, count: int) -> Tensor:
+    """Return the classes of highest logit beside the label, the highest first, int64 `(M, T)`.
+
+    T is `count`, or one less than there are classes.
+    """
+
+    def others(logits: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
+        found.append(logits.detach())
+        return logits[..., 0]
+
+    found: list[Tensor] = []
+    look(model, batch.x, batch.y, batch.context, others, gradient=False)
+    logits = torch.cat(found).mean(dim=0)
+    few = min(count, logits.shape[1] - 1)
+    return logits.scatter(1, batch.y[:, None], -torch.inf).topk(few, dim=1).indices
+
+
+def _slices(count: int, most: int) -> list[slice]:
+    return [slice(start, min(start + most, count)) for start in range(0, count, most)]
