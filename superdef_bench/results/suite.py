@@ -142,6 +142,6 @@ def _climbs(attack: Attack, losses: Sequence[str], steps: int, restarts: int) ->
     """Return whether it climbs one of these losses for so long, each time from another start."""
     if attack.arguments["plugin"] == _AUTOATTACK or attack.loss not in losses:
         return False
-    # From the image itself each restart is the same.
+    # From the image itself each restart is the same; what says nothing of restarts has one run.
     starts = attack.spends("restarts") if attack.arguments.get("random_starts", True) else 1
-    return attack.spends("steps") >= steps and starts >= restarts
+    return attack.spends("steps") >= steps and max(starts, 1) >= restarts

@@ -139,6 +139,7 @@ LADDER = {"climb": "bpda", "square": "black_box"}
         ({}, 15, "quick"),
         ({"climb": pgd(steps=99, restarts=1)}, 16, "quick"),
         ({"square": square(999)}, 16, "quick"),
+        ({"climb": attack("pgd", steps=100, loss="ce")}, 16, "full: EOT"),
         ({"climb": attack("autoattack", steps=100, loss="ce")}, 16, "quick"),
     ],
 )
