@@ -72,7 +72,8 @@ def conditional(results: Results, row: AccuracyRow, n: int | None) -> float | No
 def unranked_because(facts: Defense) -> list[str]:
     """Return why a row is not ranked, the verdict on its gradient first; nothing of one that is."""
     masking = facts.masking
-    failed = [check.check for check in masking.checks if check.outcome == "fail"]
+    # A question may be asked of several sources.
+    failed = dict.fromkeys(check.check for check in masking.checks if check.outcome == "fail")
     masked = " - ".join(["masking: fail", *filter(None, [", ".join(failed)])])
     return [*([masked] if masking.verdict == "fail" else []), *facts.missing]
 

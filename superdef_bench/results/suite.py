@@ -59,13 +59,15 @@ def suite_of_table(results: Results, standings: Sequence[Standing]) -> str:
 
 
 def suites_of_rows(results: Results, standings: Sequence[Standing]) -> list[str]:
-    """Return a line for each suite with the rows that faced it; none where all are quick."""
+    """Return a line for each suite with the rows that faced it; none where the heading says it."""
+    found = {standing.defense: suite_of(results, standing) for standing in standings}
     rows: dict[str, list[str]] = {}
-    for standing in standings:
-        rows.setdefault(str(suite_of(results, standing)), []).append(standing.defense)
-    if len(rows) == 1:  # the heading calls a table quick, and does not say which suite is full
-        return [f"suite ({suite}): every row" for suite in rows if suite != QUICK]
-    return [f"suite ({suite}): {', '.join(names)}" for suite, names in rows.items()]
+    for name, suite in found.items():
+        rows.setdefault(str(suite), []).append(name)
+    if len(rows) > 1:
+        return [f"suite ({words}): {', '.join(names)}" for words, names in rows.items()]
+    full = any(suite.is_full for suite in found.values())
+    return [f"suite ({words}): every row" for words in rows if full]
 
 
 def suite_of(results: Results, standing: Standing) -> Suite:

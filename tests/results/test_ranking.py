@@ -149,7 +149,7 @@ def test_a_row_whose_gradient_fails_stands_below_with_its_number_and_limits_no_o
     document = Document().defense("masked", 60, n=64, clean=64, gray=64).defense("weak", 10)
     document.defense("dubious", 20)
     why = ("black box beats gradients", "one step beats many")
-    document.defenses["masked"]["masking"] = judged("fail", *why)
+    document.defenses["masked"]["masking"] = judged("fail", *why, why[0])
     document.defenses["dubious"]["masking"] = judged("suspect")
     results = document.results()
     assert ranks(document) == [(1, "dubious"), (2, "weak"), (None, "masked")]
