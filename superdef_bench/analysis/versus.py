@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from superdef_bench.core.threats import ADAPTIVE, NO_ATTACK
+from superdef_bench.results.ranking import unranked_because
 from superdef_bench.results.rows import (
     is_drawn,
     verdicts,
@@ -60,8 +61,9 @@ def compare_rows(
 ) -> Iterator[Comparison]:
     """Yield the accuracies that two rows share: clean and worst cases, if asked each attack.
 
-    There is no adaptive one where a row is not ranked: it did not face what the others did. Of
-    several draws the majority counts. Each p is that of its own test, as if nothing else was asked.
+    There is no adaptive one where a row is not ranked: it did not face what the others did, or its
+    gradient is not to be trusted. Of several draws the majority counts. Each p is that of its own
+    test, as if nothing else was asked.
 
     Args:
         results: A leaderboard's.
@@ -97,7 +99,7 @@ def why_not(results: Results, *names: str) -> list[str]:
     found = []
     for name in names:
         facts = results.defenses[name]
-        found += [f"{name} is not ranked: {reason}" for reason in facts.missing[:1]]
+        found += [f"{name} is not ranked: {reason}" for reason in unranked_because(facts)[:1]]
     return found
 
 

@@ -15,8 +15,9 @@ from superdef_bench.core.visible import visible
 from superdef_bench.leaderboard.classifier import classifier_title
 from superdef_bench.leaderboard.notes import idle
 from superdef_bench.leaderboard.tables import quality_table, ranking_table
-from superdef_bench.results.ranking import RANKED_BY, images_text, is_full, rank
+from superdef_bench.results.ranking import RANKED_BY, images_text, rank
 from superdef_bench.results.schema import QualityResults, Results
+from superdef_bench.results.suite import FULL, suite_of_table, suites_of_rows
 from superdef_bench.results.table import Cell, Table, plain_lines
 from superdef_bench.results.text import eps_text, percent
 
@@ -67,7 +68,8 @@ def _text(cell: Cell) -> str:
 def print_ranking(results: Results) -> None:
     """Print the ranking at the last eps."""
     standings, last = rank(results), eps_text(results.last_eps)
-    strength = "full suite" if is_full(results, standings) else "quick: not a robustness claim"
+    suite = suite_of_table(results, standings)
+    strength = f"{suite} suite" if suite == FULL else suite
     accuracies = ["clean", "gray box", "adaptive"]
     shown = ["rank", "defense", *accuracies, "illusion gap", "n"]
     table = ranking_table(results, standings)
@@ -78,6 +80,8 @@ def print_ranking(results: Results) -> None:
     images = images_text(results, standings)
     of = f"{results.dataset.name}, {images}; {classifier_title(results)}"
     screen.print(visible(of), markup=False)
+    for line in suites_of_rows(results, standings):
+        screen.print(visible(line), markup=False)
     for why in dict.fromkeys(s.reasons[0] for s in standings if s.rank is None and s.reasons):
         rows = [s.defense for s in standings if s.rank is None and why in s.reasons[:1]]
         screen.print(f"not ranked ({visible(why)}): {', '.join(map(visible, rows))}", markup=False)

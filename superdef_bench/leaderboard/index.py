@@ -8,7 +8,7 @@ from superdef_bench.io.documents import parse_json
 from superdef_bench.io.files import read_file, write_atomically
 from superdef_bench.leaderboard.again import commands
 from superdef_bench.leaderboard.classifier import classifier_title
-from superdef_bench.leaderboard.notes import row_name
+from superdef_bench.leaderboard.notes import masking_verdict, not_ranked, row_name
 from superdef_bench.leaderboard.publish import (
     load,
     pictures,
@@ -18,9 +18,10 @@ from superdef_bench.leaderboard.publish import (
 )
 from superdef_bench.leaderboard.tables import ranking_table
 from superdef_bench.results.load import FILE, MOST_BYTES
-from superdef_bench.results.ranking import Standing, images_text, is_full, rank
+from superdef_bench.results.ranking import Standing, images_text, rank
 from superdef_bench.results.rows import with_interval
 from superdef_bench.results.schema import Published, QualityResults, QualityRow, Results
+from superdef_bench.results.suite import suite_of_table
 from superdef_bench.results.table import to_markdown
 from superdef_bench.results.text import eps_text, escape, fenced, grid, link
 
@@ -132,11 +133,6 @@ def index(boards: list[Published]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def suite(results: Results, standings: Sequence[Standing]) -> str:
-    """Return how strong the suite of a benchmark is."""
-    return "full" if is_full(results, standings) else "quick: not a robustness claim"
-
-
 def best_rows(standings: Sequence[Standing]) -> list[Standing]:
     """Return the best ranked defenses, and the undefended classifier."""
     ranked = [s for s in standings if s.rank is not None and s.defense != UNDEFENDED]
@@ -152,7 +148,7 @@ def _line(results: Results) -> list[str]:
         f"{escape(data.name)}, {images_text(results, standings)}",
         escape(classifier_title(results)),
         f"{escape(threat.norm)} {eps_text(threat.eps[-1])}",
-        suite(results, standings).split(":")[0],
+        suite_of_table(results, standings).split(":")[0],
         name,
         with_interval(best[0].adaptive, "≤ ") if best else "–",
     ]
@@ -165,16 +161,21 @@ def _benchmark(results: Results) -> Iterator[str]:
         f"{escape(data.name)} {escape(data.split)}, {data.classes} classes, "
         f"{images_text(results, standings)}; classifier {escape(classifier_title(results))}; "
         f"{escape(threat.norm)}, eps {', '.join(map(eps_text, threat.eps))}; "
-        f"suite {suite(results, standings)}."
+        f"suite {suite_of_table(results, standings)}."
     )
     yield ""
     eps = eps_text(results.last_eps)
     shown = ["rank", "defense", "clean", "gray box", "adaptive", "n"]
     titles = {"rank": "#", "gray_box": f"gray box {eps}", "adaptive": f"adaptive {eps}"}
-    best = ranking_table(results, best_rows(standings)).pick(*shown, short=["clean", "n"], **titles)
-    yield from to_markdown(best)
+    best = best_rows(standings)
+    # A number that nobody should trust stands beside why, so that its row is not missed either.
+    masked = [s for s in standings if masking_verdict(results, s.defense) == "fail"]
+    rows = [*best, *(s for s in masked if s not in best)]
+    table = ranking_table(results, rows).pick(*shown, short=["clean", "n"], **titles)
+    yield from to_markdown(table)
     ranked = sum(s.rank is not None for s in standings)
-    yield f"{ranked} of {len(standings)} rows are ranked."
+    why = "".join(f" {escape(line, begins=False)}" for line in not_ranked(masked))
+    yield f"{ranked} of {len(standings)} rows are ranked.{why}"
     yield ""
     drawn = pictures(results, standings)
     yield from _links(results, {drawn[suffix].title.lower(): suffix for suffix in drawn})

@@ -31,11 +31,11 @@ from superdef_bench.results.ranking import (
     Standing,
     conditional,
     images_text,
-    is_full,
     ranked_images,
 )
 from superdef_bench.results.rows import is_drawn, score, with_interval
 from superdef_bench.results.schema import Results
+from superdef_bench.results.suite import FULL, suite_of_table, suites_of_rows
 from superdef_bench.results.table import to_markdown
 from superdef_bench.results.text import eps_text, escape, fenced, grid, link, percent
 
@@ -74,10 +74,8 @@ def _header(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
     yield ""
     yield "<!-- generated, do not edit; regenerate with the commands below -->"
     yield ""
-    if is_full(results, standings):
-        yield f"Suite: **full**, on {ranked:,} images."
-    else:
-        yield "Suite: **quick: not a robustness claim**."
+    suite = suite_of_table(results, standings)
+    yield f"Suite: **{suite}**" + (f", on {ranked:,} images." if suite == FULL else ".")
     yield "Every robust accuracy is an upper bound that a fixed suite found (≤)."
     yield ""
     shape = "x".join(map(str, data.shape))
@@ -132,6 +130,9 @@ def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         + (" Masking: what the checks of its gradient say of a row, see below." if judged else "")
     )
     yield ""
+    suites = suites_of_rows(results, standings)
+    yield from (f"- {escape(line)}" for line in suites)
+    yield from [""] if suites else []
 
 
 def _by_eps(results: Results, standings: Sequence[Standing]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What a leaderboard says beneath its tables. No torch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from superdef_bench.core.threats import CLEAN, NO_TARGET, Access, AttackKind, Rung
@@ -170,12 +170,7 @@ def notes_section(results: Results, standings: Sequence[Standing]) -> Iterator[s
 
 def notes(results: Results, standings: Sequence[Standing]) -> list[str]:
     """Return what has to be said beside the tables."""
-    found = [
-        f"{s.defense} is not ranked: {s.reasons[0]}"
-        + (f", and {len(s.reasons) - 1} more." if len(s.reasons) > 1 else ".")
-        for s in standings
-        if s.rank is None and s.reasons
-    ]
+    found = [*not_ranked(standings)]
     found += [
         f"{_suspect(results, name)}: {facts.suspicion}."
         for name, facts in results.defenses.items()
@@ -227,6 +222,14 @@ def notes(results: Results, standings: Sequence[Standing]) -> list[str]:
         if name in dependent
     ]
     return found
+
+
+def not_ranked(standings: Iterable[Standing]) -> Iterator[str]:
+    """Say why rows are not ranked."""
+    for s in standings:
+        if s.rank is None and s.reasons:
+            more = f", and {len(s.reasons) - 1} more" if len(s.reasons) > 1 else ""
+            yield f"{s.defense} is not ranked: {s.reasons[0]}{more}."
 
 
 def idle(results: Results) -> Iterator[str]:

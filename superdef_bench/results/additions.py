@@ -142,7 +142,9 @@ def _new_refusals(table: Results, run: Results, name: str) -> Iterator[str]:
         return
     yield from _unmet(table, run, name)
     worst, ranked = run.worst(name, ADAPTIVE), ranked_images(rank(table))
-    if worst and worst.n < ranked:
+    # The verdict that the row will have, not the one that the run says: it has no rank if it fails.
+    fails = _masking(run, name)["verdict"] == "fail"
+    if worst and worst.n < ranked and not fails:
         yield (
             f"{name}: its adaptive accuracy is of {worst.n} images, the table ranks on {ranked}, "
             "and all its rows would be ranked on fewer"

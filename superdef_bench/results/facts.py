@@ -148,6 +148,18 @@ class Attack(Model):
         value = self.arguments.get(argument)
         return value if isinstance(value, int) and 0 <= value <= LARGEST_INTEGER else 0
 
+    def spends(self, what: Literal["steps", "restarts", "queries"]) -> int:
+        """Return how many it says it takes, else what its argument says, else 0."""
+        said: int | None = getattr(self.settings, what, None)
+        return said or self.amount(what)
+
+    @property
+    def loss(self) -> str:
+        """What it says it maximises, else what its argument says, else nothing."""
+        said = self.settings.loss if self.settings else None
+        given = self.arguments.get("loss")
+        return said or (given if isinstance(given, str) else "")
+
 
 class MaskingCheck(Model):
     """A question to the gradient of a defense, answered."""

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superdef_bench.core.threats import ADAPTIVE, GRADIENT_RUNGS, Access, AttackKind, Rung
-from superdef_bench.results.facts import PIPELINE, Attack
+from superdef_bench.core.threats import ADAPTIVE, GRADIENT_RUNGS, AttackKind, Rung
+from superdef_bench.results.facts import PIPELINE, Defense
 from superdef_bench.results.rows import Score, score, shares, smallest_eps, verdicts
 from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.results.statistics import mcnemar, median_with_infinity
 
-FULL_IMAGES = 256
-_STEPS, _QUERIES = 10, 1000  # that a full suite takes at least
 _SIGNIFICANT = 0.05
 RANKED_BY = f"ranks: by adaptive accuracy; = shares one (McNemar's exact test, p > {_SIGNIFICANT})"
 WITHIN_A_RANK = (
@@ -71,17 +69,30 @@ def conditional(results: Results, row: AccuracyRow, n: int | None) -> float | No
     return float(right[: len(base)][base].mean()) if base.any() else None
 
 
+def unranked_because(facts: Defense) -> list[str]:
+    """Return why a row is not ranked, the verdict on its gradient first; nothing of one that is."""
+    masking = facts.masking
+    # A question may be asked of several sources.
+    failed = dict.fromkeys(check.check for check in masking.checks if check.outcome == "fail")
+    masked = " - ".join(["masking: fail", *filter(None, [", ".join(failed)])])
+    return [*([masked] if masking.verdict == "fail" else []), *facts.missing]
+
+
 def rank(results: Results) -> list[Standing]:
     """Return the ranking at the last eps, unranked rows below it.
 
+    A row is not ranked that lacks a cell or whose gradient fails its checks: n is that of the rest.
     Rows are sorted by adaptive accuracy on the images that all ranked rows have. Going down, a
     row shares the rank of its group's first row unless McNemar's exact test tells the two apart;
     within a group adaptive accuracy, then the median smallest eps, clean accuracy and cost decide
     the order.
     """
     worst = {name: row for name in results.defenses if (row := results.worst(name, ADAPTIVE))}
-    missing = {name: facts.missing for name, facts in results.defenses.items()}
-    ranked = [name for name in results.defenses if name in worst and not missing[name]]
+    ranked = [
+        name
+        for name, facts in results.defenses.items()
+        if name in worst and not unranked_because(facts)
+    ]
     n = min((worst[name].n for name in ranked), default=None)
     bits = {name: verdicts(worst[name])[:n] for name in ranked}
     order = sorted(ranked, key=lambda name: -int(bits[name].sum()))
@@ -130,7 +141,7 @@ def _standing(
         like_for_like=like_for_like(results, name, last, n),
         median_eps=median_with_infinity(smallest_eps(adaptive)[:n]) if adaptive else None,
         gmac=next((c.gmac for c in cost if c.scope == PIPELINE), None),
-        reasons=results.defenses[name].missing,
+        reasons=unranked_because(results.defenses[name]),
     )
 
 
@@ -173,41 +184,3 @@ def like_for_like(
             fall = float(shares(gray)[:least].mean() - right.mean())
             falls.append((fall, name))
     return max(falls, default=None)
-
-
-def is_full(results: Results, standings: Sequence[Standing]) -> bool:
-    """Return whether the suite supports a claim about robustness.
-
-    It does if every ranked row faced, at the last eps and on all ranked images, gray box, a
-    gradient rung, and black box or the full AutoAttack, and these are at least `FULL_IMAGES`. A
-    gradient attack counts from `_STEPS` steps on, one that asks for scores from `_QUERIES` queries.
-    """
-    ranked = [standing for standing in standings if standing.rank is not None]
-    return bool(ranked) and all(_faced_all(results, standing) for standing in ranked)
-
-
-def _faced_all(results: Results, standing: Standing) -> bool:
-    gray, adaptive = standing.gray, standing.adaptive
-    if gray is None or adaptive is None or min(gray.n, adaptive.n) < FULL_IMAGES:
-        return False
-    attacks, last = results.attacks, results.last_eps
-    counted = {
-        name for name, facts in attacks.items() if facts.counted and facts.kind == AttackKind.BUDGET
-    }
-    met = [
-        (row.rung, attacks[row.attack])
-        for row in results.rows(defense=standing.defense, eps=last)
-        if row.attack in counted and row.n >= adaptive.n
-    ]
-    climbed = [facts for rung, facts in met if rung in GRADIENT_RUNGS]
-    reference = any(facts.arguments["plugin"] == "autoattack" for facts in climbed)
-    gradient = reference or any(_spends(facts, "steps", _STEPS) for facts in climbed)
-    queried = any(
-        rung == Rung.BLACK_BOX and _spends(facts, "queries", _QUERIES) for rung, facts in met
-    )
-    replayed = any(rung == Rung.GRAY_BOX and facts.access != Access.NONE for rung, facts in met)
-    return gray.n >= adaptive.n and replayed and gradient and (queried or reference)
-
-
-def _spends(attack: Attack, argument: str, least: int) -> bool:
-    return attack.amount(argument) >= least

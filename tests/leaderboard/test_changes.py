@@ -113,7 +113,8 @@ def test_a_verdict_that_fell_is_told() -> None:
     for document, verdict in ((before, "pass"), (after, "fail")):
         document["defenses"]["jpeg"]["masking"] = {"verdict": verdict, "checks": []}
     (move,) = changes(Results.of(before), Results.of(after))["moved"]
-    assert move == {"row": "jpeg", "masking": ["pass", "fail"], "n": move["n"]}
+    fell = {"masking": ["pass", "fail"], "rank": [1, None]}
+    assert move == {"row": "jpeg", "n": move["n"], **fell}
 
 
 def test_quality_that_moved_is_told() -> None:

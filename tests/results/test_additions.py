@@ -25,6 +25,7 @@ from superdef_bench.results.statistics import (
     unpack_counts,
     unpack_floats,
 )
+from tests.support import ranked
 from tests.support.commands import Answer
 from tests.support.documents import untimed, write
 
@@ -343,6 +344,27 @@ def test_a_row_on_fewer_images_than_the_table_ranks_on_is_refused(
     table["defenses"]["median"]["missing"] = ["white_box fgsm 8/255: it failed"]
     (line,) = refusals(Results.of(table), Results.of(run), [NEW])
     assert "its adaptive accuracy is of 2 images, the table ranks on 4" in line
+    run["defenses"][NEW]["masking"]["verdict"] = "fail"  # its verdicts do not say so
+    assert refusals(Results.of(table), Results.of(run), [NEW]) == [line]
+
+
+def test_a_row_whose_gradient_fails_is_not_ranked_and_may_have_fewer_images() -> None:
+    def made(name: str, broken: int) -> Results:
+        """Return a row on 64 images of which black box breaks some that gradients leave."""
+        document = ranked.Document().defense("none", 10)
+        document.defense(name, 64 - broken, clean=64, gray=64, n=64)
+        document.attacks["square"] = ranked.attack("square", "scores", queries=1000)
+        document.row(name, "bpda", "pgd", ranked.bits(64, 64))
+        document.row(name, "black_box", "square", ranked.bits(64 - broken, 64))
+        return Results.of(document.results().document | {"name": "tiny"})
+
+    table, run = copy(made("old", 40).document), made("new", 40)
+    checks = {"n": 64, "p": 0.0, "adjusted": 0.0, "evidence": "", "outcome": "fail"}
+    fails = {"verdict": "fail", "checks": [{**checks, "check": "black box beats gradients"}]}
+    table["defenses"]["old"]["masking"] = fails
+    assert refusals(Results.of(table), run, ["new"]) == []
+    (line,) = refusals(Results.of(table), made("new", 0), ["new"])
+    assert "its adaptive accuracy is of 64 images, the table ranks on 400" in line
 
 
 @pytest.mark.parametrize("which", ["table", "run"])

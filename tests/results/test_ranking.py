@@ -1,83 +1,13 @@
 """Ranks by paired tests, and what keeps a row out of them."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
-from superdef_bench.results.ranking import images_text, is_full, like_for_like, rank, ranked_images
+from superdef_bench.results.ranking import images_text, like_for_like, rank, ranked_images
 from superdef_bench.results.rows import score, shares
-from superdef_bench.results.schema import Results
-from superdef_bench.results.statistics import Bits, pack_counts, pack_floats
-from tests.support.documents import example
-from tests.support.gate_documents import cost_row
-from tests.support.rows import attack_of, row_of
-
-EPS = [2 / 255, 8 / 255]
-FACTS = example()["defenses"]["jpeg"]
-
-
-def bits(correct: int, n: int = 400) -> Bits:
-    """Return `n` verdicts of which the first `correct` are right."""
-    return np.arange(n) < correct
-
-
-class Document:
-    """A results document, built row by row."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self.defenses: dict[str, dict[str, Any]] = {}
-        self.costs: list[dict[str, Any]] = []
-        self.attacks = {"pgd": attack("pgd", steps=10)}
-
-    def row(self, defense: str, rung: str, attack: str, right: Bits, **columns: Any) -> None:
-        place = {"defense": defense, "rung": rung, "attack": attack, "eps": EPS[-1]}
-        row = row_of(right, **{**place, **columns})
-        self.rows.append(row.model_dump(exclude_unset=True))
-
-    def defense(
-        self,
-        name: str,
-        adaptive: int,
-        *,
-        clean: int = 390,
-        gray: int = 300,
-        n: int = 400,
-        gmac: float = 1.0,
-        median_eps: float | None = None,
-        missing: tuple[str, ...] = (),
-    ) -> "Document":
-        self.defenses[name] = {**FACTS, "missing": list(missing)}
-        self.row(name, "", "none", bits(clean, n), eps=None)
-        self.row(name, "gray_box", "worst", bits(gray, n))
-        smallest = np.full(n, np.inf if median_eps is None else median_eps)
-        packed = pack_floats(smallest)
-        self.row(name, "adaptive", "worst", bits(adaptive, n), smallest_eps=packed)
-        self.costs.append(cost_row(name, "pipeline", gmac=gmac))
-        return self
-
-    def results(self) -> Results:
-        return Results.of(
-            {
-                **example(),
-                "threat": {**example()["threat"], "eps": EPS},
-                "accuracy": self.rows,
-                "defenses": self.defenses,
-                "cost": self.costs,
-                "attacks": self.attacks,
-            }
-        )
-
-
-def attack(plugin: str, access: str = "gradient", **arguments: Any) -> dict[str, Any]:
-    found = attack_of(arguments={"plugin": plugin, **arguments}, access=access)
-    return found.model_dump()
-
-
-def drawn(counts: Any, draws: int) -> dict[str, Any]:
-    """Return the columns of a row whose images were right in so many of their draws."""
-    return {"draws": draws, "shares": pack_counts(np.asarray(counts, dtype=np.uint8))}
+from superdef_bench.results.statistics import pack_floats
+from tests.support.ranked import EPS, Document, bits, drawn, judged
+from tests.support.rows import row_of
 
 
 def ranks(document: Document) -> list[tuple[int | None, str]]:
@@ -215,85 +145,23 @@ def test_like_for_like_is_a_fall_of_means_where_there_are_draws() -> None:
     assert found[0] == pytest.approx((0.75 + 0.25 / 2) - 0.5 * 3 / 4)
 
 
-SQUARE = attack("square", "scores", queries=1000)
-STRONG = attack("autoattack")
-BOTH = {"bpda pgd": 400, "black_box square": 400}
-
-
-@pytest.mark.parametrize(
-    ("attacks", "rows", "full"),
-    [
-        ({"strong": STRONG}, {"bpda strong": 400}, True),
-        ({"strong": STRONG}, {"bpda strong": 399}, False),
-        ({"strong": {**STRONG, "counted": False}}, {"bpda strong": 400}, False),
-        ({"strong": attack("pgd", steps=10)}, {"bpda strong": 400}, False),
-        ({"square": SQUARE}, BOTH, True),
-        ({"square": SQUARE}, {"white_box pgd": 400, "black_box square": 400}, True),
-        ({"square": SQUARE}, {"black_box square": 400}, False),
-        ({"square": SQUARE}, {"bpda pgd": 399, "black_box square": 400}, False),
-        ({"square": SQUARE}, {"bpda pgd": 400, "black_box square": 399}, False),
-        ({"square": {**SQUARE, "counted": False}}, BOTH, False),
-        ({"square": {**SQUARE, "kind": "minimal"}}, BOTH, False),
-        # A few steps or queries make no attack, nor does one that says nothing of them.
-        ({"square": attack("square", "scores", queries=999)}, BOTH, False),
-        ({"square": attack("boundary", "labels", queries=1000)}, BOTH, True),
-        ({"square": attack("square", "scores")}, BOTH, False),
-        ({"square": SQUARE, "pgd": attack("pgd", steps=9)}, BOTH, False),
-        ({"square": SQUARE, "pgd": attack("fgsm")}, BOTH, False),
-        ({"strong": STRONG, "pgd": attack("pgd", steps=9)}, {"bpda strong": 400}, True),
-        ({"square": SQUARE}, {"bpda pgd": 400, "surrogate square": 400}, False),
-        ({"square": SQUARE}, {"masking pgd": 400, "black_box square": 400}, False),
-    ],
-)
-def test_a_suite_is_full_with_gradients_and_queries_on_every_ranked_image(
-    attacks: dict[str, Any], rows: dict[str, int], full: bool
-) -> None:
-    document = Document().defense("a", 100)
-    document.attacks.update(attacks)
-    document.row("a", "gray_box", "pgd", bits(300))
-    for words, n in rows.items():
-        rung, name = words.split()
-        document.row("a", rung, name, bits(100, n))
+def test_a_row_whose_gradient_fails_stands_below_with_its_number_and_limits_no_other() -> None:
+    document = Document().defense("masked", 60, n=64, clean=64, gray=64).defense("weak", 10)
+    document.defense("dubious", 20)
+    why = ("black box beats gradients", "one step beats many")
+    document.defenses["masked"]["masking"] = judged("fail", *why, why[0])
+    document.defenses["dubious"]["masking"] = judged("suspect")
     results = document.results()
-    assert is_full(results, rank(results)) is full
+    assert ranks(document) == [(1, "dubious"), (2, "weak"), (None, "masked")]
+    standing = rank(results)[-1]
+    assert standing.adaptive is not None
+    assert (standing.adaptive.accuracy, standing.adaptive.n) == (60 / 64, 64)
+    assert list(standing.reasons) == [f"masking: fail - {why[0]}, {why[1]}"]
+    assert ranked_images(rank(results)) == 400
 
 
-def test_every_ranked_row_has_to_face_all_of_it_and_gray_box() -> None:
-    def full(document: Document, without: tuple[str, str] | None = None) -> bool:
-        document.attacks["square"] = SQUARE
-        for name in document.defenses:
-            document.row(name, "gray_box", "pgd", bits(300))
-            document.row(name, "bpda", "pgd", bits(100))
-            document.row(name, "black_box", "square", bits(100))
-        document.rows = [row for row in document.rows if (row["defense"], row["rung"]) != without]
-        return is_full(document.results(), rank(document.results()))
-
-    assert full(Document().defense("a", 100).defense("b", 90))
-    for rung in ("gray_box", "bpda", "black_box"):
-        assert not full(Document().defense("a", 100).defense("b", 90), without=("b", rung))
-    assert full(Document().defense("a", 100).defense("b", 90, missing=("failed",)))
-
-
-@pytest.mark.parametrize(
-    ("replayed", "full"),
-    [(attack("pgd", steps=1), True), (SQUARE, True), (attack("noise", "none"), False)],
-)
-def test_gray_box_needs_an_attack_that_looks_at_the_classifier(
-    replayed: dict[str, Any], full: bool
-) -> None:
-    document = Document().defense("a", 100)
-    document.attacks |= {"replayed": replayed, "strong": STRONG}
-    document.row("a", "gray_box", "replayed", bits(300))
-    assert not is_full(document.results(), rank(document.results()))
-    document.row("a", "white_box", "strong", bits(100))
-    assert is_full(document.results(), rank(document.results())) is full
-
-
-@pytest.mark.parametrize(("n", "full"), [(256, True), (255, False), (1, False)])
-def test_a_few_images_make_no_full_suite(n: int, full: bool) -> None:
-    document = Document().defense("a", 1, clean=n, gray=n, n=n)
-    document.attacks["strong"] = STRONG
-    for rung in ("gray_box", "bpda"):
-        document.row("a", rung, "strong", bits(1, n))
-    results = document.results()
-    assert is_full(results, rank(results)) is full
+def test_the_verdict_is_the_first_reason_and_needs_no_check_to_be_said() -> None:
+    document = Document().defense("a", 60, missing=("bpda pgd: too slow",)).defense("b", 10)
+    document.defenses["a"]["masking"] = judged("fail")
+    (standing,) = (s for s in rank(document.results()) if s.defense == "a")
+    assert list(standing.reasons) == ["masking: fail", "bpda pgd: too slow"]

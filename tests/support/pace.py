@@ -3,24 +3,37 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
 _AT_REST = 0.1  # seconds of a processor to start Python and import typer
+_TRIES = 6  # other work on the machine only adds to what something takes
 
 
-def of_children() -> float:
-    """Return the seconds that child processes have computed; what else runs does not count."""
-    used = os.times()
-    return used.children_user + used.children_system
+def takes(work: Callable[[], object], *, at_most: float) -> bool:
+    """Return whether some work needs no more than so many seconds of a processor.
 
-
-def slowdown() -> float:
-    """Return how many times as long as there it takes here and now to start Python and typer.
-
-    At least 1: a faster machine is held to the same seconds.
+    Seconds are those of a machine at rest that starts Python and typer in a tenth of one; a faster
+    machine is held to the same. Each try is measured beside a start of Python of its own, since
+    the machine's speed changes from one second to the next; one try that is fast enough will do.
     """
-    taken = []
-    for _ in range(3):
-        start = of_children()
+    return any(_computed(work) < at_most * _slowdown() for _ in range(_TRIES))
+
+
+def _computed(work: Callable[[], object]) -> float:
+    """Return the seconds that work computed, in this process and its children."""
+    start = _clock()
+    work()
+    return _clock() - start
+
+
+def _clock() -> float:
+    used = os.times()
+    return time.process_time() + used.children_user + used.children_system
+
+
+def _slowdown() -> float:
+    def start() -> None:
         subprocess.run([sys.executable, "-c", "import typer"], check=True)
-        taken.append(of_children() - start)
-    return max(1.0, min(taken) / _AT_REST)
+
+    return max(1.0, min(_computed(start) for _ in range(3)) / _AT_REST)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from superdef_bench.core.threats import UNDEFENDED
 from superdef_bench.leaderboard.classifier import classifier_title
-from superdef_bench.leaderboard.index import best_rows, suite
+from superdef_bench.leaderboard.index import best_rows
 from superdef_bench.leaderboard.site.page import render
 from superdef_bench.leaderboard.tables import BELOW, score_cell
 from superdef_bench.results.ranking import Standing, images_text
 from superdef_bench.results.schema import QualityResults, Results
+from superdef_bench.results.suite import suite_of_table
 from superdef_bench.results.table import NOTHING, Cell, Line, Table
 from superdef_bench.results.text import eps_text
 
@@ -45,7 +46,7 @@ def _benchmark(results: Results, standings: Sequence[Standing]) -> Line:
     shown = best_rows(standings)
     best = next((s for s in shown if s.defense != UNDEFENDED), None)
     bare = next((s for s in shown if s.defense == UNDEFENDED), None)
-    strength = suite(results, standings).split(":")[0]
+    strength = suite_of_table(results, standings).split(":")[0]
     adaptive = best.adaptive if best else None
     return Line(
         [
