@@ -123,8 +123,10 @@ def verify_autoattack(
             kept = next((r for r in known if _same(r, run) and run.engine == REFERENCE), None)
             done = kept or _run(case, engines[run.engine], run, bar)
             parity = parity.model_copy(update={"runs": (*parity.runs, done)})
-            # What took minutes is on disk before the next begins; what was not asked for stays.
-            rest = [r for r in known if not any(_same(r, other) for other in parity.runs)]
+            # What took minutes is on disk before the next begins; what was not asked for stays,
+            # and what another process wrote meanwhile.
+            others = _known(file, attacked)
+            rest = [r for r in others if not any(_same(r, other) for other in parity.runs)]
             save_parity(parity.model_copy(update={"runs": (*parity.runs, *rest)}), file)
     return load_parity(file), file
 

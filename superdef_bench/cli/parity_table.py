@@ -51,9 +51,11 @@ def _lines(case: Parity) -> list[str]:
     faster = reference.total("seconds") / max(own.total("seconds"), 1e-9)
     noise = "not known (--seeds 2)" if found.noise is None else f"{found.noise} images"
     return [
-        f"Only the reference breaks {_listed(found.only_reference)}; only ours {_listed(found.only_own)}.",
-        f"Two seeds of the reference differ by: {noise}. Passes: {passes[0] / max(passes[1], 1):.2f} "
-        f"times ours; seconds: {faster:.2f} times.",
+        f"Only the reference breaks {_listed(found.only_reference)}; only ours "
+        f"{_listed(found.only_own)}.",
+        f"Two seeds of the reference differ by: {noise}.",
+        f"The reference takes {passes[0] / max(passes[1], 1):.2f} times our passes, {faster:.2f} "
+        "times our seconds.",
         *_alone(case),
         f"Parity {'holds' if found.holds else 'FAILS'}: the reference alone may break "
         f"{found.allowed}, it breaks {len(found.only_reference)}.",
