@@ -119,6 +119,7 @@ def _approach(
         search.update(batch, taken + step, *seen, clean=False)
         if slope is None:
             return
+        gap, slope = gap.nan_to_num(), slope.nan_to_num()
         if runs < aims.runs:
             gap, slope = _nearest(gap, slope, threat.norm)
         # A fooling iterate is too far away: the search goes on from nearer to the image.

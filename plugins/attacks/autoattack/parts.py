@@ -1,11 +1,29 @@
 """The attacks that AutoAttack is made of: `apgd_ce`, `apgd_dlr`, `apgd_t`, `fab`, `fab_t`."""
 
+import warnings
+
+import torch
 from torch import Tensor, nn
 
 from superdef_bench import AttackContext, Norm, Threat
 from superdef_bench.engine import Loss, auto_pgd, check_counts, cross_entropy, dlr, fab
 
 TARGETS = 9
+_ASKED = 8  # images
+_EXACT = 1e-5
+
+
+def warn_of_probabilities(model: nn.Module, x: Tensor) -> None:
+    """Warn where a classifier answers with probabilities: a ratio of them is no ratio of logits."""
+    with torch.no_grad():
+        answers = model(x[:_ASKED]).flatten(0, -2)
+    sums, low, high = answers.sum(dim=1), float(answers.min()), float(answers.max())
+    if low >= 0 and high <= 1 and float((sums - 1).abs().max()) < _EXACT:
+        warnings.warn(
+            f"the classifier answers with probabilities ({low:.2g} to {high:.2g}, and each of "
+            f"{len(answers)} answers sums to 1): the DLR loss needs logits, and is weaker here",
+            stacklevel=2,
+        )
 
 
 class _Apgd:
@@ -21,6 +39,8 @@ class _Apgd:
         check_counts(steps=steps, restarts=restarts)
         self.steps, self.restarts = steps, restarts
 
+    needs_logits = False
+
     def loss(self, context: AttackContext) -> Loss:
         """Return what is maximised."""
         raise NotImplementedError
@@ -34,6 +54,8 @@ class _Apgd:
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, context: AttackContext
     ) -> Tensor:
+        if self.needs_logits:
+            warn_of_probabilities(model, x)
         return auto_pgd(
             model,
             x,
@@ -75,7 +97,7 @@ class ApgdDlr(_Apgd):
         restarts: Runs from random points at the border of the ball.
     """
 
-    targeted = True
+    targeted = needs_logits = True
     least_classes = 4
     loss_name = "dlr"
 
@@ -97,6 +119,7 @@ class ApgdT(_Apgd):
     """
 
     least_classes = 4
+    needs_logits = True
     loss_name = "targeted dlr"
 
     def __init__(self, *, steps: int = 100, restarts: int = 1, targets: int = TARGETS) -> None:
