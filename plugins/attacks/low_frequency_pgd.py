@@ -16,8 +16,8 @@ class LowFrequencyPgd(AscentAttack):
     Norms: linf, l2. Kind: budget. Loss: cross-entropy. For defenses that take away fine details
     and keep coarse ones. The papers keep the low frequencies of a cosine transform; here the
     perturbation is a coarse grid, enlarged bilinearly: each of its values lies between values of
-    the grid, so that a grid within eps stays within eps, and no clipping brings back what is
-    fine. Where the image ends, at black and white, it is cut to [0, 1] all the same.
+    the grid, so that a grid within eps stays within eps and nothing has to be clipped, but to
+    [0, 1] where the image is nearly black or white.
 
     Args:
         steps: Gradient steps per restart.
