@@ -2,6 +2,7 @@
 
 from superdef_bench.engine.ascent import (
     AscentAttack,
+    Region,
     ascend,
     check_counts,
     project,
@@ -21,6 +22,7 @@ __all__ = [
     "Constructor",
     "Look",
     "Loss",
+    "Region",
     "Search",
     "Seen",
     "ascend",
