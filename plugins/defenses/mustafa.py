@@ -12,6 +12,7 @@ from superdef_bench.nn import (
     SuperResolution,
     jpeg_round_trip,
     load_network,
+    soft_jpeg,
     unusual_size,
     wavelet_denoise,
 )
@@ -41,7 +42,8 @@ class Mustafa(SuperResolution):
     matplotlib wrote by default at that time, as far as we remember; 75 is the other candidate.
 
     JPEG and rounding have no gradient. With either, attacks that know the defense go back
-    straight through these two steps and exactly through all others.
+    through a JPEG that rounds smoothly, straight through the last rounding, and exactly through
+    all others.
 
     Args:
         preset: Gives `sigma`, `jpeg` and `eightbit` where they are none.
@@ -50,6 +52,8 @@ class Mustafa(SuperResolution):
         sigma: Standard deviation of the noise in RGB units on [0, 1], the convention of
             scikit-image since 0.16, which is not that of the scripts' time.
         jpeg: Quality of the JPEG between the stages, 1 (worst) to 95; 0 for no JPEG.
+        backward: What the backward pass has in place of that JPEG: `smooth`, the stronger
+            attack, or `identity`, as in the defense `jpeg`.
         eightbit: Round the result to 8 bits.
         levels: Wavelet levels; 0 for three fewer than fit: 2 at 32 pixels, 4 at 224, 5 at 299.
         scale: 2, 3 or 4; the paper takes 2.
@@ -67,6 +71,7 @@ class Mustafa(SuperResolution):
         stages: _Stages = "both",
         sigma: float | None = None,
         jpeg: int | None = None,
+        backward: Literal["smooth", "identity"] = "smooth",
         eightbit: bool | None = None,
         levels: int = 0,
         scale: int = 2,
@@ -84,6 +89,8 @@ class Mustafa(SuperResolution):
             raise ValueError(f"levels is {levels}, take 0 or more")
         if jpeg is not None and not 0 <= jpeg <= 95:
             raise ValueError(f"jpeg is {jpeg}, take 1 to 95, or 0 for none")
+        if backward not in ("smooth", "identity"):
+            raise ValueError(f"backward is {backward!r}, take smooth or identity")
         if stages == "wavelet" and output == "resize_back":
             raise ValueError("stages = 'wavelet' keeps the size, leave output out")
         usual = _PRESETS[preset]
@@ -102,7 +109,7 @@ class Mustafa(SuperResolution):
             self_ensemble=self_ensemble,
             dtype=dtype,
         )
-        self.stages, self.levels = stages, levels
+        self.stages, self.levels, self.backward = stages, levels, backward
         self.jpeg = usual.jpeg if jpeg is None else jpeg
         self.eightbit = usual.eightbit if eightbit is None else eightbit
         self.differentiable = not (self.jpeg or self.eightbit)
@@ -113,7 +120,9 @@ class Mustafa(SuperResolution):
         if self.denoise == "wavelet":
             x = wavelet_denoise(x, sigma=self.sigma, levels=self.levels or None)
         if self.jpeg:
-            x = _straight_through(jpeg_round_trip(x, self.jpeg), x)
+            goes_back = self.backward == "smooth" and x.requires_grad
+            stand_in = soft_jpeg(x, self.jpeg) if goes_back else x
+            x = _straight_through(jpeg_round_trip(x, self.jpeg), stand_in)
         if self.stages != "wavelet":
             x = self.enlarge(x)
         return _straight_through((x * 255).round() / 255, x) if self.eightbit else x

@@ -3,13 +3,14 @@
 from superdef_bench.engine.apgd import auto_pgd
 from superdef_bench.engine.ascent import (
     AscentAttack,
+    Region,
     ascend,
     check_counts,
     project,
     random_start,
     steepest,
 )
-from superdef_bench.engine.fab import fab
+from superdef_bench.engine.boundary import fab
 from superdef_bench.engine.foreign import Constructor, Seen
 from superdef_bench.engine.gradient import Look, Loss, look
 from superdef_bench.engine.hopskipjump import hop_skip_jump
@@ -25,6 +26,7 @@ __all__ = [
     "Look",
     "Loss",
     "Part",
+    "Region",
     "Search",
     "Seen",
     "ascend",

@@ -1,5 +1,8 @@
 """Signed or normalised gradient ascent in a ball: FGSM, PGD, MI- and DI2-FGSM are its settings."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -49,6 +52,24 @@ def random_start(x: Tensor, threat: Threat, random: Random) -> Tensor:
     return (x + noise).clamp(0.0, 1.0)
 
 
+@dataclass(frozen=True)
+class Region:
+    """Which perturbations of a ball are allowed: all of them, or fewer.
+
+    Attributes:
+        steepest: Maps a gradient `(N, C, H, W)` and a norm to the unit step that raises a linear
+            function most.
+        project: Maps an iterate, the image and the threat to an allowed point near the iterate,
+            in the ball and in [0, 1].
+    """
+
+    steepest: Callable[[Tensor, Norm], Tensor] = steepest
+    project: Callable[[Tensor, Tensor, Threat], Tensor] = project
+
+
+_WHOLE_BALL = Region()
+
+
 def ascend(
     model: nn.Module,
     x: Tensor,
@@ -63,6 +84,7 @@ def ascend(
     momentum: float | None = None,
     loss: Loss = cross_entropy,
     diversify: Diversify | None = None,
+    region: Region = _WHOLE_BALL,
 ) -> Tensor:
     """Raise the loss by projected steps and return the best iterate of each image.
 
@@ -80,6 +102,7 @@ def ascend(
         loss: What to maximise.
         diversify: Changes the images before each gradient is taken; the iterate itself is then
             judged by a forward pass of its own.
+        region: Which perturbations are allowed.
 
     Returns:
         Adversarial images of the shape of `x`.
@@ -90,7 +113,8 @@ def ascend(
         iterate = batch.x
         if random_starts:
             random = batch.context.random.fork(f"restart {restart}")
-            iterate = random_start(batch.x, threat, random)
+            start = random_start(batch.x, threat, random)
+            iterate = start if region is _WHOLE_BALL else region.project(start, batch.x, threat)
         velocity = torch.zeros_like(iterate)
         for step in range(steps):
             if not len(batch.y):
@@ -103,8 +127,8 @@ def ascend(
             if momentum is not None:
                 velocity = momentum * velocity + direction / _length(direction, 1)
                 direction = velocity
-            moved = iterate + step_size * steepest(direction, threat.norm)
-            iterate = project(moved, batch.x, threat)
+            moved = iterate + step_size * region.steepest(direction, threat.norm)
+            iterate = region.project(moved, batch.x, threat)
             batch, (iterate, velocity) = search.pack(batch, step, iterate, velocity)
         if len(batch.y):
             seen = look(model, iterate, batch.y, batch.context, loss, gradient=False)
@@ -147,6 +171,7 @@ class AscentAttack:
     random_starts = False
     momentum: float | None = None
     diversify: Diversify | None = None
+    region: Region = _WHOLE_BALL
 
     def step_size(self, eps: float) -> float:
         """Return the length of a step in the ball of radius `eps`."""
@@ -183,6 +208,7 @@ class AscentAttack:
             momentum=self.momentum,
             loss=self.loss(context),
             diversify=self.diversify,
+            region=self.region,
         )
 
 

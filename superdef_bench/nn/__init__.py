@@ -27,6 +27,7 @@ from superdef_bench.nn.pretrained import (
 from superdef_bench.nn.rcan import RCAN
 from superdef_bench.nn.resnet import ResNet
 from superdef_bench.nn.restoration import Denoise, SuperResolution, load_network, network_facts
+from superdef_bench.nn.soft_jpeg import soft_jpeg
 from superdef_bench.nn.stages import jpeg_round_trip, wavelet_denoise
 from superdef_bench.nn.superdef import SuperDef
 from superdef_bench.nn.weights import (
@@ -73,6 +74,7 @@ __all__ = [
     "read_tensors",
     "save_weights",
     "say_unpinned",
+    "soft_jpeg",
     "untrained",
     "unusual_size",
     "wavelet_denoise",

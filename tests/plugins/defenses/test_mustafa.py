@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from superdef_bench import ConfigError, InputTransform, load_defense
 from superdef_bench.core.transform import Protected
-from superdef_bench.nn import EDSR, jpeg_round_trip, wavelet_denoise
+from superdef_bench.nn import EDSR, jpeg_round_trip, soft_jpeg, wavelet_denoise
 from superdef_bench.nn.weights import save_weights
 from superdef_bench.testing import check_defense
 from tests.support.commands import Answer, records
@@ -119,19 +119,22 @@ def test_the_scripts_put_jpeg_between_the_stages_and_round_at_the_end(weights: s
 
 
 @pytest.mark.parametrize("output", ["native", "resize_back"])
-def test_the_bpda_surrogate_has_the_values_of_the_transform_and_the_gradient_of_its_other_stages(
-    weights: str, output: str
+@pytest.mark.parametrize("backward", ["smooth", "identity"])
+def test_the_bpda_surrogate_has_the_values_of_the_transform_and_the_gradient_of_its_stages(
+    weights: str, output: str, backward: str
 ) -> None:
     x = photographs().requires_grad_()
-    defense = load(weights=weights, preset="repo", output=output)
+    defense = load(weights=weights, preset="repo", output=output, backward=backward)
     stand_in = defense.bpda_surrogate(x)
     assert torch.equal(stand_in, defense.transform(x))
     weight = torch.rand(stand_in.shape, generator=torch.Generator().manual_seed(0))
     (gradient,) = torch.autograd.grad((stand_in * weight).sum(), x)
 
     denoised = wavelet_denoise(x, sigma=0.01)
-    lost = (jpeg_round_trip(denoised, 95) - denoised).detach()
-    (expected,) = torch.autograd.grad((edsr()(denoised + lost).clamp(0, 1) * weight).sum(), x)
+    stand_in_file = soft_jpeg(denoised, 95) if backward == "smooth" else denoised
+    lost = (jpeg_round_trip(denoised, 95) - stand_in_file).detach()
+    enlarged = edsr()(stand_in_file + lost).clamp(0, 1)
+    (expected,) = torch.autograd.grad((enlarged * weight).sum(), x)
     torch.testing.assert_close(gradient, expected, atol=1e-4, rtol=1e-3)
     (identity,) = torch.autograd.grad((edsr()(x).clamp(0, 1) * weight).sum(), x)
     assert (gradient - identity).norm() > 0.1 * expected.norm()
@@ -168,6 +171,7 @@ def test_the_contract_of_a_defense_is_kept(weights: str, preset: str) -> None:
         ({"preset": "thesis"}, "preset.*'paper', 'repo'"),
         ({"stages": "none"}, "stages.*'both', 'wavelet', 'sr'"),
         ({"jpeg": 96}, "jpeg is 96, take 1 to 95"),
+        ({"backward": "nothing"}, "backward.*'smooth', 'identity'"),
         ({"levels": -1}, "levels is -1, take 0 or more"),
         ({"sigma": 0.0}, "sigma is 0.0, take a number above 0"),
     ],

@@ -9,7 +9,7 @@ from superdef_bench.core.rng import Random
 from superdef_bench.core.threats import Norm, Threat
 from superdef_bench.core.types import AttackContext, distance
 from superdef_bench.engine import fab
-from superdef_bench.engine.fab import onto_boundary
+from superdef_bench.engine.boundary import onto_boundary
 from superdef_bench.testing import toy_images, toy_model
 
 NORMS: tuple[Norm, ...] = ("linf", "l2")
