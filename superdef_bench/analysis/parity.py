@@ -6,18 +6,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from superdef_bench.benchmark.built import Benchmark, BuiltDefense
 from superdef_bench.core.checks import check_examples
 from superdef_bench.core.errors import ConfigError
-from superdef_bench.core.fingerprint import fingerprint
+from superdef_bench.core.fingerprint import fingerprint, tensors
 from superdef_bench.core.plugins import Registry
 from superdef_bench.core.rng import Random
 from superdef_bench.core.threats import Rung, Threat, parse_eps
 from superdef_bench.core.transform import Protected
 from superdef_bench.core.types import AttackContext
+from superdef_bench.engine import margin
 from superdef_bench.io.machine import fix_numerics, machine, versions
 from superdef_bench.io.progress import Bar, progress_bar
 from superdef_bench.results.facts import Machine
@@ -30,7 +33,7 @@ from superdef_bench.results.parity import (
     load_parity,
     save_parity,
 )
-from superdef_bench.results.statistics import Bits, pack_bits
+from superdef_bench.results.statistics import pack_bits, pack_floats
 from superdef_bench.run.cells import SHARD
 from superdef_bench.run.images import Images
 from superdef_bench.run.shard import Shard
@@ -42,7 +45,13 @@ class _Sequence(Protocol):
     """What the plugin `autoattack` offers beside the contract of an attack."""
 
     def sequence(
-        self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, context: AttackContext
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        threat: Threat,
+        context: AttackContext,
+        parts: Sequence[str] = (),
     ) -> Iterator[tuple[str, Tensor]]: ...
 
     parts: Sequence[str]
@@ -91,10 +100,11 @@ def verify_autoattack(
     threat = Threat(config.norm, parse_eps(config.eps[-1]))
     images = _images(benchmark)
     case = _Case(row, threat, images, config.batch_size, config.seed, benchmark.device)
+    margins = _margins(case)
     attacked = fingerprint(
         benchmark.task.sha256,
-        benchmark.task.model_fingerprint,
-        row.fingerprint,
+        tensors(row.protected.state_dict()),
+        row.arguments,
         row.gradient,
         [threat.norm, config.eps[-1]],
         images.ids.tolist(),
@@ -108,11 +118,12 @@ def verify_autoattack(
         eps=config.eps[-1],
         n=len(images),
         attacked=attacked,
-        clean=pack_bits(_wrong(case)),
+        clean=pack_bits(margins > 0),
+        margins=pack_floats(margins),
         runs=(),
     )
     file = folder / f"{_file_name(parity)}.json"
-    known = _known(file, attacked)
+    known = _known(file, parity)
     engines = {
         name: cast(_Sequence, registry.get("attack", ATTACK).build(engine=name))
         for name in (REFERENCE, OWN)
@@ -125,7 +136,7 @@ def verify_autoattack(
             parity = parity.model_copy(update={"runs": (*parity.runs, done)})
             # What took minutes is on disk before the next begins; what was not asked for stays,
             # and what another process wrote meanwhile.
-            others = _known(file, attacked)
+            others = _known(file, parity)
             rest = [r for r in others if not any(_same(r, other) for other in parity.runs)]
             save_parity(parity.model_copy(update={"runs": (*parity.runs, *rest)}), file)
     return load_parity(file), file
@@ -189,11 +200,11 @@ def _same(first: EngineRun, second: EngineRun) -> bool:
     return all(first.versions.get(name) == second.versions.get(name) for name in libraries)
 
 
-def _known(file: Path, attacked: str) -> tuple[EngineRun, ...]:
+def _known(file: Path, parity: Parity) -> tuple[EngineRun, ...]:
     if not file.exists():
         return ()
     found = load_parity(file)
-    return found.runs if found.attacked == attacked else ()
+    return found.runs if found.same(parity) else ()
 
 
 def _run(case: _Case, engine: _Sequence, run: EngineRun, bar: Bar) -> EngineRun:
@@ -238,9 +249,13 @@ def _fooled(case: _Case, batch: Images, images: Tensor) -> Tensor:
     return (logits.argmax(dim=1) != batch.y).cpu()
 
 
-def _wrong(case: _Case) -> Bits:
-    found = [_fooled(case, batch, batch.x) for batch in case.images.split(case.batch_size)]
-    return torch.cat(found).numpy()
+@torch.no_grad()
+def _margins(case: _Case) -> NDArray[np.float64]:
+    found = [
+        margin(case.view()(batch.x)[None], batch.y, None)[0]
+        for batch in case.images.split(case.batch_size)
+    ]
+    return torch.cat(found).double().cpu().numpy()
 
 
 def _file_name(parity: Parity) -> str:

@@ -116,11 +116,10 @@ def climb(
     halved = torch.ones_like(height, dtype=torch.bool)
     left = dict(_checkpoints(steps))
     for step in range(steps):
-        state = (iterate, before, best, slope, best_slope, best_height, last)
-        state = (*state, length, rises, checked, halved)
-        aims, state = _pack(search, aims, step, state)
-        iterate, before, best, slope, best_slope, best_height, last, *rest = state
-        length, rises, checked, halved = rest
+        state: tuple[Tensor, ...] = (iterate, before, best, slope, best_slope, best_height)
+        aims, state = _pack(search, aims, step, (*state, last, length, rises, checked, halved))
+        iterate, before, best, slope, best_slope, best_height = state[:6]
+        last, length, rises, checked, halved = state[6:]
         if not len(aims.batch.y):
             return
         moved = _move(iterate, before, slope, length, aims, threat, momentum=step > 0)

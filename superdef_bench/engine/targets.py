@@ -62,7 +62,8 @@ class Aims:
             )
             for places in _slices(len(rows), len(rows) if random else self.at_once)
         ]
-        loss_values, fooled = (torch.cat([p[i] for p in parts]).view(shape) for i in (0, 1))
+        loss_values = torch.cat([part.loss for part in parts]).view(shape)
+        fooled = torch.cat([part.fooled for part in parts]).view(shape)
         slopes = [part.gradient for part in parts if part.gradient is not None]
         slope = torch.cat(slopes).view(iterate.shape) if slopes else None
         return loss_values, fooled, slope

@@ -9,6 +9,7 @@ from superdef_bench.results.parity import (
     REFERENCE,
     SIGNIFICANT,
     TOLERATED,
+    Effort,
     EngineRun,
     Parity,
     difference,
@@ -174,7 +175,7 @@ def _work_table(cases: Sequence[Parity]) -> Table:
     return Table("work", "Work", head, lines)
 
 
-_PASSES: tuple[str, str] = ("forwards", "backwards")
+_PASSES: tuple[Effort, Effort] = ("forwards", "backwards")
 
 
 def alone_table(cases: Sequence[Parity]) -> Table:

@@ -28,11 +28,15 @@ from superdef_bench.results.facts import (
     Sha256,
     Versions,
 )
-from superdef_bench.results.statistics import Bits, beats, unpack_bits
+from superdef_bench.results.statistics import Bits, beats, unpack_bits, unpack_floats
 
-OWN, REFERENCE = "own", "reference"
+Engine = Literal["own", "reference"]
+Effort = Literal["forwards", "backwards", "seconds"]
+OWN: Engine = "own"
+REFERENCE: Engine = "reference"
 TOLERATED = 0.003  # share of the images that only the reference may break
 SIGNIFICANT = 0.05
+_ROUNDING = 1e-3  # of float32 logits on another machine
 _MOST_BYTES = 2**24
 _AGAIN = "superdef-bench verify autoattack writes it again"
 
@@ -59,7 +63,7 @@ class EngineRun(Model):
         versions: Of what computed it.
     """
 
-    engine: Literal["own", "reference"]
+    engine: Engine
     seed: Count
     alone: bool
     n: Positive
@@ -72,7 +76,7 @@ class EngineRun(Model):
         """Return which images are wrong at the end, `(n,)`."""
         return unpack_bits(self.parts[-1].broken, self.n)
 
-    def total(self, name: Literal["forwards", "backwards", "seconds"]) -> float:
+    def total(self, name: Effort) -> float:
         """Return the sum over the parts."""
         return float(sum(getattr(part, name) for part in self.parts))
 
@@ -89,8 +93,11 @@ class Parity(Model):
     """One case.
 
     Attributes:
-        attacked: Hash of what is attacked: network, defense, gradient, ball, images.
+        attacked: Hash of what is attacked: weights, defense, gradient, ball, images; not of code,
+            which may change while what the reference broke is kept.
         clean: A bit per image: wrong without attack.
+        margins: Of each image without attack, the highest other logit minus that of the label:
+            they tell whether it is still the same function.
     """
 
     dataset: Name
@@ -102,12 +109,15 @@ class Parity(Model):
     n: Positive
     attacked: Sha256
     clean: Base64
+    margins: Base64
     runs: tuple[EngineRun, ...]
     sha256: Sha256 | None = None
 
     @model_validator(mode="after")
     def _bits_fit(self) -> Self:
         unpack_bits(self.clean, self.n)
+        if len(unpack_floats(self.margins)) != self.n:
+            raise ValueError(f"{len(unpack_floats(self.margins))} margins for {self.n} images")
         for run in self.runs:
             for part in run.parts:
                 unpack_bits(part.broken, run.n)
@@ -118,6 +128,13 @@ class Parity(Model):
         """What tables call it."""
         behind = "" if self.defense == "none" else f" behind {self.defense}"
         return f"{self.model}{behind}"
+
+    def same(self, other: "Parity") -> bool:
+        """Whether another case attacks the same function on the same images."""
+        if self.attacked != other.attacked or self.n != other.n:
+            return False
+        ours, theirs = unpack_floats(self.margins), unpack_floats(other.margins)
+        return bool(np.allclose(ours, theirs, rtol=_ROUNDING, atol=_ROUNDING))
 
     def run(self, engine: str, *, second: bool = False) -> EngineRun | None:
         """Return the whole sequence of an engine, with the first seed or the second."""
@@ -210,7 +227,7 @@ def together(cases: Sequence[Parity]) -> Together:
     each = [difference(case) for case in cases]
     lone, mine = (sum(len(d.only_reference) for d in each), sum(len(d.only_own) for d in each))
     # Right under ours: what only the reference breaks. Those that both break say nothing.
-    ours = np.array([True] * lone + [False] * mine)
+    ours = np.array([True] * lone + [False] * mine, dtype=np.bool_)
     return Together(sum(d.n for d in each), lone, mine, beats(~ours, ours))
 
 
