@@ -15,6 +15,7 @@ from superdef_bench.engine.foreign import Constructor, Seen
 from superdef_bench.engine.gradient import Look, Loss, look
 from superdef_bench.engine.hopskipjump import hop_skip_jump
 from superdef_bench.engine.losses import cross_entropy, dlr, margin
+from superdef_bench.engine.probability_margin import climb_near_classes, climb_probabilities
 from superdef_bench.engine.search import Batch, Search
 from superdef_bench.engine.sequence import Part, in_sequence
 from superdef_bench.engine.square import square_search
@@ -32,6 +33,8 @@ __all__ = [
     "ascend",
     "auto_pgd",
     "check_counts",
+    "climb_near_classes",
+    "climb_probabilities",
     "cross_entropy",
     "dlr",
     "fab",
