@@ -44,10 +44,11 @@ class ApgdPm:
 
     def passes(self, threat: Threat) -> tuple[int, int]:
         """Return the most forwards and backwards that one image needs."""
-        margins, aimed = 2 * (self.steps + 2), self.targets * (self.steps + 1)
         order = max(_CANDIDATES, self.targets)
-        judged = 4  # at the start, and after each of three parts
-        return margins + aimed + order + 1 + judged, margins + aimed + order
+        backwards = (2 + self.targets) * self.steps + order
+        # A run looks at its end too, those of the margin at the start of either half; the images
+        # are judged at the start and after each part, and asked once for the likely classes.
+        return backwards + self.targets + 2 * 2 + 4 + 1, backwards
 
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, context: AttackContext
