@@ -27,7 +27,7 @@ class ApgdPm:
     An image leaves as soon as it is fooled. It is no AutoAttack: no FAB, no Square. Own code.
 
     Args:
-        steps: Gradient steps of each run.
+        steps: Gradient steps of each run, 2 or more.
         targets: Classes to aim at; with K classes at most K - 1.
     """
 
@@ -39,7 +39,9 @@ class ApgdPm:
     loss_name = "probability margin, targeted dlr"
 
     def __init__(self, *, steps: int = 100, targets: int = 9) -> None:
-        check_counts(steps=steps, targets=targets)
+        check_counts(targets=targets)
+        if steps < 2:
+            raise ValueError(f"steps is {steps}, take 2 or more")
         self.steps, self.targets = steps, targets
 
     def passes(self, threat: Threat) -> tuple[int, int]:

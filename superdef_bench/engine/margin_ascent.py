@@ -13,7 +13,7 @@ from superdef_bench.engine.losses import probability_margin, targeted_ratio
 from superdef_bench.engine.search import Search
 from superdef_bench.engine.targets import near_classes
 
-_SIDE_BY_SIDE = 3  # targets of an image under attack at once: later ones meet fewer images
+_SIDE_BY_SIDE = 3  # targets of an image at once in `verdict`: later ones meet fewer images
 
 
 def climb_probabilities(
@@ -70,7 +70,7 @@ def climb_near_classes(
     steps: int,
     targets: int,
 ) -> Tensor:
-    """Run Auto-PGD at one class after the other, the nearest first, a few side by side.
+    """Aim Auto-PGD at the nearest classes, a few at a time.
 
     Arguments and result as in `climb_probabilities`; `targets` are the classes per image. With a
     target in the context there is no other.
@@ -81,7 +81,8 @@ def climb_near_classes(
         order = near_classes(model, whole, targets, threat.norm)
     else:
         order = context.target[:, None]
-    for number, labels in enumerate(order.split(_SIDE_BY_SIDE, dim=1)):
+    few = _SIDE_BY_SIDE if context.goal == "verdict" else targets
+    for number, labels in enumerate(order.split(few, dim=1)):
         standing = search.batch()
         rows = slice(None) if standing.rows is None else standing.rows
         for aims in split_runs(standing, labels[rows], len(x)):
