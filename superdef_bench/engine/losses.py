@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+Push = Literal["both", "down", "up"]
+
 
 def cross_entropy(
     logits: Tensor, y: Tensor, target: Tensor | None, *, scale: float = 1.0
@@ -59,7 +61,7 @@ def probability_margin(
     y: Tensor,
     target: Tensor | None,
     *,
-    push: Literal["both", "down", "up"] = "both",
+    push: Push = "both",
 ) -> Tensor:
     """Return the highest other probability minus that of the label, for a target its negative.
 

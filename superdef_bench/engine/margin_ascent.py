@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from superdef_bench.core.threats import Threat
 from superdef_bench.core.types import AttackContext
 from superdef_bench.engine.apgd import climb, random_surface, split_runs
-from superdef_bench.engine.losses import probability_margin, targeted_ratio
+from superdef_bench.engine.losses import Push, probability_margin, targeted_ratio
 from superdef_bench.engine.search import Search
 from superdef_bench.engine.targets import near_classes
 
@@ -44,8 +44,9 @@ def climb_probabilities(
         Adversarial images of the shape of `x`.
     """
     search = Search(x, y, context)
+    halves: tuple[tuple[Push, int], ...] = ((first, steps // 2), ("both", steps - steps // 2))
     taken = 0
-    for push, few in ((first, steps // 2), ("both", steps - steps // 2)):
+    for push, few in halves:
         for aims in split_runs(search.batch(), None, len(x)):
             batch = aims.batch
             start = random_surface(aims, threat, batch.context.random)

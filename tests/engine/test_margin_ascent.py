@@ -7,17 +7,17 @@ from torch import Tensor, nn
 from superdef_bench import AttackContext, Random
 from superdef_bench.core.threats import Norm
 from superdef_bench.engine import Search, near_classes, probability_margin, targeted_ratio
-from superdef_bench.engine.losses import dlr, margin
+from superdef_bench.engine.losses import Push, dlr, margin
 
 LOGITS = torch.tensor([[[2.0, 1.0, 0.5, 0.0], [0.0, 1.5, 1.0, 0.5]]])  # (1, 2, 4)
 Y = torch.tensor([0, 3])
 TARGET = torch.tensor([2, 0])
 
 
-def slope(logits: Tensor, push: str = "both") -> Tensor:
+def slope(logits: Tensor, push: Push = "both") -> Tensor:
     """Return the gradient `(n, N, K)`."""
     leaf = logits.clone().requires_grad_()
-    loss = probability_margin(leaf, Y, None, push=push)  # type: ignore[arg-type]  # one of three
+    loss = probability_margin(leaf, Y, None, push=push)
     return torch.autograd.grad(loss.sum(), leaf)[0]
 
 
@@ -30,8 +30,9 @@ def test_it_is_the_margin_of_the_softmax() -> None:
 
 
 def test_a_push_has_the_same_value_and_the_slope_of_one_probability() -> None:
-    for push in ("down", "up"):
-        value = probability_margin(LOGITS, Y, None, push=push)  # type: ignore[arg-type]  # of three
+    pushes: tuple[Push, ...] = ("down", "up")
+    for push in pushes:
+        value = probability_margin(LOGITS, Y, None, push=push)
         assert torch.equal(value, probability_margin(LOGITS, Y, None))
     p = LOGITS.softmax(dim=-1)
     pick = nn.functional.one_hot(Y, 4)[None]
@@ -45,7 +46,8 @@ def test_large_logits_leave_a_gradient_where_the_softmax_has_none() -> None:
     leaf = loud.clone().requires_grad_()
     plain = margin(leaf.softmax(dim=-1), Y, None)
     assert float(torch.autograd.grad(plain.sum(), leaf)[0][0, 0].abs().max()) == 0
-    for push in ("both", "down", "up"):
+    pushes: tuple[Push, ...] = ("both", "down", "up")
+    for push in pushes:
         found = slope(loud, push)[0] * 1000
         assert bool((found[[0, 1], Y] < -1e-3).all()), push
         assert bool((found[[0, 1], [1, 1]] > 1e-3).all()), push

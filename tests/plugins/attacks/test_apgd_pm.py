@@ -123,9 +123,10 @@ def test_it_takes_as_many_passes_as_it_says_at_most_and_few_where_images_fall() 
     model = Protected((), toy_model()).eval()
     y = model(x).argmax(dim=1)
     spent = {}
-    for goal, eps in (("strength", 0.015), ("verdict", 0.1)):
+    trials: tuple[tuple[Goal, float], ...] = (("strength", 0.015), ("verdict", 0.1))
+    for goal, eps in trials:
         view = model.view("exact")
-        context = AttackContext.start(ids, Random(0, "test", ids), goal=goal)  # type: ignore[arg-type]  # both are goals
+        context = AttackContext.start(ids, Random(0, "test", ids), goal=goal)
         method()(view, x, y, Threat("linf", eps), context)
         spent[goal] = view.passes.forwards / 8, view.passes.backwards / 8
     most = method().passes(Threat("linf", 0.015))
