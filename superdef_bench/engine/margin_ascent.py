@@ -48,12 +48,10 @@ def climb_probabilities(
     taken = 0
     for push, few in halves:
         for aims in split_runs(search.batch(), None, len(x)):
-            batch = aims.batch
-            start = random_surface(aims, threat, batch.context.random)
+            start = random_surface(aims, threat, aims.batch.context.random)
             if taken:
-                start = (
-                    search.best[:, None] if batch.rows is None else search.best[batch.rows, None]
-                )
+                assert aims.batch.rows is not None, "images taken apart know their places"
+                start = search.best[aims.batch.rows][:, None]
             loss = partial(probability_margin, push=push)
             pace = partial(_cosine, steps=few)
             climb(model, search, aims, start, threat, loss, few, taken=taken, pace=pace)
