@@ -1,6 +1,7 @@
 """APGD-PM: what it breaks, what an image may depend on, and odd classifiers."""
 
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from superdef_bench import (
 )
 from superdef_bench.core.threats import Goal, Norm
 from superdef_bench.core.types import distance
+from superdef_bench.engine import climb_probabilities
 from superdef_bench.testing import toy_images, toy_model
 from tests.support.linear import attack, linear
 
@@ -24,16 +26,26 @@ RADII: dict[Norm, float] = {"linf": 0.01, "l2": 0.3}
 
 
 class Wrapped(nn.Module):
-    """The toy classifier with its logits changed."""
+    """The toy classifier with its logits changed, on dark images without numbers."""
 
-    def __init__(self, scale: float = 1.0, classes: int = 10, *, nan: bool = False) -> None:
+    def __init__(
+        self,
+        scale: float = 1.0,
+        classes: int = 10,
+        *,
+        lacks: Literal["nothing", "logits", "slope"] = "nothing",
+    ) -> None:
         super().__init__()
-        self.inner, self.scale, self.classes, self.nan = toy_model(), scale, classes, nan
+        self.inner, self.scale, self.classes, self.lacks = toy_model(), scale, classes, lacks
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.scale * self.inner(x)[:, : self.classes]
         dark = (x.mean(dim=(1, 2, 3)) < 0.5)[:, None]
-        return torch.where(dark, torch.nan, logits) if self.nan else logits
+        if self.lacks == "logits":
+            return torch.where(dark, torch.nan, logits)
+        if self.lacks == "slope":  # that of a root at 0 is infinite, times 0
+            return logits + torch.where(dark, 0 * logits, 1.0).sqrt()
+        return logits
 
 
 def method(steps: int = 10, targets: int = 4, **arguments: Any) -> Any:
@@ -69,15 +81,17 @@ def test_a_wide_ball_leaves_nothing(norm: Norm) -> None:
     assert not bool(right(model, found, y).any())
 
 
-def test_what_hides_behind_large_logits_is_broken_all_the_same() -> None:
+@pytest.mark.parametrize("first", ["down", "up"])
+def test_large_logits_hide_nothing_from_a_run_on_the_margin(first: Literal["down", "up"]) -> None:
     x, _ = toy_images(16)
-    loud = Wrapped(1e3)
+    loud = Wrapped(1e4)
     y = loud(x).argmax(dim=1)
-    plain = attack(method(), toy_model(), x, y, "linf", 0.03, "verdict")
-    found = attack(method(), loud, x, y, "linf", 0.03, "verdict")
-    fooled = attack(load_attack("pgd", random_starts=False), loud, x, y, "linf", 0.03)
-    assert int(right(loud, found, y).sum()) <= int(right(loud, plain, y).sum())
-    assert int(right(loud, found, y).sum()) < int(right(loud, fooled, y).sum())
+    climb = partial(climb_probabilities, first=first, steps=10)
+    plain = attack(climb, toy_model(), x, y, "linf", 0.03, "verdict")
+    found = attack(climb, loud, x, y, "linf", 0.03, "verdict")
+    pgd = attack(load_attack("pgd", random_starts=False), loud, x, y, "linf", 0.03)
+    left = [int(right(loud, images, y).sum()) for images in (plain, found, pgd)]
+    assert left[0] == left[1] < left[2]
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -153,16 +167,17 @@ def test_a_linear_classifier_is_broken_wherever_it_can_be() -> None:
     assert torch.equal(right(model, found, y), reach > eps)
 
 
+@pytest.mark.parametrize("lacks", ["logits", "slope"])
 @pytest.mark.parametrize("goal", ["verdict", "strength"])
-def test_logits_that_are_no_numbers_do_not_stop_it(goal: Goal) -> None:
+def test_what_is_no_number_does_not_stop_it(lacks: Literal["logits", "slope"], goal: Goal) -> None:
     x, _ = toy_images(8)
-    model = Wrapped(nan=True)
+    model = Wrapped(lacks=lacks)
     y = toy_model()(x).argmax(dim=1)
     found = attack(method(), model, x, y, "linf", 0.1, goal)
     assert bool(torch.isfinite(found).all())
-    whole = torch.isfinite(model(x)).all(dim=1)
-    assert 0 < int(whole.sum()) < 8
-    assert not bool(right(model, found, y)[whole].any())
+    bright = x.mean(dim=(1, 2, 3)) > 0.6
+    assert 0 < int(bright.sum()) < 8
+    assert not bool(right(model, found, y)[bright].any())
 
 
 class Noisy(InputTransform):
