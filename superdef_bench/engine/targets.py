@@ -68,8 +68,7 @@ class Aims:
         ]
         loss_values, fooled = (torch.cat([p[i] for p in parts]).view(shape) for i in (0, 1))
         slopes = [part.gradient for part in parts if part.gradient is not None]
-        # An image whose gradient is not a number stays where it is.
-        slope = torch.cat(slopes).nan_to_num().view(iterate.shape) if slopes else None
+        slope = torch.cat(slopes).view(iterate.shape) if slopes else None
         return loss_values, fooled, slope
 
 
