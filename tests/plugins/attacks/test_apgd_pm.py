@@ -86,7 +86,7 @@ def test_large_logits_hide_nothing_from_a_run_on_the_margin(first: Literal["down
     x, _ = toy_images(16)
     loud = Wrapped(1e4)
     y = loud(x).argmax(dim=1)
-    climb = partial(climb_probabilities, first=first, steps=10)
+    climb: Any = partial(climb_probabilities, first=first, steps=10)
     plain = attack(climb, toy_model(), x, y, "linf", 0.03, "verdict")
     found = attack(climb, loud, x, y, "linf", 0.03, "verdict")
     pgd = attack(load_attack("pgd", random_starts=False), loud, x, y, "linf", 0.03)
