@@ -14,10 +14,18 @@ from superdef_bench.engine.boundary import fab
 from superdef_bench.engine.foreign import Constructor, Seen
 from superdef_bench.engine.gradient import Look, Loss, look
 from superdef_bench.engine.hopskipjump import hop_skip_jump
-from superdef_bench.engine.losses import cross_entropy, dlr, margin
+from superdef_bench.engine.losses import (
+    cross_entropy,
+    dlr,
+    margin,
+    probability_margin,
+    targeted_ratio,
+)
+from superdef_bench.engine.margin_ascent import climb_near_classes, climb_probabilities
 from superdef_bench.engine.search import Batch, Search
 from superdef_bench.engine.sequence import Part, in_sequence
 from superdef_bench.engine.square import square_search
+from superdef_bench.engine.targets import near_classes
 
 __all__ = [
     "AscentAttack",
@@ -32,6 +40,8 @@ __all__ = [
     "ascend",
     "auto_pgd",
     "check_counts",
+    "climb_near_classes",
+    "climb_probabilities",
     "cross_entropy",
     "dlr",
     "fab",
@@ -39,8 +49,11 @@ __all__ = [
     "in_sequence",
     "look",
     "margin",
+    "near_classes",
+    "probability_margin",
     "project",
     "random_start",
     "square_search",
     "steepest",
+    "targeted_ratio",
 ]

@@ -1,6 +1,6 @@
 """Auto-PGD: projected gradient ascent that finds its own step length."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from superdef_bench.core.threats import Threat
 from superdef_bench.core.types import AttackContext
 from superdef_bench.engine.ascent import project, steepest
 from superdef_bench.engine.gradient import Loss
-from superdef_bench.engine.search import Search
+from superdef_bench.engine.search import Batch, Search
 from superdef_bench.engine.targets import Aims, best_of, likely_classes
 
 _MOMENTUM = 0.25  # weight of the last move
@@ -58,13 +58,26 @@ def auto_pgd(
         if not len(standing.y):
             break
         labels = likely_classes(model, standing, targets) if targets else None
-        places = torch.arange(len(standing.y), device=x.device)
-        for part in places.split(max(1, _ROWS // max(1, targets))):
-            batch = standing.take(part)
-            aims = Aims(batch, None if labels is None else labels[part], len(x))
-            start = random_surface(aims, threat, batch.context.random.fork(f"restart {restart}"))
+        for aims in split_runs(standing, labels, len(x)):
+            random = aims.batch.context.random.fork(f"restart {restart}")
+            start = random_surface(aims, threat, random)
             climb(model, search, aims, start, threat, loss, steps, taken=restart * (steps + 1))
     return search.best
+
+
+def split_runs(batch: Batch, labels: Tensor | None, at_once: int) -> Iterator[Aims]:
+    """Yield the images with their runs, some at a time.
+
+    Args:
+        batch: Images.
+        labels: Classes to aim at, `(M, T)`; None for one run that aims at none.
+        at_once: See `Aims`.
+    """
+    runs = 1 if labels is None else max(1, labels.shape[1])
+    for part in torch.arange(len(batch.y), device=batch.y.device).split(max(1, _ROWS // runs)):
+        if not len(part):  # an empty tensor splits into itself
+            return
+        yield Aims(batch.take(part), None if labels is None else labels[part], at_once)
 
 
 def random_surface(aims: Aims, threat: Threat, random: Random) -> Tensor:
@@ -92,6 +105,7 @@ def climb(
     steps: int,
     *,
     taken: int = 0,
+    pace: Callable[[int], float] | None = None,
 ) -> None:
     """Run the ascent from `start` `(M, T, C, H, W)` and tell `search` of every iterate.
 
@@ -104,6 +118,8 @@ def climb(
         loss: What to maximise.
         steps: Gradient steps.
         taken: Steps before these.
+        pace: Gives the length of a step by its number, over 2 eps; by default 1, halved where
+            the loss no longer rises.
     """
     assert threat.eps is not None, "an attack without a ball has nothing to project on"
     iterate = before = best = start
@@ -114,7 +130,7 @@ def climb(
     length = torch.full_like(height, 2 * threat.eps)
     rises, checked = torch.zeros_like(height), height
     halved = torch.ones_like(height, dtype=torch.bool)
-    left = dict(_checkpoints(steps))
+    left = dict(_checkpoints(steps)) if pace is None else {}
     for step in range(steps):
         state: tuple[Tensor, ...] = (iterate, before, best, slope, best_slope, best_height)
         aims, state = _pack(search, aims, step, (*state, last, length, rises, checked, halved))
@@ -122,6 +138,8 @@ def climb(
         last, length, rises, checked, halved = state[6:]
         if not len(aims.batch.y):
             return
+        if pace is not None:
+            length = torch.full_like(length, 2 * threat.eps * pace(step))
         moved = _move(iterate, before, slope, length, aims, threat, momentum=step > 0)
         iterate, before = moved, iterate
         height, fooled, found = aims.look(model, iterate, loss, gradient=step + 1 < steps)

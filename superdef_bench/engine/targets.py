@@ -5,8 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from superdef_bench.core.threats import Norm
 from superdef_bench.engine.gradient import Look, Loss, look
+from superdef_bench.engine.losses import logit_gap
 from superdef_bench.engine.search import Batch
+
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,34 @@ def likely_classes(model: nn.Module, batch: Batch, count: int) -> Tensor:
     logits = torch.cat(found).mean(dim=0)
     few = min(count, logits.shape[1] - 1)
     return logits.scatter(1, batch.y[:, None], -torch.inf).topk(few, dim=1).indices
+
+
+def near_classes(
+    model: nn.Module, batch: Batch, count: int, norm: Norm, *, candidates: int = 100
+) -> Tensor:
+    """Return the classes that a linear model would reach first, the nearest first, `(M, T)`.
+
+    Melamed et al., "MALT Powers Up Adversarial Attacks" (NeurIPS 2024): classes are ordered by the
+    gap between their logit and the label's over the length of its gradient, in the dual norm. It
+    takes a forward and a backward pass for each of the likeliest classes.
+
+    Args:
+        model: Classifier.
+        batch: Images.
+        count: T, or one less than there are classes where these are fewer.
+        norm: Of the ball.
+        candidates: Classes to look at.
+    """
+    labels = likely_classes(model, batch, max(count, candidates))
+    dual = 1 if norm == "linf" else 2
+    gains = []
+    for label in labels.unbind(dim=1):
+        seen = look(model, batch.x, batch.y, batch.context, logit_gap, gradient=True, aim=label)
+        assert seen.gradient is not None
+        length = torch.linalg.vector_norm(seen.gradient.flatten(1), ord=dual, dim=1)
+        gains.append(seen.loss / length.clamp_min(_TINY))
+    nearest = torch.stack(gains, dim=1).nan_to_num(-torch.inf).argsort(dim=1, descending=True)
+    return labels.gather(1, nearest[:, :count])
 
 
 def _slices(count: int, most: int) -> list[slice]:
