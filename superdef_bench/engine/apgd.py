@@ -11,7 +11,7 @@ from superdef_bench.core.types import AttackContext
 from superdef_bench.engine.ascent import project, steepest
 from superdef_bench.engine.gradient import Loss
 from superdef_bench.engine.search import Batch, Search
-from superdef_bench.engine.targets import Aims, best_of, likely_classes
+from superdef_bench.engine.targets import Aims, aimed_at, best_of
 
 _MOMENTUM = 0.25  # weight of the last move
 _RISES = 0.75  # share of steps that must raise the loss for the step length to stay
@@ -46,8 +46,9 @@ def auto_pgd(
         loss: What to maximise.
         steps: Gradient steps per restart and target.
         restarts: Runs from a fresh start.
-        targets: Aim at so many of the likeliest other classes, side by side; 0 for no aim. In
-            `verdict` an image is finished once any of these runs fools.
+        targets: Aim at so many of the likeliest other classes, side by side, or at the target
+            of the context alone; 0 for no aim. In `verdict` an image is finished once any of
+            these runs fools.
 
     Returns:
         Adversarial images of the shape of `x`.
@@ -57,27 +58,26 @@ def auto_pgd(
         standing = search.batch()
         if not len(standing.y):
             break
-        labels = likely_classes(model, standing, targets) if targets else None
-        for aims in split_runs(standing, labels, len(x)):
+        labels = aimed_at(model, standing, targets) if targets else None
+        for aims in split_runs(standing, labels):
             random = aims.batch.context.random.fork(f"restart {restart}")
             start = random_surface(aims, threat, random)
             climb(model, search, aims, start, threat, loss, steps, taken=restart * (steps + 1))
     return search.best
 
 
-def split_runs(batch: Batch, labels: Tensor | None, at_once: int) -> Iterator[Aims]:
+def split_runs(batch: Batch, labels: Tensor | None) -> Iterator[Aims]:
     """Yield the images with their runs, some at a time.
 
     Args:
         batch: Images.
         labels: Classes to aim at, `(M, T)`; None for one run that aims at none.
-        at_once: See `Aims`.
     """
     runs = 1 if labels is None else max(1, labels.shape[1])
     for part in torch.arange(len(batch.y), device=batch.y.device).split(max(1, _ROWS // runs)):
         if not len(part):  # an empty tensor splits into itself
             return
-        yield Aims(batch.take(part), None if labels is None else labels[part], at_once)
+        yield Aims(batch.take(part), None if labels is None else labels[part])
 
 
 def random_surface(aims: Aims, threat: Threat, random: Random) -> Tensor:
@@ -167,8 +167,8 @@ def _pack(
     labels = () if aims.labels is None else (aims.labels,)
     batch, (*state_left, last) = search.pack(aims.batch, step, *state, *labels)
     if aims.labels is None:
-        return Aims(batch, None, aims.at_once), (*state_left, last)
-    return Aims(batch, last, aims.at_once), tuple(state_left)
+        return Aims(batch, None), (*state_left, last)
+    return Aims(batch, last), tuple(state_left)
 
 
 def _checkpoints(steps: int) -> Iterator[tuple[int, int]]:

@@ -6,15 +6,15 @@ from torch import Tensor, nn
 from superdef_bench.core.rng import Random
 from superdef_bench.core.threats import Norm, Threat
 from superdef_bench.core.types import AttackContext
-from superdef_bench.engine.apgd import random_surface
+from superdef_bench.engine.apgd import random_surface, split_runs
 from superdef_bench.engine.ascent import project
+from superdef_bench.engine.losses import logit_gap
 from superdef_bench.engine.search import Search
-from superdef_bench.engine.targets import Aims, best_of, likely_classes
+from superdef_bench.engine.targets import Aims, aimed_at, best_of
 
 _BIAS = 0.1  # at most, towards the clean image
 _OVERSHOOT = 1.05
 _BACKWARD = 0.9  # how far from the image a fooling iterate goes on
-_ROWS = 512  # images times targets under attack at once
 _NEWTON = 10  # steps, of which a handful are used
 _TINY, _SHORT = 1e-12, 1e-8
 
@@ -44,7 +44,8 @@ def fab(
         y: Labels `(N,)`.
         threat: Ball to stay in.
         context: Goal, ids and random numbers.
-        targets: The likeliest other classes whose boundaries are looked for.
+        targets: So many of the likeliest other classes have their boundaries looked for; with a
+            target in the context, that one alone.
         steps: Steps per restart and target.
         restarts: Runs.
         nearest: Go to the nearest of these boundaries at each step, in one run; else each target
@@ -59,14 +60,10 @@ def fab(
         standing = search.batch()
         if not len(standing.y):
             break
-        labels = likely_classes(model, standing, targets)
-        places = torch.arange(len(standing.y), device=x.device)
-        for part in places.split(max(1, _ROWS // targets)):
-            batch = standing.take(part)
-            aims = Aims(batch, labels[part], len(x))
-            start = aims.spread(batch.x)
+        for aims in split_runs(standing, aimed_at(model, standing, targets)):
+            start = aims.spread(aims.batch.x)
             if restart:
-                random = batch.context.random.fork(f"restart {restart}")
+                random = aims.batch.context.random.fork(f"restart {restart}")
                 start = _half_way(aims, threat, random)
             if nearest:
                 start = start[:, :1]
@@ -77,14 +74,6 @@ def fab(
 def _half_way(aims: Aims, threat: Threat, random: Random) -> Tensor:
     x = aims.batch.x[:, None]
     return x + (random_surface(aims, threat, random) - x) / 2
-
-
-def _gap(logits: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
-    """Return how far the logit of the target is above that of the label, `(n, N)`."""
-    assert target is not None, "FAB aims at a class"
-    places = logits.shape[:-1]
-    wanted, label = (index.expand(places)[..., None] for index in (target, y))
-    return (logits.gather(-1, wanted) - logits.gather(-1, label))[..., 0]
 
 
 def _approach(
@@ -105,11 +94,11 @@ def _approach(
     iterate, labels = start, aims.labels
     for step in range(steps + 1):
         batch, (iterate, labels) = search.pack(aims.batch, step, iterate, labels)
-        aims = Aims(batch, labels, aims.at_once)
+        aims = Aims(batch, labels)
         if not len(batch.y):
             return
         gap, fooled, slope = aims.look(
-            model, iterate.expand(-1, aims.runs, -1, -1, -1), _gap, gradient=step < steps
+            model, iterate.expand(-1, aims.runs, -1, -1, -1), logit_gap, gradient=step < steps
         )
         clean = batch.x[:, None]
         inside = _norm(iterate - clean, threat.norm) <= threat.eps

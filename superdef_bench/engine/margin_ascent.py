@@ -47,7 +47,7 @@ def climb_probabilities(
     halves: tuple[tuple[Push, int], ...] = ((first, steps // 2), ("both", steps - steps // 2))
     taken = 0
     for push, few in halves:
-        for aims in split_runs(search.batch(), None, len(x)):
+        for aims in split_runs(search.batch(), None):
             start = random_surface(aims, threat, aims.batch.context.random)
             if taken:
                 assert aims.batch.rows is not None, "images taken apart know their places"
@@ -84,7 +84,7 @@ def climb_near_classes(
     for number, labels in enumerate(order.split(few, dim=1)):
         standing = search.batch()
         rows = slice(None) if standing.rows is None else standing.rows
-        for aims in split_runs(standing, labels[rows], len(x)):
+        for aims in split_runs(standing, labels[rows]):
             random = aims.batch.context.random.fork(f"targets {number}")
             start = random_surface(aims, threat, random)
             taken = number * (steps + 1)

@@ -1,5 +1,6 @@
 """Several runs of an attack on each image side by side, one for each class that it aims at."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,9 @@ from superdef_bench.engine.losses import logit_gap
 from superdef_bench.engine.search import Batch
 
 _TINY = 1e-12
+_ROWS = 32  # of a forward pass
+_ROWS_ON_A_GPU = 512  # at most
+_SMALL = 3 * 96 * 96  # numbers of an image; larger ones go through in smaller passes
 
 
 @dataclass(frozen=True)
@@ -20,13 +24,10 @@ class Aims:
     Attributes:
         batch: The images, `M` of them.
         labels: Classes that the runs aim at, int64 `(M, T)`; None for one run that aims at none.
-        at_once: Rows in a forward pass at most: as many as the harness gave images, which is
-            what memory was planned for.
     """
 
     batch: Batch
     labels: Tensor | None
-    at_once: int
 
     @property
     def runs(self) -> int:
@@ -52,8 +53,6 @@ class Aims:
         images = torch.arange(shape[0], device=iterate.device).repeat_interleave(shape[1])
         rows = iterate.flatten(0, 1)
         aim = None if self.labels is None else self.labels.flatten()
-        # Draws are counted by call: those of a random defense are not taken apart.
-        random = getattr(model, "stochastic", True)
         parts = [
             look(
                 model,
@@ -64,12 +63,13 @@ class Aims:
                 gradient=gradient,
                 aim=None if aim is None else aim[places],
             )
-            for places in _slices(len(rows), len(rows) if random else self.at_once)
+            for places in _passes(model, rows)
         ]
-        loss_values = torch.cat([part.loss for part in parts]).view(shape)
-        fooled = torch.cat([part.fooled for part in parts]).view(shape)
+        count = len(rows)  # without what fills up the last pass
+        loss_values = torch.cat([part.loss for part in parts])[:count].view(shape)
+        fooled = torch.cat([part.fooled for part in parts])[:count].view(shape)
         slopes = [part.gradient for part in parts if part.gradient is not None]
-        slope = torch.cat(slopes).view(iterate.shape) if slopes else None
+        slope = torch.cat(slopes)[:count].view(iterate.shape) if slopes else None
         return loss_values, fooled, slope
 
 
@@ -106,6 +106,12 @@ def likely_classes(model: nn.Module, batch: Batch, count: int) -> Tensor:
     return logits.scatter(1, batch.y[:, None], -torch.inf).topk(few, dim=1).indices
 
 
+def aimed_at(model: nn.Module, batch: Batch, count: int) -> Tensor:
+    """Return the target of the context, `(M, 1)`, where it has one; else `likely_classes`."""
+    target = batch.context.target
+    return likely_classes(model, batch, count) if target is None else target[:, None]
+
+
 def near_classes(
     model: nn.Module, batch: Batch, count: int, norm: Norm, *, candidates: int = 100
 ) -> Tensor:
@@ -134,5 +140,20 @@ def near_classes(
     return labels.gather(1, nearest[:, :count])
 
 
-def _slices(count: int, most: int) -> list[slice]:
-    return [slice(start, min(start + most, count)) for start in range(0, count, most)]
+def _passes(model: nn.Module, rows: Tensor) -> Iterator[Tensor]:
+    """Yield the places of the rows of each forward pass, the last of them filled up.
+
+    Kernels round by the size of a batch. With passes of one size, on a GPU of a few, what an image
+    gets does not depend on how many stand beside it. A random defense draws by row and call: its
+    rows stay together.
+    """
+    count = len(rows)
+    places = torch.arange(count, device=rows.device)
+    if getattr(model, "stochastic", True):
+        yield places
+        return
+    size = _ROWS if rows[0].numel() <= _SMALL else _ROWS // 4
+    while rows.is_cuda and size < min(count, _ROWS_ON_A_GPU):
+        size *= 2
+    for part in places.split(size):
+        yield torch.cat([part, part.new_zeros(size - len(part))])

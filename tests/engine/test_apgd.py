@@ -80,7 +80,7 @@ def test_from_the_same_start_it_goes_the_way_of_the_reference(norm: Norm, target
     context = context_of(ids, "strength")
     batch = Batch(x, y, context, None)
     labels = likely_classes(model, batch, 1) if targeted else None
-    aims = Aims(batch, labels, len(x))
+    aims = Aims(batch, labels)
     start = random_surface(aims, threat, context.random)
     search = Search(x, y, context)
     loss: Loss = dlr if targeted else cross_entropy
@@ -155,3 +155,28 @@ def test_a_fooled_image_leaves_and_a_strong_example_takes_every_step() -> None:
         rows[goal] = model.rows
     assert rows["strength"] == 6 * 31
     assert rows["verdict"] < 6 * 5
+
+
+def test_passes_have_one_size_whatever_stands_beside_an_image() -> None:
+    sizes: list[int] = []
+
+    class Watched(nn.Module):
+        stochastic = False
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = toy_model()
+
+        def forward(self, x: Tensor) -> Tensor:
+            sizes.append(len(x))
+            logits: Tensor = self.inner(x)
+            return logits
+
+    x, ids = toy_images(5)
+    model, threat = Watched(), Threat("linf", 0.001)
+    y = model(x).argmax(dim=1)
+    sizes.clear()
+    auto_pgd(model, x, y, threat, context_of(ids), loss=cross_entropy, steps=3)
+    auto_pgd(model, x, y, threat, context_of(ids), loss=dlr, steps=3, targets=9)
+    # Which classes are likely is asked of the five; 45 rows are two passes.
+    assert sizes == [32] * 4 + [5] + [32] * 8

@@ -109,8 +109,8 @@ class ApgdT(_Apgd):
     """Auto-PGD on the targeted DLR loss, aimed at each of the likeliest other classes.
 
     Croce and Hein, ICML 2020. Norms: linf, l2. Needs 4 classes and logits. Fooled is any wrong
-    class. All targets of an image run side by side; with K classes there are at most K - 1. Part
-    of AutoAttack. Own code.
+    class, in a targeted benchmark its target, at which alone it then aims. All targets of an
+    image run side by side; with K classes there are at most K - 1. Part of AutoAttack. Own code.
 
     Args:
         steps: Gradient steps per restart and target.
@@ -119,7 +119,7 @@ class ApgdT(_Apgd):
     """
 
     least_classes = 4
-    needs_logits = True
+    targeted = needs_logits = True
     loss_name = "targeted dlr"
 
     def __init__(self, *, steps: int = 100, restarts: int = 1, targets: int = TARGETS) -> None:
@@ -138,6 +138,7 @@ class _Fab:
     kind = "budget"
     access = "gradient"
     batch_dependent = False
+    targeted = True
     loss_name = "boundary"
     nearest = False
 
@@ -169,9 +170,9 @@ class _Fab:
 class FabT(_Fab):
     """Fast adaptive boundary attack aimed at each of the likeliest other classes.
 
-    Croce and Hein, ICML 2020. Norms: linf, l2. Fooled is any wrong class. It looks for the
-    smallest perturbation and stops once inside the ball; a step is one forward and one backward
-    pass. Part of AutoAttack. Own code.
+    Croce and Hein, ICML 2020. Norms: linf, l2. Fooled is any wrong class, in a targeted benchmark
+    its target, at which alone it then aims. It looks for the smallest perturbation and stops once
+    inside the ball; a step is one forward and one backward pass. Part of AutoAttack. Own code.
 
     Args:
         steps: Steps per restart and target.
