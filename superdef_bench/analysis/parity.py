@@ -64,12 +64,10 @@ class Wish:
     Attributes:
         seeds: Of the reference: 1, or 2 for the noise floor.
         alone: Images on which each part runs by itself, too; 0 for none.
-        own: Whether to run our engine; else the reference alone, to have it ready.
     """
 
     seeds: int = 1
     alone: int = 0
-    own: bool = True
 
 
 def verify_autoattack(
@@ -180,9 +178,8 @@ def _todo(case: _Case, parts: Sequence[str], wish: Wish) -> Iterator[EngineRun]:
     lone = [{"alone": True, "n": few, "parts": (_named(p),)} for p in parts] if few else []
     for each in lone:
         yield bare.model_copy(update=each)
-    if wish.own:
-        for each in [{}, *lone]:
-            yield bare.model_copy(update={"engine": OWN, **each})
+    for each in [{}, *lone]:
+        yield bare.model_copy(update={"engine": OWN, **each})
 
 
 def _named(name: str) -> Part:
