@@ -1,7 +1,7 @@
 """Small classifiers that come with the package; each takes 32x32 and 64x64.
 
-`signs_resnet8` and `cifar10_jpeg_resnet20` are attacked; `signs_resnet14` is what transferred
-examples are made on.
+`signs_resnet8` and `cifar10_jpeg_resnet20` are attacked; those that end in `_at` are their
+adversarially trained twins; `signs_resnet14` is what transferred examples are made on.
 """
 
 from superdef_bench import hookimpl
@@ -37,10 +37,28 @@ def signs_resnet14() -> ResNet:
     return _shipped("signs_resnet14")
 
 
+def signs_resnet8_at() -> ResNet:
+    """ResNet-8 for the embedded dataset `signs`, trained on adversarial examples.
+
+    The network of the defense `adversarial_training`; docs/training.md has the command.
+    """
+    return _shipped("signs_resnet8_at")
+
+
+def cifar10_jpeg_resnet20_at() -> ResNet:
+    """ResNet-20 for CIFAR-10 after one lossy JPEG, trained on adversarial examples.
+
+    The network of the defense `adversarial_training`; docs/training.md has the command.
+    """
+    return _shipped("cifar10_jpeg_resnet20_at")
+
+
 @hookimpl
 def register_models() -> dict[str, object]:
     return {
         "signs_resnet8": signs_resnet8,
         "cifar10_jpeg_resnet20": cifar10_jpeg_resnet20,
         "signs_resnet14": signs_resnet14,
+        "signs_resnet8_at": signs_resnet8_at,
+        "cifar10_jpeg_resnet20_at": cifar10_jpeg_resnet20_at,
     }

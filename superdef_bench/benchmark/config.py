@@ -215,9 +215,9 @@ def _preset(name: object) -> dict[str, AttackChoice]:
 
 
 def find_config(name: str) -> Path:
-    """Return the file that a path, or the name of a shipped config, means."""
+    """Return the file that a path, or the name of a shipped config, means; never a folder's."""
     path = Path(name)
-    return path if path.exists() else shipped_configs().get(name, path)
+    return path if path.exists() and not path.is_dir() else shipped_configs().get(name, path)
 
 
 Check = Callable[[Config, Mistakes], None]

@@ -1,6 +1,16 @@
 """Parse, call, print."""
 
-from superdef_bench.cli import analysis, gate, init, leaderboard, measure, plugins, run, train
+from superdef_bench.cli import (
+    analysis,
+    gate,
+    init,
+    leaderboard,
+    measure,
+    plugins,
+    run,
+    train,
+    verify,
+)
 from superdef_bench.cli.app import main, run_typed
 
 __all__ = [
@@ -14,4 +24,5 @@ __all__ = [
     "run",
     "run_typed",
     "train",
+    "verify",
 ]

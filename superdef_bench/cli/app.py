@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _ORDER = (
     *("run", "init", "show", "leaderboard", "reproduce", "compare", "examples", "history"),
-    *("versus", "quality", "agreement", "cost", "list", "check", "new", "train", "apply"),
+    *("versus", "quality", "agreement", "cost", "verify", "list", "check", "new", "train", "apply"),
 )
 
 

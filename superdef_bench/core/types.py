@@ -64,6 +64,7 @@ class AttackContext:
         first_step: Step at which each image of the whole batch was first fooled, int64, -1
             before that; filled by `record`.
         rows: Place of each image in that whole batch, int64 `(N,)`.
+        begun: Steps that attacks before this one took, where several run in a row.
     """
 
     ids: Tensor
@@ -74,6 +75,7 @@ class AttackContext:
     eot: int = 1
     first_step: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
     rows: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    begun: int = 0
 
     @classmethod
     def start(cls, ids: Tensor, random: Random, **settings: Any) -> "AttackContext":
@@ -102,7 +104,7 @@ class AttackContext:
         """
         rows = self.rows[index]
         before = self.first_step[rows]
-        self.first_step[rows] = torch.where(fooled & (before < 0), step, before)
+        self.first_step[rows] = torch.where(fooled & (before < 0), self.begun + step, before)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ def _length(values: Tensor, order: float) -> Tensor:
 
 
 def steepest(gradient: Tensor, norm: Norm) -> Tensor:
-    """Return the unit step that raises a linear function most."""
+    """Return the unit step that raises a linear function most; none where it has no slope."""
+    gradient = gradient.nan_to_num()
     return gradient.sign() if norm == "linf" else gradient / _length(gradient, 2)
 
 

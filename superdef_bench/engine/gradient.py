@@ -52,18 +52,30 @@ def look(
     *,
     gradient: bool,
     change: Callable[[Tensor], Tensor] | None = None,
+    aim: Tensor | None = None,
 ) -> Look:
     """Evaluate a batch, with the gradient of the loss or without.
 
     The gradient is that of the mean loss over draws (EOT; Athalye et al., ICML 2018). An image
-    counts as fooled when more than half of its draws are. `change` is applied to the images
-    first, and the gradient goes back through it.
+    counts as fooled when more than half of its draws are.
+
+    Args:
+        model: Classifier.
+        x: Images `(N, C, H, W)`.
+        y: Labels `(N,)`.
+        context: Goal and ids of these images.
+        loss: Of the logits.
+        gradient: Whether to return one.
+        change: Applied to the images first; the gradient goes back through it.
+        aim: Labels that the loss is steered to, `(N,)`; by default the targets of the context.
+            They change the loss, not what counts as fooled.
     """
+    aim = context.target if aim is None else aim
     with torch.set_grad_enabled(gradient):
         x = x.detach().requires_grad_(gradient)
         values, slope, fooled = [], None, []
         for logits in _logits(model, lambda: x if change is None else change(x), context):
-            part = loss(logits, y, context.target)  # (n, N)
+            part = loss(logits.float(), y, aim)  # (n, N)
             values.append(part.detach())
             fooled.append(context.fooled(logits.detach(), y))
             if gradient:

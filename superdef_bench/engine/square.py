@@ -31,6 +31,7 @@ def square_search(
     *,
     queries: int,
     p_init: float,
+    schedule: int = 0,
 ) -> Tensor:
     """Change one random square after the other and keep what raises the loss.
 
@@ -45,6 +46,7 @@ def square_search(
         context: Goal, ids and random numbers.
         queries: Forward passes per image.
         p_init: Share of the pixels that the first squares have.
+        schedule: Queries over which squares shrink; by default all of them.
 
     Returns:
         Adversarial images of the shape of `x`.
@@ -66,15 +68,15 @@ def square_search(
         if not len(batch.y):
             break
         best = search.best if batch.rows is None else search.best[batch.rows]
-        side = _side(query, queries, p_init, x)
+        side = _side(query, schedule or queries, p_init, x)
         change = _recolour if linf else _move
         iterate = change(best, batch.x, threat, side, numbers[:, query % _BLOCK])
     return search.best
 
 
-def _side(query: int, queries: int, p_init: float, x: Tensor) -> int:
+def _side(query: int, schedule: int, p_init: float, x: Tensor) -> int:
     """Return the side of the squares after `query` queries."""
-    share = p_init / 2 ** sum(query > queries * point for point in _HALVED)
+    share = p_init / 2 ** sum(query > schedule * point for point in _HALVED)
     height, width = x.shape[-2:]
     return min(max(round(math.sqrt(share * height * width)), 1), height, width)
 

@@ -14,7 +14,8 @@ from tests.support.pace import takes
 
 VERBS = [
     *("", "run", "init", "show", "list", "check", "leaderboard", "train", "new", "apply"),
-    *("versus", "quality", "agreement", "cost", "reproduce", "compare", "examples", "history"),
+    *("versus", "quality", "agreement", "cost", "verify", "reproduce", "compare", "examples"),
+    "history",
 ]
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -11,6 +11,7 @@ from superdef_bench import AttackContext, ConfigError, Random, Threat, load_atta
 from superdef_bench.core.threats import Goal, Norm
 from superdef_bench.core.types import distance
 from superdef_bench.engine import random_start
+from superdef_bench.engine.square import _side
 from superdef_bench.testing import toy_images, toy_model
 
 QUERIES = 120
@@ -176,3 +177,13 @@ def test_any_size_will_do(size: tuple[int, int, int], norm: Norm) -> None:
 def test_bad_arguments_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(wrong))} is .*, take "):
         load_attack("square", **wrong)
+
+
+def test_squares_shrink_over_the_queries_of_the_schedule() -> None:
+    x = torch.zeros(1, 3, 32, 32)
+    # Andriushchenko et al. count over 10,000 queries, whatever the budget.
+    halvings = [0, 11, 51, 201, 501, 1001, 2001, 4001]
+    sides = [_side(query, 10_000, 0.8, x) for query in halvings]
+    assert sides == [round((0.8 / 2**k * 32 * 32) ** 0.5) for k in range(8)]
+    assert _side(10, 10_000, 0.8, x) == sides[0]
+    assert _side(11, 1_000, 0.8, x) == sides[2]

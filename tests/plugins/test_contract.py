@@ -33,7 +33,16 @@ _PLUGINS = [plugin for plugin in _ALL if not plugin.needs_arguments]
 _FILES = sorted({plugin.file for plugin in _ALL if plugin.source == "built-in"})
 
 
-@pytest.mark.parametrize("plugin", _PLUGINS, ids=lambda plugin: f"{plugin.kind}:{plugin.name}")
+_LONG = {"apgd_pm", "apgd_t", "autoattack", "fab", "fab_t"}  # a thousand passes for each question
+
+
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        pytest.param(p, id=f"{p.kind}:{p.name}", marks=[pytest.mark.ci] if p.name in _LONG else [])
+        for p in _PLUGINS
+    ],
+)
 def test_built_in_plugins_keep_their_contract(plugin: Plugin) -> None:
     try:
         assert_contract(plugin, download=False)

@@ -4,14 +4,26 @@ import importlib
 import importlib.util
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from superdef_bench import AttackContext, ConfigError, Random, Threat, load_attack
-from superdef_bench.testing import toy_images, toy_model
+from superdef_bench import (
+    AttackContext,
+    ConfigError,
+    Protected,
+    Random,
+    Threat,
+    load_attack,
+    load_dataset,
+    load_defense,
+    load_model,
+)
+from superdef_bench.testing import toy_images, toy_model, toy_task
 from tests.support.plugin_files import plugin_module
 
 
@@ -119,3 +131,130 @@ def test_a_real_autoattack_is_preferred(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout.strip() == "True", done.stderr
+
+
+PARTS = ("apgd_ce", "apgd_dlr", "apgd_t", "fab", "fab_t")
+
+
+def own(version: str = "standard") -> Any:
+    return load_attack("autoattack", engine="own", version=version)
+
+
+def attacked(attack: Any, model: nn.Module, x: Tensor, y: Tensor, eps: float) -> Tensor:
+    ids = torch.arange(len(x))
+    context = AttackContext.start(ids, Random(0, "test", ids))
+    found: Tensor = attack(model, x, y, Threat("linf", eps), context)
+    return found
+
+
+@pytest.mark.ci
+def test_the_own_engine_breaks_what_the_reference_breaks() -> None:
+    x, _ = toy_images(12)
+    model = toy_model()
+    y = model(x).argmax(dim=1)
+    ours, theirs = (attacked(a, model, x, y, 0.004) for a in (own(), load_attack("autoattack")))
+    broken = [model(found).argmax(dim=1) != y for found in (ours, theirs)]
+    assert 0 < int(broken[1].sum()) < 12
+    assert torch.equal(*broken)
+
+
+@pytest.mark.parametrize(
+    ("version", "parts"),
+    [
+        ("standard", ["apgd_ce", "apgd_t", "fab_t", "square"]),
+        ("plus", ["apgd_ce", "apgd_dlr", "fab", "square", "apgd_t", "fab_t"]),
+        ("rand", ["apgd_ce", "apgd_dlr"]),
+    ],
+)
+@pytest.mark.parametrize("engine", ["own", "reference"])
+def test_each_version_runs_its_parts_in_order(version: str, parts: list[str], engine: str) -> None:
+    x, ids = toy_images(4)
+    model = toy_model()
+    y = model(x).argmax(dim=1)
+    attack: Any = load_attack("autoattack", engine=engine, version=version)
+    context = AttackContext.start(ids, Random(0, "test", ids))
+    steps = list(attack.sequence(model, x, y, Threat("linf", 0.1), context))
+    assert [name for name, _ in steps] == parts
+    assert int((model(steps[-1][1]).argmax(dim=1) == y).sum()) == 0
+
+
+def test_rows_say_which_engine_and_version_ran() -> None:
+    usual: Any = load_attack("autoattack")
+    assert usual.qualifier(10) == ""
+    assert usual.qualifier(5) == "4 targets"
+    assert own().qualifier(43) == "own engine"
+    assert own("rand").qualifier(5) == "own engine, rand"
+    more: Any = load_attack("autoattack", version="plus")
+    assert more.qualifier(5) == "plus, 4 targets"
+    with pytest.raises(ConfigError, match="'engine' of attack 'autoattack' is 'other'"):
+        load_attack("autoattack", engine="other")
+
+
+class Probabilities(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = toy_model()
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.inner(x)
+        return logits.softmax(dim=1)
+
+
+@pytest.mark.parametrize("name", ["apgd_dlr", "apgd_t"])
+def test_probabilities_are_warned_of_with_the_evidence(name: str) -> None:
+    x, _ = toy_images(4)
+    model = Probabilities().eval()
+    y = model(x).argmax(dim=1)
+    attack = load_attack(name, steps=2)
+    with pytest.warns(UserWarning, match=r"probabilities \(.* and each of 4 answers sums to 1\)"):
+        attacked(attack, model, x, y, 0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        attacked(attack, toy_model(), x, y, 0.01)
+
+
+class Unsound(nn.Module):
+    """Answers NaN to what is brighter than the images of the test."""
+
+    def __init__(self, most: float) -> None:
+        super().__init__()
+        self.inner, self.most = toy_model(), most
+
+    def forward(self, x: Tensor) -> Tensor:
+        bright = x.flatten(1).mean(dim=1) > self.most
+        logits: Tensor = self.inner(x)
+        return torch.where(bright[:, None], torch.nan, logits)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_logits_that_are_no_numbers_leave_images_that_are_some(name: str) -> None:
+    x, _ = toy_images(4)
+    model = Unsound(float(x[2].mean()) + 1e-3).eval()
+    y = toy_model()(x).argmax(dim=1)
+    found = attacked(load_attack(name, steps=5), model, x, y, 0.02)
+    assert bool(torch.isfinite(found).all())
+    assert float((found - x).abs().max()) <= 0.02 + 1e-6
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_batch_of_one_is_attacked(name: str) -> None:
+    x, _ = toy_images(1)
+    model = toy_model()
+    y = model(x).argmax(dim=1)
+    found = attacked(load_attack(name, steps=20), model, x, y, 0.05)
+    assert int(model(found).argmax(dim=1)) != int(y)
+
+
+def test_examples_made_for_strength_replay_no_worse_than_those_made_for_a_verdict() -> None:
+    benchmark = load_dataset("signs")
+    x, y = benchmark.load(range(24))
+    bare = Protected((), load_model("signs_resnet8").eval().requires_grad_(False))
+    behind = load_defense("bicubic_x2").protect(bare, toy_task()).eval()
+    ids, threat = torch.arange(24), Threat("linf", 8 / 255)
+    left = {}
+    for goal in ("strength", "verdict"):
+        context = AttackContext.start(ids, Random(0, "test", ids), goal=goal)
+        found = own()(bare, x, y, threat, context)
+        left[goal] = int((behind(found).argmax(dim=1) == y).sum())
+    assert left["strength"] <= left["verdict"]
+    assert left["strength"] < 24

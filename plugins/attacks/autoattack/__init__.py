@@ -1,0 +1,176 @@
+"""AutoAttack, by our own engine or by the reference implementation, and its parts alone."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from superdef_bench import AttackContext, ConfigError, Norm, Threat, hookimpl
+from superdef_bench.engine import Part, in_sequence, square_search
+
+from .parts import TARGETS, ApgdCe, ApgdDlr, ApgdT, Fab, FabT
+from .reference import reference_parts
+
+_SEQUENCES = {
+    "standard": ("apgd_ce", "apgd_t", "fab_t", "square"),
+    "plus": ("apgd_ce", "apgd_dlr", "fab", "square", "apgd_t", "fab_t"),
+    "rand": ("apgd_ce", "apgd_dlr"),
+}
+_FOR_STRENGTH = ("apgd_ce", "apgd_dlr", "apgd_t")  # the others' examples lie on the border
+_STEPS, _QUERIES, _SCHEDULE, _P_INIT = 100, 5000, 10_000, 0.8
+_MORE = 5  # restarts of some parts in `plus`
+_DRAWS = 20  # per gradient in `rand`
+_PER_STEP = {"own": 1, "reference": 2}  # forward passes of FAB
+
+
+class AutoAttack:
+    """AutoAttack (Croce and Hein, ICML 2020): attacks in a row, each on what still stands.
+
+    Norms: linf, l2. Untargeted. Needs 4 classes and logits. With K < 10 classes the targeted
+    parts take K - 1 targets, and the row's name says so; it also names the engine and the version
+    where they are not the usual ones. In gray box, where examples are replayed, our engine runs
+    its APGD parts at full budget and leaves FAB and Square out, whose examples lie on the border
+    of the ball's broken part and replay badly; the reference has no such form.
+
+    Args:
+        engine: `reference`: the authors' implementation, run to its end, one run per shard, so
+            that a result depends on the images beside it; an image that is wrong from the start
+            gets APGD-CE alone. `own`: the same four attacks in our code; an image leaves as soon
+            as it is fooled, and no result depends on other images. docs/parity.md compares them.
+        version: `standard`: APGD-CE, APGD-T, FAB-T, Square. `plus`: more restarts, and APGD-DLR
+            and FAB too. `rand`: APGD-CE and APGD-DLR with 20 draws per gradient, for random
+            defenses.
+    """
+
+    norms: frozenset[Norm] = frozenset({"linf", "l2"})
+    kind = "budget"
+    access = "gradient"
+    least_classes = 4
+    steps = _STEPS
+
+    def __init__(
+        self,
+        *,
+        engine: Literal["own", "reference"] = "reference",
+        version: Literal["standard", "plus", "rand"] = "standard",
+    ) -> None:
+        if engine not in _PER_STEP:
+            raise ValueError(f"engine is {engine!r}, take own or reference")
+        if version not in _SEQUENCES:
+            raise ValueError(f"version is {version!r}, take standard, plus or rand")
+        self.engine, self.version = engine, version
+        self.parts: Sequence[str] = _SEQUENCES[version]
+        self.batch_dependent = engine == "reference"
+        # What a page says of it.
+        self.restarts = _MORE if version == "plus" else 1
+        self.queries = 0 if version == "rand" else _QUERIES
+        self.loss_name = "ce, dlr" if version == "rand" else "ce, targeted dlr, margin"
+
+    def qualifier(self, num_classes: int) -> str:
+        """Return what the row's name says of engine, version and fewer targets than usual."""
+        targeted = any(name.endswith("_t") for name in self.parts)
+        words = [
+            "own engine" if self.engine == "own" else "",
+            "" if self.version == "standard" else self.version,
+            f"{num_classes - 1} targets" if targeted and num_classes <= TARGETS else "",
+        ]
+        return ", ".join(filter(None, words))
+
+    def passes(self, threat: Threat) -> tuple[int, int]:
+        """Return the most forwards and backwards that one image needs."""
+        draws = _DRAWS if self.version == "rand" else 1
+        forwards = backwards = 0
+        for name in self.parts:
+            runs = self._restarts(name) * (TARGETS if name.endswith("_t") or name == "fab" else 1)
+            if name == "square":
+                forwards += _QUERIES
+                continue
+            per_step = _PER_STEP[self.engine] if name.startswith("fab") else 1
+            forwards += draws * runs * (per_step * _STEPS + 3)
+            backwards += draws * runs * (_STEPS + 1)
+        return forwards, backwards
+
+    def sequence(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        threat: Threat,
+        context: AttackContext,
+        parts: Sequence[str] = (),
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Run the parts one after the other.
+
+        Args:
+            model: Classifier, in the gradient view to attack.
+            x: Images `(N, C, H, W)` in [0, 1].
+            y: Labels `(N,)`.
+            threat: Ball to stay in.
+            context: Goal, ids and random numbers.
+            parts: Some of `parts`; by default all.
+
+        Yields:
+            The name of a part and the images after it, of the shape of `x`.
+
+        Raises:
+            ConfigError: The classifier has fewer than 4 classes.
+        """
+        with torch.no_grad():
+            num_classes = model(x[:1]).shape[-1]
+        if num_classes < self.least_classes:
+            raise ConfigError(
+                f"autoattack needs 4 classes or more for its targeted loss, not {num_classes}",
+                hint="use pgd",
+            )
+        names = parts or self.parts
+        if self.engine == "reference":
+            targets = min(TARGETS, num_classes - 1)
+            yield from reference_parts(
+                model, x, y, threat, context, version=self.version, parts=names, targets=targets
+            )
+            return
+        if self.version == "rand":
+            context = replace(context, eot=max(context.eot, _DRAWS))
+        if context.goal == "strength" and not parts:
+            names = [name for name in names if name in _FOR_STRENGTH]
+        own = {name: (self._part(name), self._steps(name)) for name in names}
+        yield from in_sequence(own, model, x, y, threat, context)
+
+    def _restarts(self, name: str) -> int:
+        return self.restarts if name in ("apgd_ce", "apgd_dlr", "fab") else 1
+
+    def _steps(self, name: str) -> int:
+        return _QUERIES if name == "square" else self._restarts(name) * _STEPS
+
+    def _part(self, name: str) -> Part:
+        restarts = self._restarts(name)
+        if name == "apgd_ce":
+            return ApgdCe(restarts=restarts)
+        if name == "apgd_dlr":
+            return ApgdDlr(restarts=restarts)
+        if name == "apgd_t":
+            return ApgdT()
+        if name == "square":
+            return partial(square_search, queries=_QUERIES, p_init=_P_INIT, schedule=_SCHEDULE)
+        return Fab(restarts=restarts) if name == "fab" else FabT()
+
+    def __call__(
+        self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, context: AttackContext
+    ) -> Tensor:
+        *_, (_, found) = self.sequence(model, x, y, threat, context)
+        return found
+
+
+@hookimpl
+def register_attacks() -> dict[str, object]:
+    return {
+        "apgd_ce": ApgdCe,
+        "apgd_dlr": ApgdDlr,
+        "apgd_t": ApgdT,
+        "fab": Fab,
+        "fab_t": FabT,
+        "autoattack": AutoAttack,
+    }

@@ -1,0 +1,229 @@
+"""The page on AutoAttack's two engines, of the files that `verify autoattack` wrote. No torch."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from superdef_bench.core.errors import DataError
+from superdef_bench.results.parity import (
+    OWN,
+    REFERENCE,
+    SIGNIFICANT,
+    TOLERATED,
+    Effort,
+    EngineRun,
+    Parity,
+    difference,
+    load_parity,
+    part_difference,
+    together,
+)
+from superdef_bench.results.statistics import Bits, unpack_bits
+from superdef_bench.results.table import Cell, Line, Table, to_markdown
+from superdef_bench.results.text import escape, fenced, percent
+
+_COUNTED = f"{100 * TOLERATED:g} %"
+
+
+def cases_of(folder: Path) -> list[Parity]:
+    """Return the cases that a folder holds, in the order of their files.
+
+    Raises:
+        DataError: There is none, or one is damaged or lacks one of the engines.
+    """
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise DataError(
+            f"{folder} holds no case", hint="superdef-bench verify autoattack writes one"
+        )
+    return [load_parity(file) for file in files]
+
+
+def parity_page(cases: Sequence[Parity]) -> str:
+    """Return the page as Markdown.
+
+    Args:
+        cases: In the order of the page.
+
+    Raises:
+        DataError: A case lacks one of the engines.
+    """
+    lines = [
+        "# Parity of AutoAttack's two engines",
+        "",
+        "`autoattack` runs the reference implementation (Croce and Hein, ICML 2020) or, with "
+        '`engine = "own"`, the same four attacks in our code. Both ran on the same images here; '
+        "every success of either was confirmed by a forward pass of its own.",
+        "",
+        *fenced(map(_command, cases)),
+        _verdict(cases),
+        "",
+        "## The whole sequence",
+        "",
+        "Accuracy in %, and the images that only one engine breaks. The reference alone may break "
+        f"as many as the column says: 1, {_COUNTED} of n, or as many as two seeds of the "
+        "reference differ by, whichever is most.",
+        "",
+        *to_markdown(whole_table(cases)),
+        "## What each part adds",
+        "",
+        "Images that are right without attack and that a part breaks after the parts before it: "
+        "the reference / ours. What FAB and Square add is what APGD alone would miss.",
+        "",
+        *to_markdown(_added_table(cases)),
+        "## Work",
+        "",
+        "Passes of single images through the classifier, and how many times ours the reference "
+        "takes. Seconds were measured beside other work: read them with care.",
+        "",
+        *to_markdown(_work_table(cases)),
+    ]
+    alone = [case for case in cases if any(run.alone for run in case.runs)]
+    if alone:
+        lines += [
+            "## Each part alone",
+            "",
+            "The parts by themselves, each on all images of the case's first n.",
+            "",
+            *to_markdown(alone_table(alone)),
+        ]
+    lines += ["## Where it ran", "", *_machines(cases)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _command(case: Parity) -> str:
+    """Return what runs a case again."""
+    config = "parity" if case.dataset == "signs" else f"parity-{case.dataset}"
+    words = [f"superdef-bench verify autoattack {config} --model {case.model}"]
+    if case.defense != "none":
+        words.append(f"-d {case.defense.split(' (')[0]}")
+    words.append(f"--norm {case.norm} --eps {case.eps} --limit {case.n}")
+    if case.run(REFERENCE, second=True):
+        words.append("--seeds 2")
+    few = max((run.n for run in case.runs if run.alone), default=0)
+    return " ".join([*words, *([f"--alone {few}"] if few else [])])
+
+
+def _verdict(cases: Sequence[Parity]) -> str:
+    all_of_them = together(cases)
+    each = sum(difference(case).holds for case in cases)
+    word = "holds" if all_of_them.holds and each == len(cases) else "does not hold"
+    share = percent(all_of_them.only_reference / all_of_them.n)
+    return (
+        f"**Parity {word}**: in {each} of {len(cases)} cases the reference alone breaks no more "
+        f"than it may. Of all {all_of_them.n:,} images it alone breaks "
+        f"{all_of_them.only_reference} ({share} %, {_COUNTED} allowed), ours alone "
+        f"{all_of_them.only_own}; the exact one-sided McNemar test that ours is weaker gives "
+        f"p = {all_of_them.p:.2g} (found weaker at {SIGNIFICANT} or less)."
+    )
+
+
+def whole_table(cases: Sequence[Parity]) -> Table:
+    """Return what both engines broke, a row per case."""
+    head = ["net", "ball", "n", "clean", "reference", "ours", "only reference", "only ours"]
+    head += ["allowed", "two seeds differ by", "parity"]
+    return Table("parity", "AutoAttack's two engines", head, list(map(_whole, cases)))
+
+
+def _whole(case: Parity) -> Line:
+    found = difference(case)
+    own, reference = case.run(OWN), case.run(REFERENCE)
+    assert own is not None, "the difference needs it"
+    assert reference is not None, "the difference needs it"
+    texts = [
+        *_names(case),
+        str(case.n),
+        accuracy_text(unpack_bits(case.clean, case.n)),
+        accuracy_text(reference.broken()),
+        accuracy_text(own.broken()),
+        str(len(found.only_reference)),
+        str(len(found.only_own)),
+        str(found.allowed),
+        "–" if found.noise is None else str(found.noise),
+        "holds" if found.holds else "**fails**",
+    ]
+    return Line([Cell(text) for text in texts])
+
+
+def _added_table(cases: Sequence[Parity]) -> Table:
+    parts = [name for name, _ in _both(cases[0])[0].added()]
+    lines = []
+    for case in cases:
+        counts = [list(run.added()) for run in _both(case)]
+        wrong = int(unpack_bits(case.clean, case.n).sum())
+        cells = []
+        for place, (reference, own) in enumerate(zip(*counts, strict=True)):
+            before = 0 if place else wrong
+            cells.append(f"{reference[1] - before} / {own[1] - before}")
+        lines.append(Line([Cell(text) for text in (*_names(case), *cells)]))
+    return Table("added", "What each part adds", ["net", "ball", *parts], lines)
+
+
+def _work_table(cases: Sequence[Parity]) -> Table:
+    head = ["net", "ball", "forwards", "backwards", "ours: forwards", "backwards "]
+    head += ["passes, ratio", "seconds, ratio"]
+    lines = []
+    for case in cases:
+        reference, own = _both(case)
+        passes = [run.total("forwards") + run.total("backwards") for run in (reference, own)]
+        texts = [
+            *_names(case),
+            *(f"{run.total(w):,.0f}" for run in (reference, own) for w in _PASSES),
+            f"{passes[0] / max(passes[1], 1):.2f}",
+            f"{reference.total('seconds') / max(own.total('seconds'), 1e-9):.2f}",
+        ]
+        lines.append(Line([Cell(text) for text in texts]))
+    return Table("work", "Work", head, lines)
+
+
+_PASSES: tuple[Effort, Effort] = ("forwards", "backwards")
+
+
+def alone_table(cases: Sequence[Parity]) -> Table:
+    """Return what each part breaks alone, a row per case and part."""
+    head = ["net", "ball", "part", "n", "reference", "ours", "only reference", "only ours"]
+    lines = []
+    for case in cases:
+        names = [run.parts[0].name for run in case.runs if run.alone and run.engine == REFERENCE]
+        for name in names:
+            found = part_difference(case, name)
+            runs = [case.part_alone(name, engine) for engine in (REFERENCE, OWN)]
+            if found is None:
+                continue
+            texts = [
+                *_names(case),
+                name,
+                str(found.n),
+                *(accuracy_text(run.broken()) for run in runs if run is not None),
+                str(len(found.only_reference)),
+                str(len(found.only_own)),
+            ]
+            lines.append(Line([Cell(text) for text in texts]))
+    return Table("alone", "Each part alone", head, lines)
+
+
+def _names(case: Parity) -> tuple[str, str]:
+    return case.title, f"{case.norm} {case.eps}"
+
+
+def _both(case: Parity) -> tuple[EngineRun, EngineRun]:
+    reference, own = case.run(REFERENCE), case.run(OWN)
+    assert reference is not None, "the difference needs it"
+    assert own is not None, "the difference needs it"
+    return reference, own
+
+
+def accuracy_text(broken: Bits) -> str:
+    """Return the accuracy that is left, in %."""
+    return percent(float(1 - broken.mean()))
+
+
+def _machines(cases: Sequence[Parity]) -> Iterator[str]:
+    seen = dict.fromkeys(
+        f"{run.machine.processor}, {run.machine.cores} cores, {run.machine.gpu}; "
+        f"Python {run.versions.get('python', '?')}, torch {run.versions.get('torch', '?')}, "
+        f"pyautoattack {run.versions.get('pyautoattack', '?')}"
+        for case in cases
+        for run in case.runs
+    )
+    for text in seen:
+        yield f"- {escape(text)}"
