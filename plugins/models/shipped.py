@@ -1,7 +1,8 @@
 """Small classifiers that come with the package; each takes 32x32 and 64x64.
 
-`signs_resnet8` and `cifar10_jpeg_resnet20` are attacked; those that end in `_at` are their
-adversarially trained twins; `signs_resnet14` is what transferred examples are made on.
+`signs_resnet8` and `cifar10_jpeg_resnet20` are attacked; `signs_resnet8_at` and
+`cifar10_jpeg_resnet20_at` are their adversarially trained twins; `signs_resnet14` is what
+transferred examples are made on.
 """
 
 from superdef_bench import hookimpl

@@ -43,6 +43,7 @@ def test_the_readme_shows_rows_of_the_published_ranking() -> None:
     assert f"Six of the {({11: 'eleven'})[len(published)]} rows" in readme
 
 
+@pytest.mark.ci
 def test_the_classifier_of_the_readme_runs(tmp_path: Path) -> None:
     (code,) = (each for each in blocks(_ROOT / "README.md", "python") if "evaluate_model" in each)
     (tmp_path / "mine.py").write_text(code.replace("limit=32", "limit=4"))
@@ -196,6 +197,7 @@ def run_page(folder: Path, environment: dict[str, str], site: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.ci
 def test_the_python_page_runs_from_top_to_bottom(
     tmp_path: Path, quiet_environment: dict[str, str]
 ) -> None:

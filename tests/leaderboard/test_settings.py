@@ -55,7 +55,10 @@ additive_gaussian = { severity = 2 }
         "pgd": ("5", "0.5 eps", "2", "margin", "–", "random_starts = True, scale = 1"),
         "far": ("20", "0.1 eps", "1", "ce", "–", "random_starts = True, scale = 1"),
         "bim": ("10", "0.1 eps", "1", "ce", "–", "–"),
-        "autoattack": ("100", "–", "1", "ce, targeted dlr, margin", "5,000", "–"),
+        "autoattack": (
+            *("100", "–", "1", "ce, targeted dlr, margin", "5,000"),
+            "engine = reference, version = standard",
+        ),
         "square": ("–", "–", "–", "–", "1,500", "p_init = 0.8"),
         "additive_gaussian": ("–", "–", "–", "–", "–", "severity = 2"),
         "fgsm": ("1", "eps", "1", "ce", "–", "–"),

@@ -33,7 +33,8 @@ _PLUGINS = [plugin for plugin in _ALL if not plugin.needs_arguments]
 _FILES = sorted({plugin.file for plugin in _ALL if plugin.source == "built-in"})
 
 
-_LONG = {"apgd_pm", "apgd_t", "autoattack", "fab", "fab_t"}  # a thousand passes for each question
+# A thousand passes for each question.
+_LONG = {"apgd_pm", "apgd_t", "autoattack", "cw", "fab", "fab_t", "hopskipjump", "square"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
-"""AutoAttack, by our own engine or by the reference implementation, and its parts alone."""
+"""AutoAttack, and the attacks that it is made of.
+
+`autoattack`, by our own engine or by the reference implementation; `apgd_ce`, `apgd_dlr`, `apgd_t`,
+`fab` and `fab_t` alone.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

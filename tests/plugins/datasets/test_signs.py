@@ -56,6 +56,7 @@ def test_bad_arguments_are_refused(arguments: dict[str, object]) -> None:
         load_dataset("signs", **arguments)
 
 
+@pytest.mark.slow
 def test_a_linear_classifier_stays_below_sixty_percent() -> None:
     x, y = load_dataset("signs", split="train").load(range(8000))
     test, labels = load_dataset("signs").load(range(1000))
