@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from superdef_bench.io.seal import seal
 from superdef_bench.results.load import load_results
