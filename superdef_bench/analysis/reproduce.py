@@ -19,7 +19,7 @@ from superdef_bench.core.errors import CellError, ConfigError, InterruptError
 from superdef_bench.core.plugins import Registry
 from superdef_bench.io.progress import progress_bar
 from superdef_bench.results.contradictions import contradictions
-from superdef_bench.results.rows import is_drawn, verdicts
+from superdef_bench.results.rows import find_row, is_drawn, verdicts
 from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.results.statistics import unpack_counts
 
@@ -82,6 +82,7 @@ def choose_rows(
     *,
     seed: int | None = None,
     max_seconds: float | None = None,
+    defenses: Sequence[str] = (),
 ) -> Choice:
     """Return the rows that are named, or so many drawn from all that can be run again.
 
@@ -91,6 +92,7 @@ def choose_rows(
         sample: How many to draw, each row as likely as the others; all where there are fewer.
         seed: Of the draw; None takes one that nobody knows before.
         max_seconds: Draw only from rows that took no longer, by the file.
+        defenses: Draw only from rows of these, with or without what stands in brackets.
 
     Raises:
         ConfigError: There is no such row, nothing is run for it, or none is quick enough.
@@ -98,12 +100,17 @@ def choose_rows(
     if bool(named) == (sample is not None):
         raise ConfigError("which rows?", hint="give either --row N or --sample K")
     if sample is None:
-        if seed is not None or max_seconds is not None:
-            raise ConfigError("nothing is drawn", hint="--seed and --max-seconds go with --sample")
+        if seed is not None or max_seconds is not None or defenses:
+            raise ConfigError(
+                "nothing is drawn", hint="--seed, --max-seconds and -d go with --sample"
+            )
         for number in named:
             _check_number(results, number)
         return Choice(list(dict.fromkeys(named)))
     fitting = [n for n, row in enumerate(results.accuracy, 1) if not row.worst]
+    if defenses:
+        wanted = {find_row(results, name) for name in defenses}
+        fitting = [n for n in fitting if results.accuracy[n - 1].defense in wanted]
     if max_seconds is not None:
         fitting = _quick(results, fitting, max_seconds)
     seed = secrets.randbelow(_SEEDS) if seed is None else seed

@@ -104,6 +104,9 @@ def reproduce_command(
         float | None,
         typer.Option(help="Draw only rows that took no longer, by the file.", metavar="S"),
     ] = None,
+    defense: Annotated[
+        list[str] | None, typer.Option("-d", "--defense", help="Draw only its rows; repeatable.")
+    ] = None,
     trust: Annotated[
         bool,
         typer.Option("--trust", help="Run programs and read files of your own that it names."),
@@ -126,7 +129,9 @@ def reproduce_command(
     from superdef_bench.results.load import load_results
 
     loaded = load_results(results)
-    chosen = choose_rows(loaded, row or [], sample, seed=seed, max_seconds=max_seconds)
+    chosen = choose_rows(
+        loaded, row or [], sample, seed=seed, max_seconds=max_seconds, defenses=defense or []
+    )
     keep_data_in(data_dir)
     if trust:
         for thing in named_things(config_of(loaded)):

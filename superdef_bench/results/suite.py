@@ -100,7 +100,8 @@ def suite_of(results: Results, standing: Standing) -> Suite:
 def _faced(results: Results, defense: str, n: int) -> Iterator[tuple[AccuracyRow, Attack]]:
     """Yield the cells of counted attacks in the last ball that have so many images."""
     for row in results.rows(defense=defense, eps=results.last_eps):
-        attack = None if row.worst or row.probe else results.attacks[row.attack]
+        # Worst cases have none, nor clean images; a probe may be called like one.
+        attack = None if row.probe else results.attacks.get(row.attack)
         if attack and attack.counted and attack.kind == AttackKind.BUDGET and row.n >= n:
             yield row, attack
 

@@ -144,6 +144,7 @@ def test_one_byte_of_the_plugin_changes_every_key(tmp_path: Path) -> None:
     assert all(after[cell] != key for cell, key in before.items())
 
 
+@pytest.mark.slow
 def test_one_byte_of_any_file_that_it_runs_through_changes_the_sources(tmp_path: Path) -> None:
     package = tmp_path / "superdef_bench"
     real = Path(module.__file__).parents[1]

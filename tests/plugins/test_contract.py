@@ -34,13 +34,21 @@ _FILES = sorted({plugin.file for plugin in _ALL if plugin.source == "built-in"})
 
 
 # A thousand passes for each question.
-_LONG = {"apgd_pm", "apgd_t", "autoattack", "cw", "fab", "fab_t", "hopskipjump", "square"}
+_LONG = {"apgd_t", "cw", "hopskipjump", "square"}
+_LONGER = {"apgd_pm", "fab", "fab_t"}
 
 
 @pytest.mark.parametrize(
     "plugin",
     [
-        pytest.param(p, id=f"{p.kind}:{p.name}", marks=[pytest.mark.ci] if p.name in _LONG else [])
+        pytest.param(
+            p,
+            id=f"{p.kind}:{p.name}",
+            marks=[
+                *([pytest.mark.ci] if p.name in _LONG else []),
+                *([pytest.mark.slow] if p.name in _LONGER else []),
+            ],
+        )
         for p in _PLUGINS
     ],
 )

@@ -149,7 +149,8 @@ def test_the_page_is_that_of_one_run_but_for_times_and_who_made_what(
         one, two = (text.split(f"## {title}")[1].split("\n## ")[0] for text in (page, other))
         assert one == two, title
     version = runs["run"]["provenance"]["versions"]["superdef-bench"]
-    assert f"- jpeg: jpeg (quality = 75); made by version {version}, added from: evaluate" in page
+    made = f"made by version {version}, added from: evaluate"
+    assert f"- jpeg: jpeg (quality = 75, backward = smooth); {made}" in page
     assert f"- median: median (size = 3); made by version {version}\n" in page
     assert "made by version" not in other
     times = page.split("| defense | own ms |")[1].split("\n\n")[0]

@@ -144,6 +144,7 @@ def test_attacks_by_scores_or_labels_get_the_black_box(
     assert why == {("white_box", "no attack asks for gradients")}
 
 
+@pytest.mark.slow
 def test_square_stands_in_the_adaptive_worst_case(run_cli: Run, config: Write) -> None:
     text = CONFIG.replace("fgsm = {}", "fgsm = {}\nsquare = { queries = 60 }").replace(
         '"bpda"]', '"bpda", "black_box"]'

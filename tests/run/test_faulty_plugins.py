@@ -159,7 +159,9 @@ def test_a_hidden_gradient_stop_makes_the_row_fail(
     assert "median **(" not in text
     # White box alone is then no gradient rung that counts.
     run_cli("run", path, "-d", "faulty", "--rung", "white_box", "--plugins-dir", folder)
-    assert "faulty is not ranked: fgsm: no gradient rung" in Path("runs/tiny/tiny.md").read_text()
+    assert "faulty is not ranked: masking: fail - " in Path("runs/tiny/tiny.md").read_text()
+    missing = load_results(Path("runs/tiny")).defenses["faulty"].missing
+    assert "fgsm: no gradient rung that applies and can be trusted" in missing
 
 
 def test_a_plugin_that_draws_globally_is_seeded_and_marked(

@@ -85,6 +85,7 @@ def test_equal_plugins_under_two_names_are_two_rows(run_cli: Run, config: Write)
         assert counts(results, defense=name, attack="few") == {3}
 
 
+@pytest.mark.slow
 def test_a_renamed_attack_draws_its_own_numbers_and_reuses_no_others(
     run_cli: Run, config: Write
 ) -> None:
@@ -132,6 +133,7 @@ def test_replayed_examples_belong_to_the_batch_they_were_made_in(
     assert csv("shared") == csv("fresh")
 
 
+@pytest.mark.slow
 def test_the_undefended_row_has_no_gap_with_minimal_attacks_either(
     run_cli: Run, config: Write
 ) -> None:

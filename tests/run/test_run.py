@@ -96,14 +96,14 @@ def test_the_plan_is_printed_and_nothing_runs(run_cli: Run, config: Write) -> No
     assert max(len(text) for text in answer.out.splitlines()) <= 80
 
 
-@pytest.mark.ci
+@pytest.mark.slow
 def test_batch_size_changes_no_verdict(run_cli: Run, config: Write) -> None:
     text = CONFIG.replace("fgsm = {}", "pgd = { steps = 4 }").replace(
         "bicubic_x2 = {}", "random_resize_pad = {}\nwavelet = {}"
     )
     text = text.replace("masking = 0", "masking = 0\neot = 2")
     for size in (1, 7, 64):
-        run_cli("run", config(text), "--batch-size", size, "--limit", 12, "-o", f"size_{size}")
+        run_cli("run", config(text), "--batch-size", size, "--limit", 24, "-o", f"size_{size}")
     rows = {
         size: sorted(
             (r["defense"], r["rung"], r["eps"] or 0, r["image_id"], r["success"])
@@ -130,6 +130,7 @@ def test_stochastic_rows_are_ranked_once_a_gradient_rung_met_them(
         assert ("| – | random_resize_pad (native) |" in text) == (not ranked)
 
 
+@pytest.mark.slow
 def test_native_on_a_classifier_that_refuses_it_is_a_config_error(
     run_cli: Run, config: Write, tmp_path: Path
 ) -> None:

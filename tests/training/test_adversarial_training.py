@@ -187,6 +187,7 @@ def test_a_resumed_adversarial_training_is_bit_equal(
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
+@pytest.mark.slow
 def test_training_on_either_attack_raises_the_accuracy_under_attack(tmp_path: Path) -> None:
     held_out = read_all(StopOrAhead("test", 50))
     attacks = {

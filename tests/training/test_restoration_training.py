@@ -64,6 +64,7 @@ def train(
     )
 
 
+@pytest.mark.slow
 def test_twenty_seconds_of_training_beat_bicubic_on_photographs_never_seen(
     photographs: Photographs, tmp_path: Path
 ) -> None:
