@@ -17,7 +17,10 @@ pytestmark = pytest.mark.faults
 
 Run = Callable[..., Answer]
 _ROOT = Path(__file__).parents[2]
-_PUBLISHED = sorted((_ROOT / "leaderboards").rglob("*.json"))
+# A case of verify has no config that could name anything.
+_PUBLISHED = sorted(
+    file for file in (_ROOT / "leaderboards").rglob("*.json") if file.parent.name != "parity"
+)
 
 
 def naming(**changed: Any) -> Results:
