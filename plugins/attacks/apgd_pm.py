@@ -17,7 +17,7 @@ _CANDIDATES = 100  # classes whose nearness is looked at
 
 
 class ApgdPm:
-    """The strongest attack at its cost that we know: probability margin, then nearest classes.
+    """Auto-PGD on the margin of probabilities, then on the nearest classes.
 
     Norms: linf, l2. Untargeted and targeted. Two runs climb the margin between the probabilities
     of the best other class and of the label (PMA; Xie et al., CVPR 2025): one pushes the label
@@ -45,7 +45,7 @@ class ApgdPm:
         self.steps, self.targets = steps, targets
 
     def passes(self, threat: Threat) -> tuple[int, int]:
-        """Return the most forwards and backwards that one image needs."""
+        """Return the most forwards and backwards that one image of a large batch needs."""
         order = max(_CANDIDATES, self.targets)
         backwards = (2 + self.targets) * self.steps + order
         # A run looks at its end too, those of the margin at the start of either half; the images

@@ -70,25 +70,31 @@ class LowFrequencyPgd(AscentAttack):
 
     def _fit(self, change: Tensor) -> Tensor:
         """Return the grid whose perturbation is nearest to a change `(N, C, H, W)`."""
-        rows, columns = (_fit(side, self.ratio).to(change) for side in change.shape[-2:])
+        rows, columns = (
+            _fit(side, self.ratio, change.dtype, change.device) for side in change.shape[-2:]
+        )
         return torch.einsum("iy,ncyx,jx->ncij", rows, change, columns)
 
     def _axes(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        height, width = (_enlargement(side, self.ratio).to(like) for side in like.shape[-2:])
+        height, width = (
+            _enlargement(side, self.ratio, like.dtype, like.device) for side in like.shape[-2:]
+        )
         return height, width
 
 
 @cache
-def _enlargement(side: int, ratio: float) -> Tensor:
-    """Return what each of `side` places takes from each of the grid, float64, rows add up to 1."""
+def _enlargement(side: int, ratio: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return what each of `side` places takes from each of the grid; rows add up to 1."""
     points = torch.eye(max(1, round(side * ratio)), dtype=torch.float64)[None]
-    return functional.interpolate(points, size=side, mode="linear", align_corners=False)[0].T
+    taken = functional.interpolate(points, size=side, mode="linear", align_corners=False)[0].T
+    return taken.to(device, dtype)
 
 
 @cache
-def _fit(side: int, ratio: float) -> Tensor:
-    """Return the least squares inverse of `_enlargement`."""
-    return torch.linalg.pinv(_enlargement(side, ratio))
+def _fit(side: int, ratio: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the least squares inverse of `_enlargement`, computed in float64."""
+    taken = _enlargement(side, ratio, torch.float64, torch.device("cpu"))
+    return torch.linalg.pinv(taken).to(device, dtype)
 
 
 @hookimpl

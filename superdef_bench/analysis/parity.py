@@ -33,6 +33,7 @@ from superdef_bench.results.parity import (
     load_parity,
     save_parity,
 )
+from superdef_bench.results.rows import is_called
 from superdef_bench.results.statistics import pack_bits, pack_floats
 from superdef_bench.run.cells import SHARD
 from superdef_bench.run.images import Images
@@ -89,7 +90,7 @@ def verify_autoattack(
         ContractError: An engine left the ball.
     """
     fix_numerics()
-    row = next((d for d in benchmark.defenses if defense in (d.name, d.name.split(" (")[0])), None)
+    row = next((d for d in benchmark.defenses if is_called(d.name, defense)), None)
     if row is None:
         raise ConfigError(f"there is no defense {defense!r}", hint="name one of the config")
     if row.gradient is None:
@@ -108,6 +109,7 @@ def verify_autoattack(
         images.ids.tolist(),
     )
     parity = Parity(
+        config=benchmark.config.name,
         dataset=benchmark.dataset.name,
         model=benchmark.task.model,
         defense=row.name,
@@ -127,10 +129,10 @@ def verify_autoattack(
         for name in (REFERENCE, OWN)
     }
     todo = list(_todo(case, engines[REFERENCE].parts, wish))
-    with progress_bar(sum(run.n for run in todo)) as bar:
-        for run in todo:
-            kept = next((r for r in known if _same(r, run) and run.engine == REFERENCE), None)
-            done = kept or _run(case, engines[run.engine], run, bar)
+    kept = {place: found for place, run in enumerate(todo) if (found := _kept(known, run))}
+    with progress_bar(sum(run.n for place, run in enumerate(todo) if place not in kept)) as bar:
+        for place, run in enumerate(todo):
+            done = kept.get(place) or _run(case, engines[run.engine], run, bar)
             parity = parity.model_copy(update={"runs": (*parity.runs, done)})
             # What took minutes is on disk before the next begins; what was not asked for stays,
             # and what another process wrote meanwhile.
@@ -168,7 +170,7 @@ def _todo(case: _Case, parts: Sequence[str], wish: Wish) -> Iterator[EngineRun]:
         alone=False,
         n=len(case.images),
         batch_size=case.batch_size,
-        parts=(),
+        parts=tuple(map(_named, parts)),
         versions=versions(),
         machine=Machine.model_validate(machine(str(case.device))),
     )
@@ -187,14 +189,14 @@ def _named(name: str) -> Part:
 
 
 def _same(first: EngineRun, second: EngineRun) -> bool:
-    """Whether two runs are of the same engine, settings and libraries."""
-    keys = ("engine", "seed", "alone", "n", "batch_size")
-    if any(getattr(first, key) != getattr(second, key) for key in keys):
-        return False
-    if first.alone and first.parts[0].name != second.parts[0].name:
-        return False
-    libraries = ("torch", "pyautoattack")
-    return all(first.versions.get(name) == second.versions.get(name) for name in libraries)
+    return first.seed == second.seed and first.like(second)
+
+
+def _kept(known: Sequence[EngineRun], run: EngineRun) -> EngineRun | None:
+    """Return what the reference broke, if it is known: it does not change, our code does."""
+    if run.engine != REFERENCE:
+        return None
+    return next((found for found in known if _same(found, run)), None)
 
 
 def _known(file: Path, parity: Parity) -> tuple[EngineRun, ...]:
@@ -206,7 +208,7 @@ def _known(file: Path, parity: Parity) -> tuple[EngineRun, ...]:
 
 def _run(case: _Case, engine: _Sequence, run: EngineRun, bar: Bar) -> EngineRun:
     """Run an engine, batch by batch, and score every part by a fresh forward pass."""
-    names = [part.name for part in run.parts] or list(engine.parts)
+    names = [part.name for part in run.parts]
     sums = {name: [0.0, 0.0, 0.0] for name in names}  # forwards, backwards, seconds
     broken: dict[str, list[Tensor]] = {name: [] for name in names}
     for batch in case.images.take(torch.arange(run.n)).split(run.batch_size):

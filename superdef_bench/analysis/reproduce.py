@@ -82,7 +82,7 @@ def choose_rows(
     *,
     seed: int | None = None,
     max_seconds: float | None = None,
-    defenses: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> Choice:
     """Return the rows that are named, or so many drawn from all that can be run again.
 
@@ -92,7 +92,7 @@ def choose_rows(
         sample: How many to draw, each row as likely as the others; all where there are fewer.
         seed: Of the draw; None takes one that nobody knows before.
         max_seconds: Draw only from rows that took no longer, by the file.
-        defenses: Draw only from rows of these, with or without what stands in brackets.
+        without: Draw no rows of these, named with or without what stands in brackets.
 
     Raises:
         ConfigError: There is no such row, nothing is run for it, or none is quick enough.
@@ -100,17 +100,17 @@ def choose_rows(
     if bool(named) == (sample is not None):
         raise ConfigError("which rows?", hint="give either --row N or --sample K")
     if sample is None:
-        if seed is not None or max_seconds is not None or defenses:
+        if seed is not None or max_seconds is not None or without:
             raise ConfigError(
-                "nothing is drawn", hint="--seed, --max-seconds and -d go with --sample"
+                "nothing is drawn", hint="--seed, --max-seconds and --without go with --sample"
             )
         for number in named:
             _check_number(results, number)
         return Choice(list(dict.fromkeys(named)))
     fitting = [n for n, row in enumerate(results.accuracy, 1) if not row.worst]
-    if defenses:
-        wanted = {find_row(results, name) for name in defenses}
-        fitting = [n for n in fitting if results.accuracy[n - 1].defense in wanted]
+    if without:
+        left_out = {find_row(results, name) for name in without}
+        fitting = [n for n in fitting if results.accuracy[n - 1].defense not in left_out]
     if max_seconds is not None:
         fitting = _quick(results, fitting, max_seconds)
     seed = secrets.randbelow(_SEEDS) if seed is None else seed

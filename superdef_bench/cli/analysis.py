@@ -104,8 +104,9 @@ def reproduce_command(
         float | None,
         typer.Option(help="Draw only rows that took no longer, by the file.", metavar="S"),
     ] = None,
-    defense: Annotated[
-        list[str] | None, typer.Option("-d", "--defense", help="Draw only its rows; repeatable.")
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="Draw no rows of this defense; repeatable.", metavar="DEFENSE"),
     ] = None,
     trust: Annotated[
         bool,
@@ -130,7 +131,7 @@ def reproduce_command(
 
     loaded = load_results(results)
     chosen = choose_rows(
-        loaded, row or [], sample, seed=seed, max_seconds=max_seconds, defenses=defense or []
+        loaded, row or [], sample, seed=seed, max_seconds=max_seconds, without=without or []
     )
     keep_data_in(data_dir)
     if trust:

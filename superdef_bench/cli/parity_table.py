@@ -10,7 +10,7 @@ from superdef_bench.cli.screen import cell as markup
 from superdef_bench.cli.screen import console
 from superdef_bench.core.visible import visible
 from superdef_bench.leaderboard.parity import accuracy_text
-from superdef_bench.results.parity import Difference, EngineRun, Parity, difference, part_difference
+from superdef_bench.results.parity import Difference, EngineRun, Parity, compare, difference, ratios
 
 _NAMED = 10  # images that are listed of each kind
 _ENGINES = {"reference": "the reference", "own": "ours"}
@@ -44,18 +44,14 @@ def _name(run: EngineRun) -> str:
 
 def _lines(case: Parity) -> list[str]:
     found = difference(case)
-    own, reference = case.run("own"), case.run("reference")
-    assert own is not None, "the difference needs it"
-    assert reference is not None, "the difference needs it"
-    passes = [run.total("forwards") + run.total("backwards") for run in (reference, own)]
-    faster = reference.total("seconds") / max(own.total("seconds"), 1e-9)
+    times = ratios(*case.both())
     noise = "not known (--seeds 2)" if found.noise is None else f"{found.noise} images"
     return [
         f"Only the reference breaks {_listed(found.only_reference)}; only ours "
         f"{_listed(found.only_own)}.",
         f"Two seeds of the reference differ by: {noise}.",
-        f"The reference takes {passes[0] / max(passes[1], 1):.2f} times our passes, {faster:.2f} "
-        "times our seconds.",
+        f"The reference takes {times.passes:.2f} times our passes, {times.seconds:.2f} times our "
+        "seconds.",
         *_alone(case),
         f"Parity {'holds' if found.holds else 'FAILS'}: the reference alone may break "
         f"{found.allowed}, it breaks {len(found.only_reference)}.",
@@ -63,13 +59,11 @@ def _lines(case: Parity) -> list[str]:
 
 
 def _alone(case: Parity) -> list[str]:
-    names = [run.parts[0].name for run in case.runs if run.alone and run.engine == "own"]
-    parts = {name: part_difference(case, name) for name in names}
+    found = {reference.parts[0].name: compare(reference, own) for reference, own in case.alone()}
     return [
         f"{name} alone: only the reference breaks {_listed(d.only_reference)}, only ours "
         f"{_listed(d.only_own)}."
-        for name, d in parts.items()
-        if d is not None
+        for name, d in found.items()
     ]
 
 

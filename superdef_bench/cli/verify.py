@@ -64,6 +64,10 @@ def verify_command(
 
     if only_page and page is None:
         raise ConfigError("--only-page without --page writes nothing", hint="add --page FILE")
+    if only_page and as_json:
+        raise ConfigError(
+            "--only-page runs nothing that --json could tell", hint="drop one of them"
+        )
     if not only_page:
         from superdef_bench.analysis.parity import Wish, verify_autoattack
         from superdef_bench.cli.parity_table import print_json, print_parity
@@ -78,7 +82,7 @@ def verify_command(
             choose_device(device),
             dataset=dataset or None,
             model=model or None,
-            defenses=[defense] if defense != "none" else [],
+            defenses=[defense],
             norm=norm or None,
             eps=[eps] if eps else [],
             limit=limit,
@@ -90,6 +94,7 @@ def verify_command(
             say(file)
     if page is not None:
         write_atomically(page, parity_page(cases_of(out)).encode())
-        say(page)
+        if not as_json:
+            say(page)
     if not only_page and not difference(case).holds:
         raise typer.Exit(1)

@@ -25,7 +25,7 @@ from superdef_bench.engine.margin_ascent import climb_near_classes, climb_probab
 from superdef_bench.engine.search import Batch, Search
 from superdef_bench.engine.sequence import Part, in_sequence
 from superdef_bench.engine.square import square_search
-from superdef_bench.engine.targets import near_classes
+from superdef_bench.engine.targets import logits_of, near_classes
 
 __all__ = [
     "AscentAttack",
@@ -47,6 +47,7 @@ __all__ = [
     "fab",
     "hop_skip_jump",
     "in_sequence",
+    "logits_of",
     "look",
     "margin",
     "near_classes",

@@ -11,7 +11,7 @@ from superdef_bench.core.types import AttackContext
 from superdef_bench.engine.ascent import project, steepest
 from superdef_bench.engine.gradient import Loss
 from superdef_bench.engine.search import Batch, Search
-from superdef_bench.engine.targets import Aims, aimed_at, best_of
+from superdef_bench.engine.targets import Aims, aimed_at, best_of, is_random
 
 _MOMENTUM = 0.25  # weight of the last move
 _RISES = 0.75  # share of steps that must raise the loss for the step length to stay
@@ -59,22 +59,27 @@ def auto_pgd(
         if not len(standing.y):
             break
         labels = aimed_at(model, standing, targets) if targets else None
-        for aims in split_runs(standing, labels):
+        for aims in split_runs(model, standing, labels):
             random = aims.batch.context.random.fork(f"restart {restart}")
             start = random_surface(aims, threat, random)
-            climb(model, search, aims, start, threat, loss, steps, taken=restart * (steps + 1))
+            climb(model, search, aims, start, threat, loss, steps, taken=restart * steps)
     return search.best
 
 
-def split_runs(batch: Batch, labels: Tensor | None) -> Iterator[Aims]:
+def split_runs(model: nn.Module, batch: Batch, labels: Tensor | None) -> Iterator[Aims]:
     """Yield the images with their runs, some at a time.
 
+    All at once where the classifier is random: its draws are counted by call, so that a second
+    part's would depend on the first.
+
     Args:
+        model: Classifier.
         batch: Images.
         labels: Classes to aim at, `(M, T)`; None for one run that aims at none.
     """
     runs = 1 if labels is None else max(1, labels.shape[1])
-    for part in torch.arange(len(batch.y), device=batch.y.device).split(max(1, _ROWS // runs)):
+    few = len(batch.y) if is_random(model) else _ROWS // runs
+    for part in torch.arange(len(batch.y), device=batch.y.device).split(max(1, few)):
         if not len(part):  # an empty tensor splits into itself
             return
         yield Aims(batch.take(part), None if labels is None else labels[part])

@@ -34,9 +34,10 @@ def fab(
     """Look for the nearest point beyond the boundary, until one lies in the ball.
 
     Croce and Hein, "Minimally distorted adversarial examples with a fast adaptive boundary attack"
-    (ICML 2020). Each iterate is one forward and one backward pass: what says whether it fools is
-    also where the boundary is linearised next. The first run starts at the image, the others at
-    random points half as far away as the border of the ball.
+    (ICML 2020). Each iterate is one forward and one backward pass, for `nearest` one of each per
+    target: what says whether it fools is also where the boundary is linearised next. The first
+    run starts at the image, the others at random points half as far away as the border of the
+    ball.
 
     Args:
         model: Classifier, in the gradient view to attack.
@@ -60,14 +61,14 @@ def fab(
         standing = search.batch()
         if not len(standing.y):
             break
-        for aims in split_runs(standing, aimed_at(model, standing, targets)):
+        for aims in split_runs(model, standing, aimed_at(model, standing, targets)):
             start = aims.spread(aims.batch.x)
             if restart:
                 random = aims.batch.context.random.fork(f"restart {restart}")
                 start = _half_way(aims, threat, random)
             if nearest:
                 start = start[:, :1]
-            _approach(model, search, aims, start, threat, steps, restart * (steps + 1))
+            _approach(model, search, aims, start, threat, steps, restart * steps)
     return search.best
 
 
@@ -104,7 +105,8 @@ def _approach(
         inside = _norm(iterate - clean, threat.norm) <= threat.eps
         kept = project(iterate.flatten(0, 1), _rows(clean, iterate), threat).view(iterate.shape)
         runs = iterate.shape[1]
-        seen = best_of(kept, gap[:, :runs], fooled[:, :runs] & inside)
+        reached = gap if runs == aims.runs else gap.amax(dim=1, keepdim=True)
+        seen = best_of(kept, reached, fooled[:, :runs] & inside)
         search.update(batch, taken + step, *seen, clean=False)
         if slope is None:
             return

@@ -101,7 +101,7 @@ def logit_gap(logits: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
 
 DLR_CLASSES = 4
 _TINY = 1e-12
-_WIDE = 5.0  # a margin at which a probability is 0.007 or more
+_WIDE = 5.0  # a margin at which the smaller of two probabilities is about 0.007
 
 
 def _pick(logits: Tensor, label: Tensor) -> Tensor:

@@ -47,15 +47,16 @@ def climb_probabilities(
     halves: tuple[tuple[Push, int], ...] = ((first, steps // 2), ("both", steps - steps // 2))
     taken = 0
     for push, few in halves:
-        for aims in split_runs(search.batch(), None):
-            start = random_surface(aims, threat, aims.batch.context.random)
+        for aims in split_runs(model, search.batch(), None):
             if taken:
                 assert aims.batch.rows is not None, "images taken apart know their places"
                 start = search.best[aims.batch.rows][:, None]
+            else:
+                start = random_surface(aims, threat, aims.batch.context.random)
             loss = partial(probability_margin, push=push)
             pace = partial(_cosine, steps=few)
             climb(model, search, aims, start, threat, loss, few, taken=taken, pace=pace)
-        taken += few + 1
+        taken += few
     return search.best
 
 
@@ -84,10 +85,10 @@ def climb_near_classes(
     for number, labels in enumerate(order.split(few, dim=1)):
         standing = search.batch()
         rows = slice(None) if standing.rows is None else standing.rows
-        for aims in split_runs(standing, labels[rows]):
+        for aims in split_runs(model, standing, labels[rows]):
             random = aims.batch.context.random.fork(f"targets {number}")
             start = random_surface(aims, threat, random)
-            taken = number * (steps + 1)
+            taken = number * steps
             climb(model, search, aims, start, threat, targeted_ratio, steps, taken=taken)
     return search.best
 

@@ -82,26 +82,35 @@ def best_of(iterate: Tensor, loss: Tensor, fooled: Tensor) -> tuple[Tensor, Look
         fooled: `(M, T)`.
     """
     some = fooled.any(dim=1)
-    counted = torch.where(fooled | ~some[:, None], loss, -torch.inf)
+    counted = torch.where(fooled | ~some[:, None], loss.nan_to_num(-torch.inf), -torch.inf)
     run = counted.argmax(dim=1)
     images = torch.arange(len(run), device=run.device)
     return iterate[images, run], Look(loss[images, run], some, None)
 
 
-@torch.no_grad()
+def is_random(model: nn.Module) -> bool:
+    """Return whether a classifier draws random numbers, as far as it says."""
+    return bool(getattr(model, "stochastic", True))
+
+
+def logits_of(model: nn.Module, batch: Batch) -> Tensor:
+    """Return the logits of the images themselves, their mean over draws, `(M, K)`."""
+    found: list[Tensor] = []
+
+    def note(logits: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
+        found.append(logits)
+        return logits[..., 0]
+
+    look(model, batch.x, batch.y, batch.context, note, gradient=False)
+    return torch.cat(found).mean(dim=0)
+
+
 def likely_classes(model: nn.Module, batch: Batch, count: int) -> Tensor:
     """Return the classes of highest logit beside the label, the highest first, int64 `(M, T)`.
 
     T is `count`, or one less than there are classes.
     """
-
-    def others(logits: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
-        found.append(logits.detach())
-        return logits[..., 0]
-
-    found: list[Tensor] = []
-    look(model, batch.x, batch.y, batch.context, others, gradient=False)
-    logits = torch.cat(found).mean(dim=0)
+    logits = logits_of(model, batch)
     few = min(count, logits.shape[1] - 1)
     return logits.scatter(1, batch.y[:, None], -torch.inf).topk(few, dim=1).indices
 
@@ -149,7 +158,7 @@ def _passes(model: nn.Module, rows: Tensor) -> Iterator[Tensor]:
     """
     count = len(rows)
     places = torch.arange(count, device=rows.device)
-    if getattr(model, "stochastic", True):
+    if is_random(model):
         yield places
         return
     size = _ROWS if rows[0].numel() <= _SMALL else _ROWS // 4

@@ -1,20 +1,21 @@
 """The page on AutoAttack's two engines, of the files that `verify autoattack` wrote. No torch."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from superdef_bench.core.errors import DataError
+from superdef_bench.core.threats import UNDEFENDED
 from superdef_bench.results.parity import (
-    OWN,
     REFERENCE,
     SIGNIFICANT,
     TOLERATED,
     Effort,
-    EngineRun,
     Parity,
+    compare,
     difference,
     load_parity,
-    part_difference,
+    ratios,
     together,
 )
 from superdef_bench.results.statistics import Bits, unpack_bits
@@ -28,7 +29,7 @@ def cases_of(folder: Path) -> list[Parity]:
     """Return the cases that a folder holds, in the order of their files.
 
     Raises:
-        DataError: There is none, or one is damaged or lacks one of the engines.
+        DataError: There is none, or one is damaged.
     """
     files = sorted(folder.glob("*.json"))
     if not files:
@@ -77,12 +78,12 @@ def parity_page(cases: Sequence[Parity]) -> str:
         "",
         *to_markdown(_work_table(cases)),
     ]
-    alone = [case for case in cases if any(run.alone for run in case.runs)]
+    alone = [case for case in cases if any(True for _ in case.alone())]
     if alone:
         lines += [
             "## Each part alone",
             "",
-            "The parts by themselves, each on all images of the case's first n.",
+            "The parts by themselves, each on the first n images.",
             "",
             *to_markdown(alone_table(alone)),
         ]
@@ -92,15 +93,14 @@ def parity_page(cases: Sequence[Parity]) -> str:
 
 def _command(case: Parity) -> str:
     """Return what runs a case again."""
-    config = "parity" if case.dataset == "signs" else f"parity-{case.dataset}"
-    words = [f"superdef-bench verify autoattack {config} --model {case.model}"]
-    if case.defense != "none":
-        words.append(f"-d {case.defense.split(' (')[0]}")
-    words.append(f"--norm {case.norm} --eps {case.eps} --limit {case.n}")
+    words = ["superdef-bench", "verify", "autoattack", case.config, "--model", case.model]
+    if case.defense != UNDEFENDED:
+        words += ["-d", case.defense.partition(" (")[0]]
+    words += ["--norm", case.norm, "--eps", case.eps, "--limit", str(case.n)]
     if case.run(REFERENCE, second=True):
-        words.append("--seeds 2")
-    few = max((run.n for run in case.runs if run.alone), default=0)
-    return " ".join([*words, *([f"--alone {few}"] if few else [])])
+        words += ["--seeds", "2"]
+    few = max((reference.n for reference, _ in case.alone()), default=0)
+    return shlex.join([*words, *(["--alone", str(few)] if few else [])])
 
 
 def _verdict(cases: Sequence[Parity]) -> str:
@@ -126,9 +126,7 @@ def whole_table(cases: Sequence[Parity]) -> Table:
 
 def _whole(case: Parity) -> Line:
     found = difference(case)
-    own, reference = case.run(OWN), case.run(REFERENCE)
-    assert own is not None, "the difference needs it"
-    assert reference is not None, "the difference needs it"
+    reference, own = case.both()
     texts = [
         *_names(case),
         str(case.n),
@@ -139,16 +137,16 @@ def _whole(case: Parity) -> Line:
         str(len(found.only_own)),
         str(found.allowed),
         "–" if found.noise is None else str(found.noise),
-        "holds" if found.holds else "**fails**",
+        "holds" if found.holds else "fails",
     ]
     return Line([Cell(text) for text in texts])
 
 
 def _added_table(cases: Sequence[Parity]) -> Table:
-    parts = [name for name, _ in _both(cases[0])[0].added()]
+    parts = [name for name, _ in cases[0].both()[0].added()]
     lines = []
     for case in cases:
-        counts = [list(run.added()) for run in _both(case)]
+        counts = [list(run.added()) for run in case.both()]
         wrong = int(unpack_bits(case.clean, case.n).sum())
         cells = []
         for place, (reference, own) in enumerate(zip(*counts, strict=True)):
@@ -159,17 +157,17 @@ def _added_table(cases: Sequence[Parity]) -> Table:
 
 
 def _work_table(cases: Sequence[Parity]) -> Table:
-    head = ["net", "ball", "forwards", "backwards", "ours: forwards", "backwards "]
+    head = ["net", "ball", "forwards", "backwards", "ours: forwards", "ours: backwards"]
     head += ["passes, ratio", "seconds, ratio"]
     lines = []
     for case in cases:
-        reference, own = _both(case)
-        passes = [run.total("forwards") + run.total("backwards") for run in (reference, own)]
+        reference, own = case.both()
+        found = ratios(reference, own)
         texts = [
             *_names(case),
             *(f"{run.total(w):,.0f}" for run in (reference, own) for w in _PASSES),
-            f"{passes[0] / max(passes[1], 1):.2f}",
-            f"{reference.total('seconds') / max(own.total('seconds'), 1e-9):.2f}",
+            f"{found.passes:.2f}",
+            f"{found.seconds:.2f}",
         ]
         lines.append(Line([Cell(text) for text in texts]))
     return Table("work", "Work", head, lines)
@@ -183,17 +181,13 @@ def alone_table(cases: Sequence[Parity]) -> Table:
     head = ["net", "ball", "part", "n", "reference", "ours", "only reference", "only ours"]
     lines = []
     for case in cases:
-        names = [run.parts[0].name for run in case.runs if run.alone and run.engine == REFERENCE]
-        for name in names:
-            found = part_difference(case, name)
-            runs = [case.part_alone(name, engine) for engine in (REFERENCE, OWN)]
-            if found is None:
-                continue
+        for reference, own in case.alone():
+            found = compare(reference, own)
             texts = [
                 *_names(case),
-                name,
+                reference.parts[0].name,
                 str(found.n),
-                *(accuracy_text(run.broken()) for run in runs if run is not None),
+                *(accuracy_text(run.broken()) for run in (reference, own)),
                 str(len(found.only_reference)),
                 str(len(found.only_own)),
             ]
@@ -203,13 +197,6 @@ def alone_table(cases: Sequence[Parity]) -> Table:
 
 def _names(case: Parity) -> tuple[str, str]:
     return case.title, f"{case.norm} {case.eps}"
-
-
-def _both(case: Parity) -> tuple[EngineRun, EngineRun]:
-    reference, own = case.run(REFERENCE), case.run(OWN)
-    assert reference is not None, "the difference needs it"
-    assert own is not None, "the difference needs it"
-    return reference, own
 
 
 def accuracy_text(broken: Bits) -> str:

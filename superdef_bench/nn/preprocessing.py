@@ -15,12 +15,13 @@ _OTHER = ("rescale_offset", "include_top", "do_flip_channel_order")
 _TWICE = "EfficientNet"  # its processor normalises a second time unless include_top is false
 
 
-def _is_other(found: object) -> bool:
+def _others(found: object) -> list[str]:
+    """Return the steps of a file that are not done here."""
     if not isinstance(found, dict):
-        return False
+        return []
     kind = str(found.get("image_processor_type", found.get("feature_extractor_type", "")))
-    twice = kind.startswith(_TWICE) and found.get("include_top", True)
-    return bool(twice) or any(found.get(key) for key in _OTHER)
+    given = {"include_top": True, **found} if kind.startswith(_TWICE) else found
+    return [key for key in _OTHER if given.get(key)]
 
 
 def read_preprocessing(folder: Path) -> tuple[list[float], list[float]]:
@@ -44,9 +45,9 @@ def read_preprocessing(folder: Path) -> tuple[list[float], list[float]]:
         ) from error
     except ValueError as error:
         raise DataError(f"{path} is no JSON: {error}", hint="get the file again") from error
-    if _is_other(found):
+    if others := _others(found):
         raise DataError(
-            f"{path} normalises in a way of its own: {', '.join(_OTHER)}",
+            f"{path} asks for steps that are not done here: {', '.join(others)}",
             hint="write a model plugin, or a class of your own with python:, that does it",
         )
     try:

@@ -46,6 +46,12 @@ def quantisation(quality: int, *, chroma: bool) -> Tensor:
     return ((table * scale + 50) // 100).clamp(1, 255).float()
 
 
+@cache
+def _steps(quality: int, dtype: torch.dtype, device: torch.device, *, chroma: bool) -> Tensor:
+    """Return the steps of quantisation, shaped for blocks `(..., 8, w, 8)`."""
+    return quantisation(quality, chroma=chroma).to(device, dtype)[:, None, :]  # (8, 1, 8)
+
+
 def smooth_round(x: Tensor) -> Tensor:
     """Round with a gradient: `round(x) + (x - round(x))^3`, off by at most 1/8."""
     nearest = x.round()
@@ -76,9 +82,9 @@ def soft_jpeg(x: Tensor, quality: int) -> Tensor:
         return (luma + _LEVEL).clamp(0, 255) / 255
     planes = torch.einsum("kc,nchw->nkhw", _matrix(_FROM_RGB, x), _padded(pixels, _UNIT))
     luma = _code(planes[:, :1, :height, :width] - _LEVEL, quality, chroma=False)
-    halves = functional.avg_pool2d(planes[:, 1:], 2)
-    halves = halves[..., : math.ceil(height / 2), : math.ceil(width / 2)]
-    halves = _code(halves, quality, chroma=True)
+    # libjpeg repeats the last column before it halves chroma, and the last row after it.
+    halves = functional.avg_pool2d(planes[:, 1:], 2)[..., : math.ceil(height / 2), :]
+    halves = _code(halves, quality, chroma=True)[..., : math.ceil(width / 2)]
     # The codec's triangle filter, which does not look beyond the image's own chroma.
     whole = functional.interpolate(halves, scale_factor=2, mode="bilinear", align_corners=False)
     planes = torch.cat([luma + _LEVEL, whole[..., :height, :width]], dim=1)
@@ -90,8 +96,8 @@ def _code(planes: Tensor, quality: int, *, chroma: bool) -> Tensor:
     height, width = planes.shape[-2:]
     padded = _padded(planes, _BLOCK)
     blocks = padded.unflatten(-1, (-1, _BLOCK)).unflatten(-3, (-1, _BLOCK))  # (N, C, v, 8, h, 8)
-    cosines = _cosines().to(planes)
-    table = quantisation(quality, chroma=chroma).to(planes)[:, None, :]  # (8, 1, 8)
+    cosines = _cosines(planes.dtype, planes.device)
+    table = _steps(quality, planes.dtype, planes.device, chroma=chroma)
     coefficients = torch.einsum("ui,ncviwj,tj->ncvuwt", cosines, blocks, cosines)
     kept = smooth_round(coefficients / table) * table
     restored = torch.einsum("ui,ncvuwt,tj->ncviwj", cosines, kept, cosines)
@@ -106,13 +112,13 @@ def _padded(x: Tensor, side: int) -> Tensor:
 
 
 @cache
-def _cosines() -> Tensor:
-    """Return the orthonormal cosines `(frequency, place)` of a block, float64."""
+def _cosines(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the orthonormal cosines `(frequency, place)` of a block, computed in float64."""
     place = torch.arange(_BLOCK, dtype=torch.float64)
     angle = (2 * place[None, :] + 1) * place[:, None] * math.pi / (2 * _BLOCK)
     waves = angle.cos() * math.sqrt(2 / _BLOCK)
     waves[0] /= math.sqrt(2)
-    return waves
+    return waves.to(device, dtype)
 
 
 def _matrix(rows: tuple[tuple[float, ...], ...], x: Tensor) -> Tensor:

@@ -7,12 +7,13 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from superdef_bench.core.errors import DataError
+from superdef_bench.core.threats import UNDEFENDED
 from superdef_bench.io.documents import parse_json
 from superdef_bench.io.files import read_file, write_atomically
 from superdef_bench.io.seal import is_sealed, seal
@@ -36,9 +37,11 @@ OWN: Engine = "own"
 REFERENCE: Engine = "reference"
 TOLERATED = 0.003  # share of the images that only the reference may break
 SIGNIFICANT = 0.05
+_TINY = 1e-9
 _ROUNDING = 1e-3  # of float32 logits on another machine
 _MOST_BYTES = 2**24
-_AGAIN = "superdef-bench verify autoattack writes it again"
+_AGAIN = "superdef-bench verify autoattack runs it"
+_DAMAGED = "delete the file; superdef-bench verify autoattack then writes it again"
 
 
 class Part(Model):
@@ -68,9 +71,19 @@ class EngineRun(Model):
     alone: bool
     n: Positive
     batch_size: Positive
-    parts: tuple[Part, ...]
+    parts: Annotated[tuple[Part, ...], Field(min_length=1)]
     versions: Versions
     machine: Machine
+
+    def like(self, other: "EngineRun") -> bool:
+        """Whether both ran the same parts on as many images, in such batches, on such libraries."""
+        return self._settings == other._settings
+
+    @property
+    def _settings(self) -> tuple[object, ...]:
+        names = tuple(part.name for part in self.parts)
+        libraries = tuple(self.versions.get(name) for name in ("torch", "pyautoattack"))
+        return self.engine, self.alone, self.n, self.batch_size, names, libraries
 
     def broken(self) -> Bits:
         """Return which images are wrong at the end, `(n,)`."""
@@ -93,6 +106,7 @@ class Parity(Model):
     """One case.
 
     Attributes:
+        config: Name of the config that it was run from.
         attacked: Hash of what is attacked: weights, defense, gradient, ball, images; not of code,
             which may change while what the reference broke is kept.
         clean: A bit per image: wrong without attack.
@@ -100,6 +114,7 @@ class Parity(Model):
             they tell whether it is still the same function.
     """
 
+    config: Name
     dataset: Name
     model: Name
     defense: Name
@@ -126,7 +141,7 @@ class Parity(Model):
     @property
     def title(self) -> str:
         """What tables call it."""
-        behind = "" if self.defense == "none" else f" behind {self.defense}"
+        behind = "" if self.defense == UNDEFENDED else f" behind {self.defense}"
         return f"{self.model}{behind}"
 
     def same(self, other: "Parity") -> bool:
@@ -137,16 +152,33 @@ class Parity(Model):
         return bool(np.allclose(ours, theirs, rtol=_ROUNDING, atol=_ROUNDING))
 
     def run(self, engine: str, *, second: bool = False) -> EngineRun | None:
-        """Return the whole sequence of an engine, with the first seed or the second."""
+        """Return the whole sequence of an engine, with the first seed or another one."""
         found = [run for run in self.runs if run.engine == engine and not run.alone]
-        return next(iter(found[second:]), None)
+        if second and found:
+            found = [run for run in found if run.seed != found[0].seed and run.like(found[0])]
+        return next(iter(found), None)
 
-    def part_alone(self, name: str, engine: str) -> EngineRun | None:
-        """Return one part run by itself."""
-        return next(
-            (r for r in self.runs if r.alone and r.engine == engine and r.parts[0].name == name),
-            None,
-        )
+    def both(self) -> tuple[EngineRun, EngineRun]:
+        """Return the whole sequences, the reference's first.
+
+        Raises:
+            DataError: One of the engines did not run.
+        """
+        reference, own = self.run(REFERENCE), self.run(OWN)
+        if reference is None or own is None:
+            raise DataError(
+                f"{self.title}, {self.norm} {self.eps}: one of the two engines did not run",
+                hint=_AGAIN,
+            )
+        return reference, own
+
+    def alone(self) -> Iterator[tuple[EngineRun, EngineRun]]:
+        """Yield each part that both engines ran by itself on as many images."""
+        lone = [run for run in self.runs if run.alone]
+        for reference in (run for run in lone if run.engine == REFERENCE):
+            for own in (run for run in lone if run.engine == OWN):
+                if (own.n, own.parts[0].name) == (reference.n, reference.parts[0].name):
+                    yield reference, own
 
 
 @dataclass(frozen=True)
@@ -180,24 +212,38 @@ def difference(parity: Parity) -> Difference:
     Raises:
         DataError: One of the engines did not run.
     """
-    own, reference = parity.run(OWN), parity.run(REFERENCE)
-    if own is None or reference is None:
-        raise DataError(f"{parity.title}: one of the two engines did not run", hint=_AGAIN)
+    reference, own = parity.both()
     again = parity.run(REFERENCE, second=True)
     noise = None if again is None else int((again.broken() ^ reference.broken()).sum())
-    return _difference(own, reference, noise)
+    return compare(reference, own, noise)
 
 
-def part_difference(parity: Parity, name: str) -> Difference | None:
-    """Return whom one part alone breaks, or None where it did not run alone."""
-    own, reference = parity.part_alone(name, OWN), parity.part_alone(name, REFERENCE)
-    return None if own is None or reference is None else _difference(own, reference, None)
+def compare(reference: EngineRun, own: EngineRun, noise: int | None = None) -> Difference:
+    """Return whom two runs on the same images break.
 
-
-def _difference(own: EngineRun, reference: EngineRun, noise: int | None) -> Difference:
+    Args:
+        reference: Of the reference.
+        own: Of ours.
+        noise: Images on which two seeds of the reference differ, where that is known.
+    """
     ours, theirs = own.broken(), reference.broken()
     lone, mine = (theirs & ~ours).nonzero()[0], (ours & ~theirs).nonzero()[0]
     return Difference(own.n, lone.tolist(), mine.tolist(), noise)
+
+
+@dataclass(frozen=True)
+class Ratios:
+    """How many times ours the reference takes."""
+
+    passes: float
+    seconds: float
+
+
+def ratios(reference: EngineRun, own: EngineRun) -> Ratios:
+    """Return how many times ours the reference takes."""
+    passes, again = (run.total("forwards") + run.total("backwards") for run in (reference, own))
+    seconds = reference.total("seconds") / max(own.total("seconds"), _TINY)
+    return Ratios(passes / max(again, 1.0), seconds)
 
 
 @dataclass(frozen=True)
@@ -241,15 +287,15 @@ def load_parity(file: Path) -> Parity:
         content = read_file(file, most=_MOST_BYTES)
         document: Any = parse_json(content)
     except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read: {error}", hint=_AGAIN) from error
+        raise DataError(f"case {file} cannot be read: {error}", hint=_DAMAGED) from error
     if not isinstance(document, dict) or "runs" not in document:
-        raise DataError(f"{file} is no file of verify autoattack", hint=_AGAIN)
-    is_sealed(document, f"results {file}", hint=_AGAIN)
+        raise DataError(f"{file} is no case of verify autoattack", hint="name another folder")
+    is_sealed(document, f"the numbers of case {file}", hint=_DAMAGED)
     try:
         return Parity.model_validate_json(content)
     except ValidationError as error:
         place = "/".join(map(str, error.errors(include_url=False)[0]["loc"]))
-        raise DataError(f"{file} is damaged: {place or 'bits'}", hint=_AGAIN) from error
+        raise DataError(f"case {file} is damaged: {place or 'bits'}", hint=_DAMAGED) from error
 
 
 def save_parity(parity: Parity, file: Path) -> None:

@@ -93,7 +93,7 @@ def suite_of(results: Results, standing: Standing) -> Suite:
     facts = results.defenses[standing.defense]
     known = [(row, attack) for row, attack in faced if row.rung in _knowing(facts)]
     asked = [attack for row, attack in faced if row.rung == Rung.BLACK_BOX]
-    word = _random(known, asked) if facts.stochastic else _fixed([a for _, a in known], asked)
+    word = _random(known, asked) if facts.stochastic else _fixed(known, asked)
     return Suite(word, adaptive.n)
 
 
@@ -112,12 +112,13 @@ def _knowing(facts: Defense) -> Sequence[Rung]:
     return GRADIENT_RUNGS if exact else (Rung.BPDA,)
 
 
-def _fixed(known: Sequence[Attack], asked: Iterable[Attack]) -> str:
+def _fixed(known: Sequence[tuple[AccuracyRow, Attack]], asked: Iterable[Attack]) -> str:
     """Return which suite a row met that answers the same each time; empty for none."""
-    if any(map(_is_standard, known)):  # its Square asks the defense itself, on any rung
+    # Its Square asks the defense itself, on any rung.
+    if any(_is_standard(attack, row.goal) for row, attack in known):
         return "AutoAttack"
     climbed = all(
-        any(_climbs(attack, losses, _STEPS, _RESTARTS) for attack in known)
+        any(_climbs(attack, losses, _STEPS, _RESTARTS) for _, attack in known)
         for losses in (_CROSS_ENTROPY, _MARGINS)
     )
     queried = any(a.access == Access.SCORES and a.spends("queries") >= _QUERIES for a in asked)
@@ -136,9 +137,11 @@ def _random(known: Iterable[tuple[AccuracyRow, Attack]], asked: Iterable[Attack]
     return "EOT" if climbed and queried else ""
 
 
-def _is_standard(attack: Attack) -> bool:
+def _is_standard(attack: Attack, goal: str) -> bool:
+    """Return whether it ran the standard four: for strength our engine leaves two of them out."""
     version = attack.arguments.get("version", _STANDARD[0])
-    return attack.arguments["plugin"] == _AUTOATTACK and version in _STANDARD
+    whole = goal != "strength" or attack.arguments.get("engine") != "own"
+    return attack.arguments["plugin"] == _AUTOATTACK and version in _STANDARD and whole
 
 
 def _climbs(attack: Attack, losses: Sequence[str], steps: int, restarts: int) -> bool:

@@ -222,14 +222,15 @@ def test_rows_are_drawn_by_seed_and_by_time() -> None:
         choose_rows(results, [], 3, max_seconds=0.05)
 
 
-def test_rows_are_drawn_of_the_defenses_that_are_named() -> None:
+def test_no_rows_are_drawn_of_defenses_that_are_left_out() -> None:
     results = load_results(GOLDEN)
     names = list(results.defenses)[:2]
-    chosen = choose_rows(results, [], 999, defenses=[name.split(" (")[0] for name in names])
-    assert {results.accuracy[number - 1].defense for number in chosen.numbers} == set(names)
-    assert chosen.fitting == sum(row.defense in names and not row.worst for row in results.accuracy)
+    chosen = choose_rows(results, [], 999, without=[name.split(" (")[0] for name in names])
+    drawn = {results.accuracy[number - 1].defense for number in chosen.numbers}
+    assert drawn == set(results.defenses) - set(names)
+    assert chosen.fitting == len(chosen.numbers)
     with pytest.raises(ConfigError, match="has no row 'nothing'"):
-        choose_rows(results, [], 3, defenses=["nothing"])
+        choose_rows(results, [], 3, without=["nothing"])
 
 
 @pytest.mark.parametrize(
@@ -240,7 +241,7 @@ def test_rows_are_drawn_of_the_defenses_that_are_named() -> None:
         ((), "which rows?\nhint: give either --row N or --sample K"),
         (("--row", 1, "--sample", 2), "which rows?"),
         (("--row", 1, "--max-seconds", 3), "nothing is drawn"),
-        (("--row", 1, "-d", "none"), "nothing is drawn"),
+        (("--row", 1, "--without", "none"), "nothing is drawn"),
         (("--sample", 1, "--max-seconds", 3), "does not say how long its rows took"),
     ],
 )

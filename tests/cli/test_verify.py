@@ -45,20 +45,38 @@ def test_it_compares_keeps_and_draws_up_a_page(run_cli: Run, tmp_path: Path) -> 
     assert "## Each part alone" in page.read_text()
 
 
+@pytest.mark.ci
 def test_it_exits_with_1_where_the_reference_breaks_more(run_cli: Run, tmp_path: Path) -> None:
-    words = ("verify", "autoattack", *QUICK, "-o", tmp_path)
-    run_cli(*words)
+    words = ("verify", "autoattack", "--limit", "3", "--eps", "0.01/255", "-o", tmp_path)
+    assert run_cli(*words).code == 0  # neither breaks any in so small a ball
     case = load_parity(only_file(tmp_path))
-    # As if ours had left three images standing that the reference breaks.
-    bits = np.ones(6, dtype=bool)
-    bits[3:] = False
-    reference, own = case.runs
-    part = own.parts[-1].model_copy(update={"broken": pack_bits(bits)})
-    weak = own.model_copy(update={"parts": (*own.parts[:-1], part)})
-    save_parity(case.model_copy(update={"runs": (reference, weak)}), only_file(tmp_path))
+    reference, own = case.both()
+    assert not reference.broken().any()
+    # As if the reference had broken all: what it broke is not run again, ours is.
+    part = reference.parts[-1].model_copy(update={"broken": pack_bits(np.ones(3, dtype=bool))})
+    strong = reference.model_copy(update={"parts": (*reference.parts[:-1], part)})
+    save_parity(case.model_copy(update={"runs": (strong, own)}), only_file(tmp_path))
+    answer = run_cli(*words, "--page", tmp_path / "page.md")
+    assert answer.code == 1
+    assert "Only the reference breaks 3 (image 0, 1, 2)" in answer.out
+    assert "Parity FAILS: the reference alone may break 1, it breaks 3." in answer.out
+    assert "**Parity does not hold**" in (tmp_path / "page.md").read_text()
+
+
+def test_json_is_all_that_stands_on_standard_output(run_cli: Run, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    assert run_cli(*words[:2], "-o", tmp_path, "--page", page, "--only-page").code == 0
-    assert "**Parity does not hold**" in page.read_text()
+    answer = run_cli("verify", "autoattack", *QUICK, "-o", tmp_path, "--json", "--page", page)
+    assert json.loads(answer.out)["difference"]["holds"] is True
+    assert page.exists()
+
+
+def test_a_damaged_case_says_what_to_do(run_cli: Run, tmp_path: Path) -> None:
+    run_cli("verify", "autoattack", *QUICK, "-o", tmp_path)
+    file = only_file(tmp_path)
+    file.write_text(file.read_text().replace('"n": 6', '"n": 7', 1))
+    answer = run_cli("verify", "autoattack", *QUICK, "-o", tmp_path)
+    assert answer.code == 2
+    assert "hint: delete the file; superdef-bench verify autoattack then writes it" in answer.err
 
 
 @pytest.mark.parametrize(
@@ -66,6 +84,7 @@ def test_it_exits_with_1_where_the_reference_breaks_more(run_cli: Run, tmp_path:
     [
         (("--norm", "l2"), "norm is l2, and the radii of the config are for linf"),
         (("--only-page",), "--only-page without --page writes nothing"),
+        (("--only-page", "--page", "p.md", "--json"), "--only-page runs nothing that --json could"),
         (("-d", "nothing"), "nothing"),
         (("--model", "signs_resnet8", "--eps", "0"), "eps '0' is not above 0"),
     ],

@@ -11,7 +11,7 @@ from superdef_bench.core.types import AttackContext, distance
 from superdef_bench.engine import Loss, auto_pgd, cross_entropy, dlr, margin
 from superdef_bench.engine.apgd import _checkpoints, climb, random_surface
 from superdef_bench.engine.search import Batch, Search
-from superdef_bench.engine.targets import Aims, likely_classes
+from superdef_bench.engine.targets import Aims, best_of, likely_classes
 from superdef_bench.testing import toy_images, toy_model
 
 
@@ -180,3 +180,18 @@ def test_passes_have_one_size_whatever_stands_beside_an_image() -> None:
     auto_pgd(model, x, y, threat, context_of(ids), loss=dlr, steps=3, targets=9)
     # Which classes are likely is asked of the five; 45 rows are two passes.
     assert sizes == [32] * 4 + [5] + [32] * 8
+
+
+def test_steps_are_counted_over_restarts_and_a_run_that_is_no_number_hides_no_other() -> None:
+    x, ids = toy_images(4)
+    model = toy_model()
+    y = model(x).argmax(dim=1)
+    context = context_of(ids, "strength")
+    auto_pgd(model, x, y, Threat("linf", 0.0035), context, loss=cross_entropy, steps=4, restarts=3)
+    assert int(context.first_step.max()) <= 12
+    runs = torch.zeros(1, 2, 3, 2, 2)
+    runs[:, 1] = 1
+    loss, fooled = torch.tensor([[torch.nan, -3.0]]), torch.zeros(1, 2, dtype=torch.bool)
+    kept, seen = best_of(runs, loss, fooled)
+    assert float(kept.mean()) == 1
+    assert float(seen.loss) == -3

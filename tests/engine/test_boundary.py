@@ -9,7 +9,9 @@ from superdef_bench.core.rng import Random
 from superdef_bench.core.threats import Norm, Threat
 from superdef_bench.core.types import AttackContext, distance
 from superdef_bench.engine import fab
-from superdef_bench.engine.boundary import onto_boundary
+from superdef_bench.engine.apgd import split_runs
+from superdef_bench.engine.boundary import _approach, onto_boundary
+from superdef_bench.engine.search import Search
 from superdef_bench.testing import toy_images, toy_model
 
 NORMS: tuple[Norm, ...] = ("linf", "l2")
@@ -111,3 +113,16 @@ def test_no_verdict_depends_on_other_images(norm: Norm) -> None:
     for index in torch.tensor([4, 1, 0, 2, 6, 5, 3]).split(3):
         again = attack(index)
         assert torch.equal(model(again).argmax(dim=1) != y[index], fooled[index])
+
+
+def test_the_nearest_of_several_boundaries_is_the_one_whose_gap_counts() -> None:
+    model, x, ids = Linear(), torch.full((2, 3, 4, 4), 0.5), torch.arange(2)
+    y = torch.zeros(2, dtype=torch.int64)
+    context = AttackContext.start(ids, Random(0, "test", ids), goal="strength")
+    search = Search(x, y, context)
+    (aims,) = split_runs(model, search.batch(), torch.tensor([[2, 1], [2, 1]]))
+    _approach(model, search, aims, x[:, None], Threat("linf", 0.2), 5, 0)
+    logits = model(search.best)
+    assert bool((logits.argmax(dim=1) != y).all())
+    # Of a fooling iterate it is above 0, whichever class was reached.
+    assert torch.allclose(search._loss, (logits[:, 1:].amax(dim=1) - logits[:, 0]), atol=1e-4)

@@ -106,3 +106,12 @@ def test_rounding_is_smooth_between_whole_numbers_and_exact_on_them() -> None:
     x = torch.linspace(-3, 3, 1001)
     assert (smooth_round(x) - x.round()).abs().max() <= 1 / 8
     assert (smooth_round(x).diff() >= 0).float().mean() == 1
+
+
+@pytest.mark.parametrize("size", [(26, 26), (30, 30), (28, 40), (40, 28)])
+def test_the_edge_is_as_near_to_the_codec_as_the_middle(size: tuple[int, int]) -> None:
+    # Strong colours: where chroma is padded before it is halved, and where after, shows.
+    x = torch.rand(8, 3, *size, generator=torch.Generator().manual_seed(0))
+    error = (soft_jpeg(x, 75) - jpeg_round_trip(x, 75)).abs()
+    for edge in (error[..., -4:], error[..., -4:, :]):
+        assert edge.mean() < 1.2 * error[..., 4:-4, 4:-4].mean()

@@ -8,9 +8,9 @@ import pytest
 from superdef_bench.core.errors import DataError
 from superdef_bench.leaderboard.parity import cases_of, parity_page
 from superdef_bench.results.parity import (
+    compare,
     difference,
     load_parity,
-    part_difference,
     save_parity,
     together,
 )
@@ -66,10 +66,22 @@ def test_a_part_alone_is_compared_by_itself() -> None:
         run_of("own", [1], N),
         run_of("own", [2, 3], 64, alone="square"),
     ]
-    found = part_difference(case(runs, N), "square")
-    assert found is not None
+    # One that was broken off, and a part that only one engine ran, are compared with nothing.
+    runs += [run_of("own", [5], 32, alone="square"), run_of("reference", [5], 64, alone="fab_t")]
+    ((reference, own),) = case(runs, N).alone()
+    found = compare(reference, own)
     assert (list(found.only_reference), list(found.only_own), found.n) == ([1], [3], 64)
-    assert part_difference(case(runs, N), "fab_t") is None
+
+
+def test_the_noise_is_that_of_another_seed_and_nothing_else() -> None:
+    runs = [run_of("reference", [1], N), run_of("own", [1], N)]
+    older = run_of("reference", [1, *range(50, 54)], N).model_copy(
+        update={"versions": {"python": "3.11", "torch": "1"}}
+    )
+    smaller = older.model_copy(update={"seed": 1})
+    assert difference(case([*runs, older, smaller], N)).noise is None
+    again = run_of("reference", [1, 2], N, seed=1)
+    assert difference(case([*runs, older, again], N)).noise == 1
 
 
 def test_a_case_is_kept_and_a_changed_one_refused(tmp_path: Path) -> None:
@@ -81,7 +93,7 @@ def test_a_case_is_kept_and_a_changed_one_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="damaged"):
         load_parity(file)
     file.write_text("{}")
-    with pytest.raises(DataError, match="no file of verify autoattack"):
+    with pytest.raises(DataError, match="no case of verify autoattack"):
         load_parity(file)
     with pytest.raises(DataError, match="holds no case"):
         cases_of(tmp_path / "nowhere")
@@ -98,7 +110,9 @@ def test_the_page_says_what_the_numbers_say() -> None:
     assert "**Parity holds**: in 1 of 1 cases" in page
     assert "| 99.7 | 99.7 | 1 | 1 | 3 | – | holds |" in page
     weak = case([run_of("reference", range(9), N), run_of("own", [], N)], N)
-    assert "**Parity does not hold**: in 1 of 2 cases" in parity_page([fair, weak])
+    page = parity_page([fair, weak])
+    assert "**Parity does not hold**: in 1 of 2 cases" in page
+    assert "| 96.5 | 100.0 | 9 | 0 | 1 | – | fails |" in page
 
 
 def test_what_parts_add_are_images_right_without_attack() -> None:

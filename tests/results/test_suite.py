@@ -126,6 +126,23 @@ def test_gradients_count_on_a_rung_that_knows_the_defense_and_queries_in_black_b
     assert label(faced(every, {**rungs, "ce": "white_box"}, **EXACT)) == "full: PGD + Square"
 
 
+@pytest.mark.parametrize(
+    ("engine", "goal", "expected"),
+    [
+        ("own", "verdict", "full: AutoAttack"),
+        ("own", "strength", "quick"),  # as on the undefended row: it leaves FAB and Square out
+        ("reference", "strength", "full: AutoAttack"),
+    ],
+)
+def test_the_own_engine_runs_all_four_for_a_verdict_alone(
+    engine: str, goal: str, expected: str
+) -> None:
+    attacks = {"strong": attack("autoattack", engine=engine)}
+    document = faced(attacks, {"strong": "white_box"}, **EXACT)
+    document.rows[-1]["goal"] = goal
+    assert label(document) == expected
+
+
 RANDOM = {"climb": pgd(steps=100, restarts=1), "square": square(1000)}
 LADDER = {"climb": "bpda", "square": "black_box"}
 
@@ -135,7 +152,6 @@ LADDER = {"climb": "bpda", "square": "black_box"}
     [
         ({}, 16, "full: EOT"),
         ({"climb": pgd(steps=100, restarts=1, loss="margin")}, 16, "full: EOT"),
-        ({"square": attack("hopskipjump", "labels", queries=1000)}, 16, "full: EOT"),
         ({}, 15, "quick"),
         ({"climb": pgd(steps=99, restarts=1)}, 16, "quick"),
         ({"square": square(999)}, 16, "quick"),

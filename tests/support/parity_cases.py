@@ -49,6 +49,7 @@ def run_of(
 def case(runs: Sequence[EngineRun], n: int, clean: NDArray[np.bool_] | None = None) -> Parity:
     """Return the case of these runs on `n` images."""
     return Parity(
+        config="parity",
         dataset="signs",
         model="a_net",
         defense="none",

@@ -6,14 +6,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from superdef_bench import AttackContext, ConfigError, Norm, Threat, hookimpl
-from superdef_bench.engine import Part, in_sequence, square_search
+from superdef_bench.engine import Batch, Part, in_sequence, logits_of, square_search
 
 from .parts import TARGETS, ApgdCe, ApgdDlr, ApgdT, Fab, FabT
 from .reference import reference_parts
@@ -84,17 +83,26 @@ class AutoAttack:
         return ", ".join(filter(None, words))
 
     def passes(self, threat: Threat) -> tuple[int, int]:
-        """Return the most forwards and backwards that one image needs."""
-        draws = _DRAWS if self.version == "rand" else 1
+        """Return the most forwards and backwards that one image of a large batch needs.
+
+        Of ten classes: the reference's untargeted FAB takes a backward pass for each.
+        """
+        looks = _STEPS + 3  # and some before and after
         forwards = backwards = 0
         for name in self.parts:
-            runs = self._restarts(name) * (TARGETS if name.endswith("_t") or name == "fab" else 1)
+            runs, targets = self._restarts(name), TARGETS if name.endswith("_t") else 1
             if name == "square":
                 forwards += _QUERIES
-                continue
-            per_step = _PER_STEP[self.engine] if name.startswith("fab") else 1
-            forwards += draws * runs * (per_step * _STEPS + 3)
-            backwards += draws * runs * (_STEPS + 1)
+            elif name.startswith("fab"):
+                own_nearest = self.engine == "own" and name == "fab"
+                each = TARGETS if own_nearest else targets * _PER_STEP[self.engine]
+                forwards += runs * each * looks
+                backwards += runs * _STEPS * (targets if name == "fab_t" else TARGETS + 1)
+            else:
+                # Our engine takes its draws from the context, which plans multiply by.
+                draws = _DRAWS if (self.version, self.engine) == ("rand", "reference") else 1
+                forwards += draws * runs * targets * looks
+                backwards += draws * runs * targets * (_STEPS + 1)
         return forwards, backwards
 
     def sequence(
@@ -122,8 +130,8 @@ class AutoAttack:
         Raises:
             ConfigError: The classifier has fewer than 4 classes.
         """
-        with torch.no_grad():
-            num_classes = model(x[:1]).shape[-1]
+        first = torch.zeros(1, dtype=torch.int64, device=x.device)
+        num_classes = logits_of(model, Batch(x, y, context, None).take(first)).shape[1]
         if num_classes < self.least_classes:
             raise ConfigError(
                 f"autoattack needs 4 classes or more for its targeted loss, not {num_classes}",
@@ -158,7 +166,7 @@ class AutoAttack:
         if name == "apgd_t":
             return ApgdT()
         if name == "square":
-            return partial(square_search, queries=_QUERIES, p_init=_P_INIT, schedule=_SCHEDULE)
+            return _square
         return Fab(restarts=restarts) if name == "fab" else FabT()
 
     def __call__(
@@ -166,6 +174,16 @@ class AutoAttack:
     ) -> Tensor:
         *_, (_, found) = self.sequence(model, x, y, threat, context)
         return found
+
+
+def _square(
+    model: nn.Module, x: Tensor, y: Tensor, threat: Threat, context: AttackContext
+) -> Tensor:
+    """Run Square by its standard settings; of a random defense each query sees one draw."""
+    once = replace(context, eot=1)
+    return square_search(
+        model, x, y, threat, once, queries=_QUERIES, p_init=_P_INIT, schedule=_SCHEDULE
+    )
 
 
 @hookimpl

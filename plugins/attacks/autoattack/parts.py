@@ -6,17 +6,26 @@ import torch
 from torch import Tensor, nn
 
 from superdef_bench import AttackContext, Norm, Threat
-from superdef_bench.engine import Loss, auto_pgd, check_counts, cross_entropy, dlr, fab
+from superdef_bench.engine import (
+    Batch,
+    Loss,
+    auto_pgd,
+    check_counts,
+    cross_entropy,
+    dlr,
+    fab,
+    logits_of,
+)
 
 TARGETS = 9
 _ASKED = 8  # images
 _EXACT = 1e-5
 
 
-def warn_of_probabilities(model: nn.Module, x: Tensor) -> None:
+def warn_of_probabilities(model: nn.Module, batch: Batch) -> None:
     """Warn where a classifier answers with probabilities: a ratio of them is no ratio of logits."""
-    with torch.no_grad():
-        answers = model(x[:_ASKED]).flatten(0, -2)
+    few = torch.arange(min(_ASKED, len(batch.y)), device=batch.y.device)
+    answers = logits_of(model, batch.take(few))
     sums, low, high = answers.sum(dim=1), float(answers.min()), float(answers.max())
     if low >= 0 and high <= 1 and float((sums - 1).abs().max()) < _EXACT:
         warnings.warn(
@@ -33,36 +42,35 @@ class _Apgd:
     kind = "budget"
     access = "gradient"
     batch_dependent = False
+    loss: Loss = staticmethod(dlr)
     targets = 0
 
     def __init__(self, *, steps: int = 100, restarts: int = 1) -> None:
         check_counts(steps=steps, restarts=restarts)
         self.steps, self.restarts = steps, restarts
 
-    needs_logits = False
-
-    def loss(self, context: AttackContext) -> Loss:
-        """Return what is maximised."""
-        raise NotImplementedError
-
     def passes(self, threat: Threat) -> tuple[int, int]:
-        """Return the most forwards and backwards that one image needs."""
+        """Return the most forwards and backwards that one image of a large batch needs.
+
+        Passes of fewer than 32 images are filled up, which counts.
+        """
         runs = self.restarts * max(1, self.targets)
-        asked = self.restarts if self.targets else 0  # which classes are likely
+        # Which classes are likely, and whether the answers are logits.
+        asked = (self.restarts if self.targets else 0) + (self.loss is dlr)
         return runs * (self.steps + 1) + asked, runs * self.steps
 
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, context: AttackContext
     ) -> Tensor:
-        if self.needs_logits:
-            warn_of_probabilities(model, x)
+        if self.loss is dlr:
+            warn_of_probabilities(model, Batch(x, y, context, None))
         return auto_pgd(
             model,
             x,
             y,
             threat,
             context,
-            loss=self.loss(context),
+            loss=self.loss,
             steps=self.steps,
             restarts=self.restarts,
             targets=self.targets,
@@ -80,10 +88,8 @@ class ApgdCe(_Apgd):
     """
 
     targeted = top_k = True
+    loss = staticmethod(cross_entropy)
     loss_name = "ce"
-
-    def loss(self, context: AttackContext) -> Loss:
-        return cross_entropy
 
 
 class ApgdDlr(_Apgd):
@@ -97,12 +103,9 @@ class ApgdDlr(_Apgd):
         restarts: Runs from random points at the border of the ball.
     """
 
-    targeted = needs_logits = True
+    targeted = True
     least_classes = 4
     loss_name = "dlr"
-
-    def loss(self, context: AttackContext) -> Loss:
-        return dlr
 
 
 class ApgdT(_Apgd):
@@ -119,16 +122,13 @@ class ApgdT(_Apgd):
     """
 
     least_classes = 4
-    targeted = needs_logits = True
+    targeted = True
     loss_name = "targeted dlr"
 
     def __init__(self, *, steps: int = 100, restarts: int = 1, targets: int = TARGETS) -> None:
         super().__init__(steps=steps, restarts=restarts)
         check_counts(targets=targets)
         self.targets = targets
-
-    def loss(self, context: AttackContext) -> Loss:
-        return dlr
 
 
 class _Fab:
@@ -147,7 +147,7 @@ class _Fab:
         self.steps, self.restarts, self.targets = steps, restarts, targets
 
     def passes(self, threat: Threat) -> tuple[int, int]:
-        """Return the most forwards and backwards that one image needs."""
+        """Return the most forwards and backwards that one image of a large batch needs."""
         runs = self.restarts * self.targets
         return runs * (self.steps + 1) + self.restarts, runs * self.steps
 

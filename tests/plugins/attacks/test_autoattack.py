@@ -147,15 +147,46 @@ def attacked(attack: Any, model: nn.Module, x: Tensor, y: Tensor, eps: float) ->
     return found
 
 
-@pytest.mark.slow
-def test_the_own_engine_breaks_what_the_reference_breaks() -> None:
-    x, _ = toy_images(12)
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param(("apgd_ce", "apgd_t", "fab_t"), marks=pytest.mark.ci),
+        # Its 5,000 queries, twice.
+        pytest.param(("apgd_ce", "apgd_t", "fab_t", "square"), marks=pytest.mark.slow),
+    ],
+)
+def test_the_own_engine_breaks_what_the_reference_breaks(parts: tuple[str, ...]) -> None:
+    x, ids = toy_images(12)
     model = toy_model()
     y = model(x).argmax(dim=1)
-    ours, theirs = (attacked(a, model, x, y, 0.004) for a in (own(), load_attack("autoattack")))
-    broken = [model(found).argmax(dim=1) != y for found in (ours, theirs)]
+    broken = []
+    for engine in ("own", "reference"):
+        attack: Any = load_attack("autoattack", engine=engine)
+        context = AttackContext.start(ids, Random(0, "test", ids))
+        *_, (_, found) = attack.sequence(model, x, y, Threat("linf", 0.004), context, parts)
+        broken.append(model(found).argmax(dim=1) != y)
     assert 0 < int(broken[1].sum()) < 12
     assert torch.equal(*broken)
+
+
+@pytest.mark.parametrize("name", ["apgd_dlr", "apgd_t", "fab_t"])
+def test_no_pass_through_a_random_defense_is_outside_its_draws(name: str) -> None:
+    x, ids = toy_images(70)  # times nine targets, more rows than are attacked at once
+    noisy = load_defense("gaussian_noise").protect(toy_model(), toy_task())
+    assert isinstance(noisy, Protected)
+    y = toy_model()(x).argmax(dim=1)
+    attack = load_attack(name, steps=2)
+
+    def examples(index: Tensor) -> Tensor:
+        view = noisy.view("exact")
+        numbers = Random(0, "test", ids[index])
+        context = AttackContext.start(ids[index], numbers, goal="strength")
+        found = attack(view, x[index], y[index], Threat("linf", 0.01), context)
+        assert not view.drew_by_row
+        return found
+
+    last = torch.arange(60, 70)
+    assert torch.allclose(examples(last), examples(torch.arange(70))[last], atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_normalisation_is_read_for_images_in_0_1(tmp_path: Path) -> None:
     ],
 )
 def test_steps_that_are_not_done_are_refused(tmp_path: Path, asked: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="normalises in a way of its own"):
+    with pytest.raises(DataError, match="asks for steps that are not done here: "):
         read_preprocessing(folder(tmp_path, **asked))
     kind = "EfficientNetImageProcessor"
     assert read_preprocessing(folder(tmp_path, image_processor_type=kind, include_top=False))
