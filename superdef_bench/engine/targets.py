@@ -13,6 +13,7 @@ from superdef_bench.engine.search import Batch
 
 _TINY = 1e-12
 _ROWS = 32  # of a forward pass
+_TAILS = (8, 16, 32)  # rows of the last one on a processor, the least that holds what is left
 _ROWS_ON_A_GPU = 512  # at most
 _SMALL = 3 * 96 * 96  # numbers of an image; larger ones go through in smaller passes
 
@@ -152,17 +153,18 @@ def near_classes(
 def _passes(model: nn.Module, rows: Tensor) -> Iterator[Tensor]:
     """Yield the places of the rows of each forward pass, the last of them filled up.
 
-    Kernels round by the size of a batch. With passes of one size, on a GPU of a few, what an image
-    gets does not depend on how many stand beside it. A random defense draws by row and call: its
-    rows stay together.
+    Kernels round by the size of a batch, most of all that of one row. With passes of one size on a
+    GPU, or of a few that round alike on a processor, what an image gets does not depend on how
+    many stand beside it. A random defense draws by row and call: its rows stay together.
     """
     count = len(rows)
     places = torch.arange(count, device=rows.device)
     if is_random(model):
         yield places
         return
-    size = _ROWS if rows[0].numel() <= _SMALL else _ROWS // 4
+    size = _ROWS if rows[0].numel() <= _SMALL else _TAILS[0]
     while rows.is_cuda and size < min(count, _ROWS_ON_A_GPU):
         size *= 2
     for part in places.split(size):
-        yield torch.cat([part, part.new_zeros(size - len(part))])
+        whole = size if rows.is_cuda else min(each for each in _TAILS if each >= len(part))
+        yield torch.cat([part, part.new_zeros(whole - len(part))])

@@ -5,13 +5,16 @@ import torch
 from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
 from torch import Tensor, nn
 
+from superdef_bench.core.loader import load_defense, load_model
 from superdef_bench.core.rng import Random
 from superdef_bench.core.threats import Goal, Norm, Threat
+from superdef_bench.core.transform import InputTransform, Protected
 from superdef_bench.core.types import AttackContext, distance
-from superdef_bench.engine import Loss, auto_pgd, cross_entropy, dlr, margin
+from superdef_bench.engine import Loss, auto_pgd, cross_entropy, dlr, look, margin
 from superdef_bench.engine.apgd import _checkpoints, climb, random_surface
 from superdef_bench.engine.search import Batch, Search
 from superdef_bench.engine.targets import Aims, best_of, likely_classes
+from superdef_bench.io.machine import fix_numerics
 from superdef_bench.testing import toy_images, toy_model
 
 
@@ -157,7 +160,7 @@ def test_a_fooled_image_leaves_and_a_strong_example_takes_every_step() -> None:
     assert rows["verdict"] < 6 * 5
 
 
-def test_passes_have_one_size_whatever_stands_beside_an_image() -> None:
+def test_passes_have_few_sizes_whatever_stands_beside_an_image() -> None:
     sizes: list[int] = []
 
     class Watched(nn.Module):
@@ -179,7 +182,28 @@ def test_passes_have_one_size_whatever_stands_beside_an_image() -> None:
     auto_pgd(model, x, y, threat, context_of(ids), loss=cross_entropy, steps=3)
     auto_pgd(model, x, y, threat, context_of(ids), loss=dlr, steps=3, targets=9)
     # Which classes are likely is asked of the five; 45 rows are two passes.
-    assert sizes == [32] * 4 + [5] + [32] * 8
+    assert sizes == [8] * 4 + [5] + [32, 16] * 4
+
+
+@pytest.mark.parametrize("stage", ["", "bicubic_x2", "superdef"])
+@pytest.mark.parametrize("name", ["signs_resnet8_at", "cifar10_jpeg_resnet20"])
+def test_kernels_give_an_image_the_same_bits_at_each_of_these_sizes(name: str, stage: str) -> None:
+    fix_numerics()
+    found = [load_defense(each) for each in [stage] if each]
+    stages = [each for each in found if isinstance(each, InputTransform)]
+    model = Protected(stages, load_model(name)).eval()
+    x, ids = torch.rand(32, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(32)
+    y = torch.zeros(32, dtype=torch.int64)
+    seen = {
+        size: look(model, x[:size], y[:size], context_of(ids[:size]), cross_entropy, gradient=True)
+        for size in (8, 16, 32)
+    }
+    for size in (8, 16):
+        assert torch.equal(seen[size].loss, seen[32].loss[:size])
+        few, many = seen[size].gradient, seen[32].gradient
+        assert few is not None
+        assert many is not None
+        assert torch.equal(few, many[:size])
 
 
 def test_steps_are_counted_over_restarts_and_a_run_that_is_no_number_hides_no_other() -> None:
