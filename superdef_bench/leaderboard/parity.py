@@ -74,7 +74,8 @@ def parity_page(cases: Sequence[Parity]) -> str:
         "## Work",
         "",
         "Passes of single images through the classifier, and how many times ours the reference "
-        "takes. Seconds were measured beside other work: read them with care.",
+        "takes. Both ran at different times, so no seconds are compared here: "
+        "[attacks.md](attacks.md#how-fast-they-are) does that side by side.",
         "",
         *to_markdown(_work_table(cases)),
     ]
@@ -158,7 +159,7 @@ def _added_table(cases: Sequence[Parity]) -> Table:
 
 def _work_table(cases: Sequence[Parity]) -> Table:
     head = ["net", "ball", "forwards", "backwards", "ours: forwards", "ours: backwards"]
-    head += ["passes, ratio", "seconds, ratio"]
+    head.append("passes, ratio")
     lines = []
     for case in cases:
         reference, own = case.both()
@@ -167,7 +168,6 @@ def _work_table(cases: Sequence[Parity]) -> Table:
             *_names(case),
             *(f"{run.total(w):,.0f}" for run in (reference, own) for w in _PASSES),
             f"{found.passes:.2f}",
-            f"{found.seconds:.2f}",
         ]
         lines.append(Line([Cell(text) for text in texts]))
     return Table("work", "Work", head, lines)

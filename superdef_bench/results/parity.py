@@ -49,6 +49,7 @@ class Part(Model):
 
     Attributes:
         broken: A bit per image: wrong after this part and those before it.
+        seconds: Of the processor; on a GPU those that passed.
     """
 
     name: Name
