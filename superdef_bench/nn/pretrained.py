@@ -89,51 +89,51 @@ def guarded(hub: Path | None = None) -> Iterator[None]:
         os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
-def check_file(path: Path, sha256: str = "") -> None:
+def check_file(path: Path, sha256: str = "", *, what: str = "checkpoint") -> None:
     """Raise DataError unless `path` is a file, no web page, and has the hash.
 
     Args:
         path: Any file of weights.
         sha256: Its hash or the first digits of it; not checked if empty.
+        what: The file, as messages call it.
     """
     if path.is_dir() or not path.exists():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise DataError(
-            f"checkpoint {path} {what}", hint="a relative path starts at the current folder"
-        )
+        why = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"{what} {path} {why}", hint="a relative path starts at the current folder")
     try:
         file_size(path, most=MOST_BYTES)
     except OSError as error:
-        raise DataError(f"checkpoint {path} cannot be read: {error.strerror}") from error
+        raise DataError(f"{what} {path} cannot be read: {error.strerror}") from error
     with path.open("rb") as file:
         head = file.read(512)
         file.seek(0)
         found = hashlib.file_digest(file, "sha256").hexdigest() if sha256 else ""
     if not head:
-        raise DataError(f"checkpoint {path} is empty", hint=_AGAIN)
+        raise DataError(f"{what} {path} is empty", hint=_AGAIN)
     if re.match(rb"\s*<[!?a-zA-Z]", head):
         raise DataError(
-            f"checkpoint {path} is a web page",
+            f"{what} {path} is a web page",
             hint=f"a refused download leaves one (a quota, a login): {_AGAIN}",
         )
     if not found.startswith(sha256.lower()):
         raise DataError(
-            f"checkpoint {path} has sha256 {found[:12]}, not {sha256[:12]}",
+            f"{what} {path} has sha256 {found[:12]}, not {sha256[:12]}",
             hint=f"it is damaged or another file: {_AGAIN}",
         )
 
 
-def read_checkpoint(path: Path, sha256: str = "") -> Any:
+def read_checkpoint(path: Path, sha256: str = "", *, what: str = "checkpoint") -> Any:
     """Return what a checkpoint holds, read as data: code in it is refused and never run.
 
     Args:
         path: safetensors if its name says so, else a file of `torch.save`.
         sha256: Hash that it must have, or the first digits of it.
+        what: The file, as messages call it.
 
     Raises:
         DataError: It is missing, damaged, a web page, has another hash, or holds code.
     """
-    check_file(path, sha256)
+    check_file(path, sha256, what=what)
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
@@ -145,18 +145,18 @@ def read_checkpoint(path: Path, sha256: str = "") -> Any:
         if asked or (isinstance(error, UnpicklingError) and _is_pickle(path)):
             name = f" ({asked[1]})" if asked else ""
             raise DataError(
-                f"checkpoint {path} holds pickled objects{name}, which can run code: refused",
-                hint="where you trust it, save its state_dict() alone and use that file",
+                f"{what} {path} holds pickled objects{name}, which can run code: refused",
+                hint="where you trust it, save its tensors alone, of a network its state_dict()",
             ) from error
         if "TorchScript" in str(error):
             raise DataError(
-                f"checkpoint {path} is TorchScript, a program",
+                f"{what} {path} is TorchScript, a program",
                 hint='plugin = "torchscript" runs it, if you trust it',
             ) from error
         reason = " ".join(str(error).split())[:80] or type(error).__name__
         if reason.startswith("Weights only load failed"):  # torch goes on about its own options
             reason = "it is no file of torch.save"
-        raise DataError(f"checkpoint {path} is damaged: {reason}", hint=_AGAIN) from error
+        raise DataError(f"{what} {path} is damaged: {reason}", hint=_AGAIN) from error
 
 
 def _check_packing(path: Path) -> None:
