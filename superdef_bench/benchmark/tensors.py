@@ -39,7 +39,7 @@ class TensorDataset:
         self, name: str, images: object, labels: object, classes: Callable[[Tensor], int]
     ) -> None:
         self.name, self._classes = name, classes
-        self.images, self._labels = _images(images), _labels(labels)
+        self.images, self._labels = checked_images(images), _labels(labels)
         if len(self.images) != len(self._labels):
             raise ConfigError(
                 f"there are {len(self.images)} images and {len(self._labels)} labels",
@@ -78,7 +78,15 @@ class TensorDataset:
         return self.images[places].float(), self._labels[places].long()
 
 
-def _images(value: object) -> Tensor:
+def checked_images(value: object) -> Tensor:
+    """Return images of a caller, on the CPU, of the type that they have.
+
+    Args:
+        value: Floating point `(N, C, H, W)` in [0, 1].
+
+    Raises:
+        ConfigError: Shape, type or range is another.
+    """
     hint = "give floating point images (N, C, H, W) in [0, 1]"
     if not isinstance(value, Tensor):
         raise ConfigError(f"the images are a {type(value).__name__}, not a tensor", hint=hint)

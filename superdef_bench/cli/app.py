@@ -62,7 +62,7 @@ class BriefCommand(Command):
 
 
 class _Commands(TyperGroup):
-    """All commands, listed from the one that most begin with."""
+    """Commands of one level."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Show help where it is asked for, before typer loads what it checks values with."""
@@ -70,12 +70,18 @@ class _Commands(TyperGroup):
         ctx.meta[WORDS] = args[2:] if args[:1] == ["--"] else args[1:]
         # Behind an option it may be a value: that is for typer to say.
         plain = not any(word.startswith("-") for word in args[1:-1])
+        # Between a group and its help stands a command of its own, which shows it likewise.
+        plain = plain and not (isinstance(command, _Commands) and len(args) > 2)
         if command is not None and plain and args[-1] in _HELP:
             settings = {**command.context_settings, "info_name": command.name, "parent": ctx}
             own = command.context_class(command, **settings)
             write(command.get_help(own) + "\n")
             ctx.exit()
         return super().parse_args(ctx, args)
+
+
+class _Verbs(_Commands):
+    """All commands, listed from the one that most begin with."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=_ORDER.index)
@@ -91,13 +97,26 @@ class _App(typer.Typer):
 
 
 app = _App(
-    cls=_Commands,
+    cls=_Verbs,
     name="superdef-bench",
     help="Benchmark input-transformation defenses: gray box and adaptive, on the same images.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": _HELP},
 )
+
+
+def group(name: str, words: str) -> _App:
+    """Return a command that only holds others, such as `verify`.
+
+    Args:
+        name: Its name.
+        words: Its help.
+    """
+    found = _App(cls=_Commands, help=words, no_args_is_help=True)
+    app.add_typer(found, name=name)
+    return found
+
 
 Directories = Annotated[
     list[Path] | None,

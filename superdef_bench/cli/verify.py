@@ -1,7 +1,7 @@
-"""The command that holds our engines to reference implementations."""
+"""Commands that check what others claim: reference implementations, and submitted examples."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -10,20 +10,20 @@ from superdef_bench.cli.app import (
     Device,
     Directories,
     OwnOnly,
-    app,
+    group,
     keep_data_in,
     registry_of,
 )
+from superdef_bench.cli.completion import shipped_names
 from superdef_bench.cli.output import say
 
 _FOLDER = Path("runs/parity")
 
+verify = group("verify", "Check AutoAttack's two engines, or adversarial examples of yours.")
 
-@app.command("verify")
-def verify_command(
-    what: Annotated[
-        Literal["autoattack"], typer.Argument(help="autoattack: its two engines.", metavar="WHAT")
-    ],
+
+@verify.command("autoattack")
+def autoattack_command(
     config: Annotated[
         str, typer.Argument(help="Config to take dataset, classifier and ball from.")
     ] = "parity",
@@ -98,3 +98,79 @@ def verify_command(
             say(page)
     if not only_page and not difference(case).holds:
         raise typer.Exit(1)
+
+
+@verify.command("submission")
+def submission_command(
+    file: Annotated[
+        Path,
+        typer.Argument(help="Examples: a tensor or adv_complete of torch.save, or .safetensors."),
+    ],
+    config: Annotated[
+        str,
+        typer.Option(
+            help="Config to take images, classifier, ball and rows from.",
+            autocompletion=shipped_names,
+        ),
+    ],
+    defense: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-d", "--defense", help="Score none and this row, not all of the config; repeatable."
+        ),
+    ] = None,
+    eps: Annotated[str, typer.Option(help="Radius; by default the config's last.")] = "",
+    limit: Annotated[
+        int | None, typer.Option(help="Images; by default the config's.", min=1)
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of the draws of random defenses; by default the config's.", min=0),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Results: what becomes of their upper bounds.", metavar="TABLE.json"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    device: Device = "auto",
+    data_dir: DataDirectory = None,
+    plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
+) -> None:
+    """Check and score adversarial examples of yours; nothing is attacked.
+
+    Every example has to lie in the ball around its image; what the file says of itself has to
+    agree. An image is right if it is so without attack and on its example. Whichever number comes
+    out, the exit code is 0; it is 2 where the file or the table does not fit.
+    """
+    from superdef_bench.analysis.submission import (
+        benchmark_of,
+        check_submission,
+        score_submission,
+    )
+    from superdef_bench.analysis.submitted_file import read_submission
+    from superdef_bench.analysis.upper_bound import bounds, check_comparable
+    from superdef_bench.cli.submission_table import Verified, print_json, print_submission
+    from superdef_bench.io.machine import choose_device
+    from superdef_bench.results.load import load_results
+
+    submitted = read_submission(file)
+    table = None if against is None else load_results(against)
+    keep_data_in(data_dir)
+    benchmark = benchmark_of(
+        config,
+        registry_of(plugins_dir, no_third_party),
+        choose_device(device),
+        defenses=defense or [],
+        eps=[eps] if eps else [],
+        limit=limit,
+        seed=seed,
+    )
+    if table is not None:
+        check_comparable(table, benchmark)
+    submission = check_submission(submitted, benchmark)
+    rows = score_submission(submission, benchmark)
+    found = Verified(
+        submission, benchmark, rows, table, bounds(table, rows, benchmark) if table else []
+    )
+    (print_json if as_json else print_submission)(found)

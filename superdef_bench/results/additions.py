@@ -12,11 +12,13 @@ import numpy as np
 from superdef_bench.core.errors import DataError
 from superdef_bench.core.threats import ADAPTIVE, UNDEFENDED, AttackKind, Rung
 from superdef_bench.results.comparable import (
+    UNSAID,
     Difference,
     difference,
     differences,
     row_differences,
     rows_of,
+    unknown_classifier,
 )
 from superdef_bench.results.contradictions import contradictions
 from superdef_bench.results.facts import Attack
@@ -33,7 +35,6 @@ _CONFIG = {
     "masking": "images on which gradients are probed",
     "sources": "networks whose examples are replayed",
 }
-_UNSAID = "not said"
 
 
 def chosen(run: Results, words: Sequence[str] = ()) -> list[str]:
@@ -53,7 +54,7 @@ def refusals(table: Results, run: Results, names: Sequence[str]) -> list[str]:
         run: Where the rows come from.
         names: The rows. One that the table has is no new one: its verdicts have to be the same.
     """
-    facts = [*differences(table, run), *_unknown_classifier(table, run), *_settings(table, run)]
+    facts = [*differences(table, run), *unknown_classifier(table, run), *_settings(table, run)]
     if facts:
         return [
             f"{each.what}: {each.before} in the table, {each.after} in the run" for each in facts
@@ -69,18 +70,10 @@ def _row_refusals(table: Results, run: Results, name: str) -> Iterator[str]:
         yield f"the table has another row {name!r}, name this one otherwise: {other}"
 
 
-def _unknown_classifier(table: Results, run: Results) -> Iterator[Difference]:
-    """Yield what differs of the classifiers where one does not say its weights."""
-    weights = table.model.weights, run.model.weights
-    if not all(weights) and table.model.fingerprint != run.model.fingerprint:
-        said = (value or _UNSAID for value in weights)
-        yield from difference("sha256 of the classifier's weights", *said)
-
-
 def _settings(table: Results, run: Results) -> Iterator[Difference]:
     yield from difference("rungs", ", ".join(table.rungs), ", ".join(run.rungs))
     for key, what in _CONFIG.items():
-        yield from difference(what, *(r.config.get(key, _UNSAID) for r in (table, run)))
+        yield from difference(what, *(r.config.get(key, UNSAID) for r in (table, run)))
     batches = table.provenance.batch_size, run.provenance.batch_size
     if any(row.batch_dependent for each in (table, run) for row in each.accuracy):
         yield from difference("batch size, on which examples depend", *batches)
@@ -96,7 +89,7 @@ def _attack(name: str, old: Attack | None, new: Attack | None) -> Iterator[Diffe
         return
     was, now = old.arguments, new.arguments
     for key in dict.fromkeys([*was, *now]):
-        yield from difference(f"attack {name}, {key}", was.get(key, _UNSAID), now.get(key, _UNSAID))
+        yield from difference(f"attack {name}, {key}", was.get(key, UNSAID), now.get(key, UNSAID))
     for key in Attack.model_fields:
         # A table from before attacks said what they make of their arguments holds none of it.
         unsaid = key == "settings" and None in (old.settings, new.settings)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from superdef_bench.core.threats import ADAPTIVE
-from superdef_bench.results.facts import Provenance
+from superdef_bench.results.facts import DatasetFacts, ModelFacts, Provenance, ThreatFacts
 from superdef_bench.results.rows import words_of
 from superdef_bench.results.schema import AccuracyRow, Results
 
@@ -13,7 +14,22 @@ _THREAT = ("norm", "eps", "topk", "target", "eightbit")
 _ROW = ("settings", "goal", "topk", "target", "norm", "draws", "eot", "n", "ids_sha256")
 _VERSIONS = ("python", "torch")
 
+UNSAID = "not said"
+
 Rows = Mapping[tuple[object, ...], AccuracyRow]
+
+
+class Measured(Protocol):
+    """What was measured: results, or what is to be held against some."""
+
+    @property
+    def dataset(self) -> DatasetFacts: ...
+    @property
+    def model(self) -> ModelFacts: ...
+    @property
+    def threat(self) -> ThreatFacts: ...
+    @property
+    def seed(self) -> int: ...
 
 
 def rows_of(results: Results, defense: str) -> Rows:
@@ -44,7 +60,7 @@ def _short(value: object) -> str:
     return text[:12] if len(text) == 64 else text  # a hash
 
 
-def differences(before: Results, after: Results) -> Iterator[Difference]:
+def differences(before: Measured, after: Measured) -> Iterator[Difference]:
     """Yield in what two benchmarks differ: dataset, threat, attacked classifier, seed.
 
     Of the classifier name and weights count. What says nothing of its weights has none that differ.
@@ -58,6 +74,14 @@ def differences(before: Results, after: Results) -> Iterator[Difference]:
     if all(weights):
         yield from difference("sha256 of the classifier's weights", *weights)
     yield from difference("seed", before.seed, after.seed)
+
+
+def unknown_classifier(before: Measured, after: Measured) -> Iterator[Difference]:
+    """Yield what differs of the classifiers where one does not say its weights."""
+    weights = before.model.weights, after.model.weights
+    if not all(weights) and before.model.fingerprint != after.model.fingerprint:
+        said = (value or UNSAID for value in weights)
+        yield from difference("sha256 of the classifier's weights", *said)
 
 
 def row_differences(before: Results, after: Results, defense: str) -> Iterator[str]:

@@ -56,13 +56,17 @@ def score(row: AccuracyRow | None, n: int | None = None) -> Score | None:
 
     The interval is Wilson's, or that of a bootstrap over images where there are several draws.
     """
-    if row is None:
-        return None
-    right = shares(row)[:n]
-    if is_drawn(row):
-        low, high = mean_interval(right)
-    else:
-        low, high = wilson(int(right.sum()), len(right))
+    return None if row is None else score_of(shares(row)[:n], drawn=is_drawn(row))
+
+
+def score_of(right: NDArray[np.float64], *, drawn: bool) -> Score:
+    """Return the accuracy of images, with the interval that `score` gives it.
+
+    Args:
+        right: Share of the draws in which each is right, `(n,)`.
+        drawn: Whether there are several draws.
+    """
+    low, high = mean_interval(right) if drawn else wilson(int(right.sum()), len(right))
     return Score(float(right.mean()), low, high, len(right))
 
 

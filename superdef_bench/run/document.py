@@ -19,7 +19,7 @@ from superdef_bench.results.statistics import unpack_bits
 from superdef_bench.results.worst import worst_rows
 from superdef_bench.run.cells import SHARD, Cell, Group, Plan
 from superdef_bench.run.completeness import missing, suspicion_of
-from superdef_bench.run.facts import attack_facts, model_facts
+from superdef_bench.run.facts import attack_facts, dataset_facts, model_facts, threat_facts
 from superdef_bench.run.records import Outcome
 
 
@@ -34,8 +34,7 @@ def describe(
     seconds: float,
 ) -> Results:
     """Return the results of a finished run."""
-    config, task = benchmark.config, benchmark.task
-    eps = [parse_eps(text) for text in config.eps]
+    config = benchmark.config
     accuracy: list[dict[str, Any]] = []
     for defense in benchmark.defenses:
         cells = cells_of(benchmark, plan, outcome, defense, forward=costs.forward[defense.name])
@@ -62,22 +61,9 @@ def describe(
             "records": {"reused": outcome.reused, "computed": outcome.computed},
         },
         "config": config.model_dump(),
-        "dataset": {
-            "name": task.dataset,
-            "split": benchmark.dataset.split,
-            "sha256": task.sha256,
-            "images": benchmark.limit,
-            "classes": task.num_classes,
-            "shape": list(task.input_shape),
-        },
+        "dataset": dataset_facts(benchmark).model_dump(),
         "model": model_facts(benchmark).model_dump(),
-        "threat": {
-            "norm": config.norm,
-            "eps": eps,
-            "topk": config.topk,
-            "target": config.target,
-            "eightbit": config.eightbit,
-        },
+        "threat": threat_facts(benchmark).model_dump(),
         "rungs": [str(rung) for rung in config.rungs],
         "seed": config.seed,
         "sources": [
@@ -85,7 +71,7 @@ def describe(
                 "name": source.name,
                 "rung": str(source.rung),
                 "gradient": source.gradient,
-                "same": source.fingerprint == task.model_fingerprint,
+                "same": source.fingerprint == benchmark.task.model_fingerprint,
             }
             for source in benchmark.sources
         ],

@@ -12,7 +12,7 @@ from superdef_bench.core.fingerprint import tensors
 from superdef_bench.core.threats import parse_eps
 from superdef_bench.nn.pretrained import Normalized
 from superdef_bench.nn.weights import weights_file
-from superdef_bench.results.facts import Attack, ModelFacts, Settings
+from superdef_bench.results.facts import Attack, DatasetFacts, ModelFacts, Settings, ThreatFacts
 
 _ATTRIBUTES = {  # by which an attack says how it is set
     "steps": "steps",
@@ -21,6 +21,31 @@ _ATTRIBUTES = {  # by which an attack says how it is set
     "loss": "loss_name",
     "queries": "queries",
 }
+
+
+def dataset_facts(benchmark: Benchmark) -> DatasetFacts:
+    """Return what the images are."""
+    task = benchmark.task
+    return DatasetFacts(
+        name=task.dataset,
+        split=benchmark.dataset.split,
+        sha256=task.sha256,
+        images=benchmark.limit,
+        classes=task.num_classes,
+        shape=list(task.input_shape),
+    )
+
+
+def threat_facts(benchmark: Benchmark) -> ThreatFacts:
+    """Return what attackers may do."""
+    config = benchmark.config
+    return ThreatFacts(
+        norm=config.norm,
+        eps=[parse_eps(text) for text in config.eps],
+        topk=config.topk,
+        target=config.target,
+        eightbit=config.eightbit,
+    )
 
 
 def model_facts(benchmark: Benchmark) -> ModelFacts:

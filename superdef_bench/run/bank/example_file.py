@@ -76,19 +76,36 @@ def read_examples(name: str, sha256: str) -> ExampleFile:
         DataError: It is not the one that the hash names, or holds no examples.
     """
     path = _find(name)
-    try:
-        content = read_file(path, most=_MOST_BYTES)
-    except OSError as error:
-        raise DataError(
-            f"examples {path} cannot be read: {error.strerror}",
-            hint="superdef-bench examples RUN ATTACK -o FILE writes one",
-        ) from error
+    content = _content(path)
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise DataError(
             f"examples {path} have sha256 {found}, the config says {sha256 or 'nothing'}",
             hint="take the file that the config was written for, or name this one's hash",
         )
+    return _parsed(path, content)
+
+
+def open_examples(path: Path) -> ExampleFile:
+    """Read a file of examples whose hash nobody named.
+
+    Raises:
+        DataError: It cannot be read, or holds no examples.
+    """
+    return _parsed(path, _content(path))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_file(path, most=_MOST_BYTES)
+    except OSError as error:
+        raise DataError(
+            f"examples {path} cannot be read: {error.strerror}",
+            hint="superdef-bench examples RUN ATTACK -o FILE writes one",
+        ) from error
+
+
+def _parsed(path: Path, content: bytes) -> ExampleFile:
     try:
         tensors = safetensors.torch.load(content)
         _check_tensors(tensors)
