@@ -252,11 +252,11 @@ def _apart(row: AccuracyRow, found: AccuracyRow) -> str:
         draws = row.draws
         counts = (unpack_counts(each.shares or "").astype(np.int64) for each in (row, found))
         differ = int(np.abs(next(counts) - next(counts)).sum())
-        if differ > allowed(n) * draws:
-            return f"{differ} of {n * draws:,} draws differ, {allowed(n) * draws} may"
-    return f"{wrong} of {n} verdicts differ, {allowed(n)} may" if wrong > allowed(n) else ""
+        if differ > tolerated(n) * draws:
+            return f"{differ} of {n * draws:,} draws differ, {tolerated(n) * draws} may"
+    return f"{wrong} of {n} verdicts differ, {tolerated(n)} may" if wrong > tolerated(n) else ""
 
 
-def allowed(n: int) -> int:
+def tolerated(n: int) -> int:
     """Return how many of `n` verdicts may differ: kernels round differently."""
     return max(1, int((1 - AGREEING) * n + 1e-9))

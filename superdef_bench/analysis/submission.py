@@ -160,7 +160,9 @@ def _outside(
     assert threat.eps is not None
     place, count = int(apart.argmax()), int((apart > threat.limit).sum())
     far, all_wrong = float(apart[place]), float(apart.median()) > threat.limit
-    order = "examples stand in the order of the dataset, load_dataset(...).load(range(N)), or say ids"
+    order = (
+        "examples stand in the order of the dataset, load_dataset(...).load(range(N)), or say ids"
+    )
     return DataError(
         f"{file.name}: {count} of {len(ids)} examples leave the {threat.norm} ball of {eps}; "
         f"image {place} ({ids[place]}) is {far:.6g} away, {far - threat.eps:.2g} too far",

@@ -17,10 +17,22 @@ from superdef_bench.core.fingerprint import tensors
 from superdef_bench.core.rng import image_id
 from superdef_bench.core.threats import parse_eps
 from superdef_bench.core.visible import visible
+from superdef_bench.io.files import portable
 from superdef_bench.run.bank.example_file import open_examples
-from superdef_bench.run.bank.tensor_file import ADVERSARIAL, read_tensor_file
+from superdef_bench.run.bank.tensor_file import ADVERSARIAL, TensorFile, read_tensor_file
 
 _LABELS, _IDS = "labels", "ids"
+# What a file may say of itself, by the word it says it with.
+FACTS = {
+    _LABELS: "labels",
+    _IDS: "ids",
+    "norm": "norm",
+    "eps": "eps",
+    "dataset": "dataset",
+    "dataset_sha256": "sha256 of the dataset",
+    "class_names": "order of classes",
+    "weights": "classifier weights",
+}
 _CLOSE = 1e-6  # of two radii: one may have been a float32
 
 
@@ -90,22 +102,25 @@ def read_submission(path: Path) -> SubmittedFile:
     Raises:
         DataError: It is missing, damaged, holds code, or no examples in [0, 1].
     """
-    if path.suffix == ".safetensors":
-        kept = open_examples(path)
-        images, labels, ids = kept.images.float() / 255, kept.labels, kept.ids.tolist()
-        facts: Mapping[str, Any] = kept.metadata
-    else:
-        file = read_tensor_file(path)
-        images, facts = file.tensors[ADVERSARIAL], file.facts
-        labels = _labels(path, file.tensors.get(_LABELS, facts.get(_LABELS)), images)
-        ids = _ids(path, file.tensors.get(_IDS, facts.get(_IDS)))
+    file = _own(path) if path.suffix == ".safetensors" else read_tensor_file(path)
     try:
-        images = checked_images(images)
+        images = checked_images(file.tensors[ADVERSARIAL])
     except ConfigError as error:
         raise DataError(f"{path}: {error.message}", hint=error.hint) from error
+    said = {**file.facts, **file.tensors}
+    labels, ids = _labels(path, said.get(_LABELS), images), _ids(path, said.get(_IDS))
     with path.open("rb") as opened:
         sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-    return SubmittedFile(str(path), sha256, images, labels, ids, facts)
+    return SubmittedFile(portable(path), sha256, images, labels, ids, file.facts)
+
+
+def _own(path: Path) -> TensorFile:
+    """Read an example file of this project as one of others: its levels become images."""
+    kept = open_examples(path)
+    images = kept.images.float() / 255
+    return TensorFile(
+        {ADVERSARIAL: images, _LABELS: kept.labels, _IDS: kept.ids}, dict(kept.metadata)
+    )
 
 
 def _labels(path: Path, value: object, images: Tensor) -> Tensor | None:
@@ -148,27 +163,27 @@ def _whole(value: object) -> Tensor | None:
 
 
 def check_facts(file: SubmittedFile, benchmark: Benchmark) -> dict[str, bool]:
-    """Return for each fact whether a file says it of itself.
+    """Return for each of `FACTS` whether a file says it of itself.
 
     Raises:
         DataError: It says something else than the benchmark has.
     """
     config, task = benchmark.config, benchmark.task
-    here: dict[str, tuple[str, Any]] = {
-        "norm": ("norm", config.norm),
-        "eps": ("eps", config.eps[-1]),
-        "dataset": ("dataset", task.dataset),
-        "sha256 of the dataset": ("dataset_sha256", task.sha256),
-        "order of classes": ("classes", list(task.class_names)),
-        "classifier weights": ("weights", tensors(benchmark.bare.classifier.state_dict())),
+    here: dict[str, Any] = {
+        "norm": config.norm,
+        "eps": config.eps[-1],
+        "dataset": task.dataset,
+        "dataset_sha256": task.sha256,
+        "class_names": list(task.class_names),
+        "weights": tensors(benchmark.bare.classifier.state_dict()),
     }
     said = {_LABELS: file.labels is not None, _IDS: file.ids is not None}
-    for what, (key, ours) in here.items():
+    for key, ours in here.items():
         theirs = file.facts.get(key)
-        said[what] = theirs is not None and theirs != ""
-        if said[what] and not _same(key, theirs, ours):
+        said[key] = theirs not in (None, "")
+        if said[key] and not _same(key, theirs, ours):
             raise DataError(
-                f"{file.name} says {what} {_short(theirs, ours)}, here it is "
+                f"{file.name} says {FACTS[key]} {_short(theirs, ours)}, here it is "
                 f"{_short(ours, theirs)}",
                 hint="name the config that the examples were made for, and its --eps",
             )

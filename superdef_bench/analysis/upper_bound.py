@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superdef_bench.analysis.reproduce import allowed
+from superdef_bench.analysis.reproduce import tolerated
 from superdef_bench.analysis.submission import SubmittedRow, ball_of
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.core.errors import DataError
@@ -145,8 +145,8 @@ def _row_differences(
     if clean is not None:
         n = min(clean.n, len(row.clean))
         differ = int((verdicts(clean)[:n] != (row.clean[:n] >= 0.5)).sum())
-        if differ > allowed(n):
-            yield f"without attack {differ} of {n} verdicts are others here, {allowed(n)} may be"
+        if differ > tolerated(n):
+            yield f"without attack {differ} of {n} verdicts are others here, {tolerated(n)} may be"
 
 
 def _bound(adaptive: AccuracyRow, row: SubmittedRow, ids: Sequence[str]) -> Bound:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from superdef_bench.core.plugins import Registry
 
 _ORDER = (
-    *("run", "init", "show", "leaderboard", "reproduce", "compare", "examples", "history"),
-    *("versus", "quality", "agreement", "cost", "verify", "list", "check", "new", "train", "apply"),
+    *("run", "init", "show", "leaderboard", "reproduce", "compare", "examples", "bank"),
+    *("history", "versus", "quality", "agreement", "cost", "verify"),
+    *("list", "check", "new", "train", "apply"),
 )
 
 
@@ -62,33 +63,38 @@ class BriefCommand(Command):
 
 
 class _Commands(TyperGroup):
-    """Commands of one level."""
+    """All commands, listed from the one that most begin with."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Show help where it is asked for, before typer loads what it checks values with."""
-        command = self.commands.get(args[0]) if args else None
         ctx.meta[WORDS] = args[2:] if args[:1] == ["--"] else args[1:]
         # Behind an option it may be a value: that is for typer to say.
         plain = not any(word.startswith("-") for word in args[1:-1])
-        # Between a group and its help stands a command of its own, which shows it likewise.
-        plain = plain and not (isinstance(command, _Commands) and len(args) > 2)
-        if command is not None and plain and args[-1] in _HELP:
-            settings = {**command.context_settings, "info_name": command.name, "parent": ctx}
-            own = command.context_class(command, **settings)
-            write(command.get_help(own) + "\n")
+        own = self._named(ctx, args[:-1]) if plain and args[-1:] and args[-1] in _HELP else None
+        if own is not None:
+            write(own.command.get_help(own) + "\n")
             ctx.exit()
         return super().parse_args(ctx, args)
 
-
-class _Verbs(_Commands):
-    """All commands, listed from the one that most begin with."""
+    def _named(self, ctx: Any, words: list[str]) -> Any:
+        """Return the context of the command that words begin with; None where there is none."""
+        command: Any = self
+        for word in words:
+            if not isinstance(command, TyperGroup):
+                break  # an argument of the command
+            command = command.commands.get(word)
+            if command is None:
+                return None
+            settings = {**command.context_settings, "info_name": command.name, "parent": ctx}
+            ctx = command.context_class(command, **settings)
+        return ctx if words else None
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=_ORDER.index)
 
 
-class _App(typer.Typer):
-    """An application of such commands."""
+class App(typer.Typer):
+    """An application of such commands, or a group of them."""
 
     def command(
         self, *words: Any, cls: type[TyperCommand] | None = None, **settings: Any
@@ -96,27 +102,14 @@ class _App(typer.Typer):
         return super().command(*words, cls=cls or Command, **settings)
 
 
-app = _App(
-    cls=_Verbs,
+app = App(
+    cls=_Commands,
     name="superdef-bench",
     help="Benchmark input-transformation defenses: gray box and adaptive, on the same images.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": _HELP},
 )
-
-
-def group(name: str, words: str) -> _App:
-    """Return a command that only holds others, such as `verify`.
-
-    Args:
-        name: Its name.
-        words: Its help.
-    """
-    found = _App(cls=_Commands, help=words, no_args_is_help=True)
-    app.add_typer(found, name=name)
-    return found
-
 
 Directories = Annotated[
     list[Path] | None,

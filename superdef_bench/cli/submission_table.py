@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from superdef_bench.analysis.submission import Submission, SubmittedRow
+from superdef_bench.analysis.submitted_file import FACTS
 from superdef_bench.analysis.upper_bound import Bound
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.cli.output import write
@@ -67,12 +68,14 @@ def _notes(found: Verified) -> Iterator[str]:
         f"All {len(submission.file.images)} examples are in [0, 1] and in the ball; the farthest "
         f"is {submission.distance:.6g} away, eps is {ball.eps[-1]}."
     )
-    said = [what for what, is_said in submission.said.items() if is_said]
-    not_said = [what for what, is_said in submission.said.items() if not is_said]
+    said, unsaid = (
+        [FACTS[key] for key, known in submission.said.items() if known is wanted]
+        for wanted in (True, False)
+    )
     if said:
-        yield f"Said by the file, and so: {', '.join(said)}."
-    if not_said:
-        yield f"Not said: {', '.join(not_said)}."
+        yield f"The file says, and it is so: {', '.join(said)}."
+    if unsaid:
+        yield f"Not said: {', '.join(unsaid)}."
     if found.table is None:
         yield "Of published bounds nothing is claimed: --against TABLE.json compares."
 

@@ -1,4 +1,4 @@
-"""Commands that check what others claim: reference implementations, and submitted examples."""
+"""Commands that hold engines to reference implementations, and examples to their images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from superdef_bench.cli.app import (
+    App,
     DataDirectory,
     Device,
     Directories,
     OwnOnly,
-    group,
+    app,
     keep_data_in,
     registry_of,
 )
@@ -19,7 +20,13 @@ from superdef_bench.cli.output import say
 
 _FOLDER = Path("runs/parity")
 
-verify = group("verify", "Check AutoAttack's two engines, or adversarial examples of yours.")
+verify = App(name="verify", no_args_is_help=True)
+app.add_typer(verify)
+
+
+@verify.callback()
+def _verify() -> None:
+    """Check AutoAttack's engines against each other, or adversarial examples of others."""
 
 
 @verify.command("autoattack")
@@ -116,7 +123,7 @@ def submission_command(
     defense: Annotated[
         list[str] | None,
         typer.Option(
-            "-d", "--defense", help="Score none and this row, not all of the config; repeatable."
+            "-d", "--defense", help="Score this row; repeatable. By default all of the config."
         ),
     ] = None,
     eps: Annotated[str, typer.Option(help="Radius; by default the config's last.")] = "",
@@ -137,11 +144,11 @@ def submission_command(
     plugins_dir: Directories = None,
     no_third_party: OwnOnly = False,
 ) -> None:
-    """Check and score adversarial examples of yours; nothing is attacked.
+    """Check and score adversarial examples that somebody made; nothing is attacked.
 
-    Every example has to lie in the ball around its image; what the file says of itself has to
-    agree. An image is right if it is so without attack and on its example. Whichever number comes
-    out, the exit code is 0; it is 2 where the file or the table does not fit.
+    Rows are all of the config, or none and those of -d: whoever attacks one may break others.
+
+    The exit code is 0 whichever number comes out, 2 where file, config or table do not fit.
     """
     from superdef_bench.analysis.submission import (
         benchmark_of,
