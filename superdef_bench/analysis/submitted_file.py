@@ -16,7 +16,6 @@ from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.core.fingerprint import tensors
 from superdef_bench.core.rng import image_id
 from superdef_bench.core.threats import parse_eps
-from superdef_bench.core.visible import visible
 from superdef_bench.io.files import portable
 from superdef_bench.run.bank.example_file import open_examples
 from superdef_bench.run.bank.tensor_file import ADVERSARIAL, TensorFile, read_tensor_file
@@ -206,5 +205,5 @@ def _short(value: object, other: object) -> str:
         place = next((p for p, v in enumerate(value) if others[p : p + 1] != [v]), len(others))
         shown = repr(value[place]) if place < len(value) else "nothing"
         return f"{shown} in place {place}"
-    text = visible(str(value))
+    text = str(value)
     return text[:12] if len(text) == 64 else text[:40]
