@@ -41,6 +41,7 @@ model = "signs_resnet8"
 limit = {N}
 batch_size = 8
 masking = 0
+eot = 2
 rungs = ["gray_box", "white_box"]
 [threat]
 eps = "8/255"

@@ -106,6 +106,7 @@ dataset = "signs"
 model = "signs_resnet8"
 limit = 8
 masking = 0
+eot = 2
 rungs = ["gray_box", "white_box"]
 [threat]
 eps = ["1/255", "4/255"]
