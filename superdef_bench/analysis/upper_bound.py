@@ -88,7 +88,7 @@ def bounds(table: Results, rows: Sequence[SubmittedRow], benchmark: Benchmark) -
     if not found:
         raise DataError(
             f"{table.name} has no adaptive accuracy of {', '.join(r.defense for r in rows)}",
-            hint="name a row of the table: -d",
+            hint="a table has that of rows that were attacked with knowledge of the defense",
         )
     return found
 

@@ -109,6 +109,12 @@ def _of_bounds(bounds: Sequence[Bound]) -> Iterator[str]:
         if each.broken:
             more = ", ..." if len(each.broken) > _LISTED else ""
             yield f"{each.defense}, newly broken: {', '.join(each.broken[:_LISTED])}{more}"
+    for each in bounds:
+        if each.lowers and not each.broken:
+            yield (
+                f"{each.defense}: lower in the mean over draws; no image is newly wrong in most "
+                "of its draws."
+            )
     lowered = [each.defense for each in bounds if each.lowers]
     yield f"Lowered: {', '.join(lowered)}." if lowered else "No bound is lowered."
 
