@@ -45,7 +45,7 @@ class SubmittedFile:
         images: Examples, floating point `(N, C, H, W)` in [0, 1].
         labels: int64 `(N,)`, where the file says them.
         ids: A number per image, where the file says them: see `core.rng.image_id`.
-        facts: What else it says, as text, numbers and lists.
+        facts: What it says of itself, by `FACTS`.
     """
 
     name: str
@@ -110,7 +110,13 @@ def read_submission(path: Path) -> SubmittedFile:
     labels, ids = _labels(path, said.get(_LABELS), images), _ids(path, said.get(_IDS))
     with path.open("rb") as opened:
         sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-    return SubmittedFile(portable(path), sha256, images, labels, ids, file.facts)
+    facts = {key: _number(said[key]) for key in FACTS if key in said}
+    return SubmittedFile(portable(path), sha256, images, labels, ids, facts)
+
+
+def _number(value: object) -> object:
+    """Return the number in a tensor of one, such as an eps; anything else as it is."""
+    return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
 
 
 def _own(path: Path) -> TensorFile:
@@ -201,8 +207,8 @@ def _same(key: str, theirs: object, ours: object) -> bool:
 def _short(value: object, other: object) -> str:
     """Return a value in few characters: of a list what differs first, of a hash its beginning."""
     if isinstance(value, list | tuple):
-        others = other if isinstance(other, list | tuple) else ()
-        place = next((p for p, v in enumerate(value) if others[p : p + 1] != [v]), len(others))
+        others = list(other) if isinstance(other, list | tuple) else []
+        place = next((p for p, v in enumerate(value) if others[p : p + 1] != [v]), len(value))
         shown = repr(value[place]) if place < len(value) else "nothing"
         return f"{shown} in place {place}"
     text = str(value)

@@ -176,7 +176,8 @@ def test_what_a_file_says_is_held_against_the_benchmark(
     assert said.keys() == FACTS.keys()
     path = saved({"adv_complete": honest, **said}, tmp_path / "a.pt")
     assert all(check_submission(read_submission(path), benchmark_).said.values())
-    bare = saved({"adv_complete": honest, "eps": 8 / 255}, tmp_path / "b.pt")
+    radius = torch.tensor(8 / 255)  # a float32 of it
+    bare = saved({"adv_complete": honest, "eps": radius}, tmp_path / "b.pt")
     found = check_submission(read_submission(bare), benchmark_).said
     assert [key for key, known in found.items() if known] == ["eps"]
 
@@ -185,6 +186,8 @@ def test_what_a_file_says_is_held_against_the_benchmark(
     ("changed", "told"),
     [
         ({"norm": "l2"}, "FILE says norm l2, here it is linf"),
+        ({"eps": torch.tensor(4 / 255)}, "FILE says eps 0.0156862754"),
+        ({"eps": torch.ones(2)}, "FILE says eps tensor([1., 1.]), here it is 8/255"),
         ({"eps": "4/255"}, "FILE says eps 4/255, here it is 8/255"),
         ({"eps": [8]}, "FILE says eps 8 in place 0, here it is 8/255"),
         ({"dataset": "cifar10"}, "FILE says dataset cifar10, here it is signs"),
@@ -210,6 +213,11 @@ def test_classes_in_another_order_are_refused(
     told = refused(saved(content, tmp_path / "a.pt"), benchmark_)
     assert told == (
         f"FILE says order of classes {rest[0]!r} in place 1, here it is {second!r} in place 1"
+    )
+    content["class_names"] = [first, second]
+    told = refused(saved(content, tmp_path / "b.pt"), benchmark_)
+    assert told == (
+        f"FILE says order of classes nothing in place 2, here it is {rest[0]!r} in place 2"
     )
 
 
