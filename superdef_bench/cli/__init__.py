@@ -2,6 +2,7 @@
 
 from superdef_bench.cli import (
     analysis,
+    bank,
     gate,
     init,
     leaderboard,
@@ -15,6 +16,7 @@ from superdef_bench.cli.app import main, run_typed
 
 __all__ = [
     "analysis",
+    "bank",
     "gate",
     "init",
     "leaderboard",

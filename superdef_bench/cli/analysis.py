@@ -28,7 +28,7 @@ Trust = Annotated[
 ]
 
 
-def _registry_of_run(
+def registry_of_run(
     run: Path, directories: list[Path] | None, own_only: bool, *, trust: bool
 ) -> "Registry":
     """Load the plugins of a run: of the folders given, else of those that it names, if trusted."""
@@ -77,7 +77,7 @@ def show_command(
         print_images(run)
         return
     keep_data_in(data_dir)
-    registry = _registry_of_run(run, plugins_dir, no_third_party, trust=trust)
+    registry = registry_of_run(run, plugins_dir, no_third_party, trust=trust)
     found = OneImage(run, image, registry, choose_device(device))
     name = Path(image.replace("/", "_"))
     path = out or run / "show" / (name.stem if name.suffix == ".png" else name.name)
@@ -164,7 +164,7 @@ def examples_command(
     from superdef_bench.io.machine import choose_device
 
     keep_data_in(data_dir)
-    registry = _registry_of_run(run, plugins_dir, no_third_party, trust=trust)
+    registry = registry_of_run(run, plugins_dir, no_third_party, trust=trust)
     found = kept_examples(run, attack, eps, registry, choose_device(device))
     digest = found.save(out)
     say(f"{len(found.ids)} examples, {out.stat().st_size:,} bytes: {out}")
@@ -225,7 +225,7 @@ def agreement_command(
 
     keep_data_in(data_dir)
     where = choose_device(device)
-    registry = _registry_of_run(run, plugins_dir, no_third_party, trust=trust)
+    registry = registry_of_run(run, plugins_dir, no_third_party, trust=trust)
     names, found = agreement(run, first, second, limit=limit, registry=registry, device=where)
     rows = list(found)
     if as_json:

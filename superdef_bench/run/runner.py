@@ -19,6 +19,7 @@ from superdef_bench.measure.run_costs import check_kept, costs_in
 from superdef_bench.results.aggregate import COLUMNS
 from superdef_bench.results.load import FILE
 from superdef_bench.results.schema import Results
+from superdef_bench.run.bank.sign import Signer
 from superdef_bench.run.bank.store import Bank
 from superdef_bench.run.cells import Cell, Group, Plan
 from superdef_bench.run.claim import BANK, RECORDS, Claim, claim
@@ -105,7 +106,7 @@ def _compute(benchmark: Benchmark, plan: Plan, claimed: Claim) -> Outcome:
     out = claimed.folder
     fix_numerics()
     store = RecordStore(out / RECORDS, claimed.check)
-    worker = Worker(benchmark, _HeldBank(claimed))
+    worker, signer = Worker(benchmark, _HeldBank(claimed)), Signer(benchmark, plan, out / BANK)
     outcome = Outcome()
     weights = {id(group): _work(group) for group in plan.groups}
     with progress_bar(plan.shards * sum(weights.values())) as bar, stoppable():
@@ -119,6 +120,7 @@ def _compute(benchmark: Benchmark, plan: Plan, claimed: Claim) -> Outcome:
                 if group.cells[0].key not in plan.refused:
                     _run_group(group, shard, worker, store, clean, outcome, benchmark)
                 bar.advance(weights[id(group)])
+            signer.sign(shard)
 
         try:
             for _ in run_local(work, range(plan.shards)):

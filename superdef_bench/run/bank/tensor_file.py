@@ -13,7 +13,7 @@ from superdef_bench.nn.pretrained import read_checkpoint
 
 ADVERSARIAL = "adv_complete"  # what RobustBench and AutoAttack call the images in a file
 _WHAT = "file of examples"
-_DEEPEST = 4  # lists and dicts in one another
+_DEEPEST = 8  # lists and dicts in one another
 
 
 @dataclass(frozen=True)
