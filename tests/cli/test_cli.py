@@ -16,6 +16,7 @@ VERBS = [
     *("", "run", "init", "show", "list", "check", "leaderboard", "train", "new", "apply"),
     *("versus", "quality", "agreement", "cost", "verify", "reproduce", "compare", "examples"),
     *("history", "verify autoattack", "verify submission"),
+    *("bank", "bank ls", "bank verify", "bank export", "bank import"),
 ]
 GOLDEN = Path(__file__).parents[1] / "golden"
 

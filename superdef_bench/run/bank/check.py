@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from superdef_bench.benchmark.built import Benchmark
@@ -40,11 +41,14 @@ class CleanImages:
         if known is None or known.start != origin.start:
             known = self._shard = Shard.load(self._benchmark, origin.start // SHARD)
         count = len(origin.ids)
-        mine = list(known.names[:count]), known.images.y[:count].tolist(), known.digests[:count]
-        told = (origin.ids, origin.labels, origin.digests)
-        for what, here, there in zip(("ids", "labels", "pixels"), mine, told, strict=True):
-            if list(here) != list(there):
-                raise DataError(f"the images from {origin.start + 1:,} on have other {what}")
+        pairs = {
+            "ids": (list(known.names[:count]), origin.ids),
+            "labels": (known.images.y[:count].tolist(), origin.labels),
+            "pixels": (list(known.digests[:count]), origin.digests),
+        }
+        other = [what for what, (mine, told) in pairs.items() if mine != told]
+        if other:
+            raise DataError(f"the images from {origin.start + 1:,} on have other {other[0]}")
         return known.images.x[:count]
 
 
@@ -90,11 +94,10 @@ def checked(stored: Mapping[str, Tensor], origin: Origin | None, clean: Tensor |
         raise ValueError(
             f"its images are {tuple(images.shape)}, not {(len(origin.ids), *origin.shape)}"
         )
-    known = origin is not None and clean is not None
     try:
-        if known:
-            return Examples.unpack(stored, clean, origin.threat)
-        return Examples.unpack(stored, images, _ANYWHERE)
+        if origin is None or clean is None:
+            return Examples.unpack(stored, torch.zeros_like(images), _ANYWHERE)
+        return Examples.unpack(stored, clean, origin.threat)
     except ContractError as error:
         raise ValueError(error.message) from error
 
