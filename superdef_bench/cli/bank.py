@@ -54,8 +54,8 @@ def verify_command(
 ) -> None:
     """Read every file of a bank; exit with 1 if one is damaged.
 
-    It has to have its sha256 and key, and lie in [0, 1]. The ball is checked where the run has
-    results, and its dataset and plugins are here.
+    Checked are sha256, key, shape and range, and the ball where the folder has
+    results and their dataset, classifier and plugins are here.
     """
     from superdef_bench.cli.bank_table import print_findings, print_findings_json
     from superdef_bench.core.errors import SuperdefError

@@ -80,7 +80,8 @@ def choose(index: Index, attack: str, *, eps: str = "", source: str = "") -> Hol
     at = [held for held in on if (held.origin.radius or 0.0) == radius]
     if not at:
         known = " or ".join(dict.fromkeys(held.origin.eps for held in on))
-        raise ConfigError(f"the bank holds none at eps {eps!r}", hint=f"take {known}")
+        hint = f"take {known}" if known else "leave --eps out: the attack has no ball"
+        raise ConfigError(f"the bank holds no examples of {attack!r} at eps {eps!r}", hint=hint)
     if len(at) > 1:
         raise DataError(
             f"the bank holds {len(at)} sets of {attack!r} that differ in arguments, seed or code",
