@@ -339,6 +339,14 @@ def test_an_import_puts_back_what_was_exported(exported: Path, q: Path, run_cli:
     assert run_cli("bank", "verify", q).code == 0
 
 
+def test_names_that_share_memory_in_a_file_are_taken_apart(exported: Path, run_cli: Run) -> None:
+    content = torch.load(exported, weights_only=True)
+    content["forwards"] = content["backwards"]
+    resealed(content)
+    torch.save(content, exported)
+    assert run_cli("bank", "import", exported, "other").code == 0
+
+
 Change = Callable[[dict[str, Any]], None]
 
 

@@ -218,10 +218,9 @@ def _parts(file: TensorFile) -> Iterator[Part]:
             "digests": facts["digests"][here],
         }
         origin = parse_origin(told)
-        stored = {
-            _IMAGES: found[ADVERSARIAL][here],
-            **{name: found[name][here] for name in _EFFORT},
-        }
+        # Copies: a file may let two names share memory, which the bank's files cannot.
+        stored = {name: found[name][here].clone() for name in _EFFORT}
+        stored[_IMAGES] = found[ADVERSARIAL][here].clone()
         stored[_BY_BATCH] = torch.tensor(part[_BY_BATCH])
         checked(stored, origin, None)
         if part["sha256"] != digest(stored):
