@@ -126,7 +126,7 @@ def import_command(
     keep_data_in(data_dir)
     opened = _opened(run, device, plugins_dir, no_third_party, trust=trust)
     if opened is not None:
-        check_fits(parts, opened.benchmark, file)
+        check_fits(parts, opened.benchmark, opened.plan, file)
     new = put(parts, run)
     count, there = sum(len(part.origin.ids) for part in parts), len(parts) - new
     kept = f", {there} of them there already" if there else ""

@@ -106,7 +106,7 @@ def _compute(benchmark: Benchmark, plan: Plan, claimed: Claim) -> Outcome:
     out = claimed.folder
     fix_numerics()
     store = RecordStore(out / RECORDS, claimed.check)
-    worker, signer = Worker(benchmark, _HeldBank(claimed)), Signer(benchmark, plan, out / BANK)
+    worker, signer = Worker(benchmark, _HeldBank(claimed)), Signer(benchmark, plan)
     outcome = Outcome()
     weights = {id(group): _work(group) for group in plan.groups}
     with progress_bar(plan.shards * sum(weights.values())) as bar, stoppable():
@@ -120,7 +120,7 @@ def _compute(benchmark: Benchmark, plan: Plan, claimed: Claim) -> Outcome:
                 if group.cells[0].key not in plan.refused:
                     _run_group(group, shard, worker, store, clean, outcome, benchmark)
                 bar.advance(weights[id(group)])
-            signer.sign(shard)
+            signer.sign(out / BANK, shard)
 
         try:
             for _ in run_local(work, range(plan.shards)):

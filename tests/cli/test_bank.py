@@ -138,17 +138,17 @@ def test_files_of_unknown_origin_are_said_and_the_run_again_says_what_they_are(
 ) -> None:
     for file in files(q):
         file.with_suffix(".json").unlink()  # as an earlier version left them
+    files(q)[0].with_suffix(".json").write_text("{")
     answer = run_cli("bank", "ls", q)
     assert answer.code == 0
     assert f"{FILES} files, " in answer.out
     assert "nothing says what made them" in answer.out
+    assert "1 of them are damaged: superdef-bench bank verify q" in answer.out
     assert len(json.loads(run_cli("bank", "ls", q, "--json").out)["unknown"]) == FILES
     stamps = [file.stat().st_mtime_ns for file in files(q)]
     verified = run_cli("bank", "verify", q)
-    assert (verified.code, verified.out) == (
-        0,
-        f"q: {FILES} of {FILES} files are good; the ball was checked of 0\n",
-    )
+    assert verified.code == 1
+    assert f"q: {FILES - 1} of {FILES} files are good; the ball was checked of 0\n" in verified.out
     refused(run_cli("bank", "export", q, "fgsm", "-o", "it.pt"), "known to be of attack 'fgsm'")
     evaluate(config(CONFIG), out=q)
     assert json.loads(run_cli("bank", "ls", q, "--json").out)["unknown"] == []
@@ -158,7 +158,7 @@ def test_files_of_unknown_origin_are_said_and_the_run_again_says_what_they_are(
 def test_folders_that_hold_no_bank_are_refused(run_cli: Run) -> None:
     Path("empty").mkdir()
     for words in (("ls",), ("verify",)):
-        refused(run_cli("bank", *words, "none"), "run folder none does not exist")
+        refused(run_cli("bank", *words, "none"), "none is no run folder")
         refused(run_cli("bank", *words, "empty"), "run folder empty has no bank")
     refused(run_cli("bank", "export", "empty", "fgsm", "-o", "it.pt"), "has no bank")
 
@@ -395,6 +395,16 @@ def swap_labels(content: dict[str, Any]) -> None:
     content["labels"][0] = (content["labels"][0] + 1) % 20
 
 
+def endless(content: dict[str, Any]) -> None:
+    content["forwards"][0] = float("nan")
+    resealed(content)
+
+
+def countless(content: dict[str, Any]) -> None:
+    content["first_step"][0] = 2**40
+    resealed(content)
+
+
 def other_key(content: dict[str, Any]) -> None:
     content["parts"][0]["key"] = "0" * 64
 
@@ -417,6 +427,8 @@ def other_key(content: dict[str, Any]) -> None:
         (images(lambda x: x + 0.5), "the limit is [0, 1]"),
         (images(lambda x: x * float("nan")), "NaN or infinite"),
         (images(lambda x: x.flip(0), sealed=False), "its tensors are not what was written"),
+        (endless, "forwards has numbers that no attack counts"),
+        (countless, "first_step has numbers that no attack counts"),
         (swap_ids, "the key is not that of these images"),
         (other_key, "the key is not that of these images"),
     ],
@@ -439,7 +451,7 @@ def test_an_export_that_contradicts_itself_is_refused(
         (change(dataset_sha256="0" * 64), "for a dataset that the run does not have"),
         (change(seed=5), "for a seed that the run does not have: 5, not 0"),
         (change(eps="1/255", radius=1 / 255), "at an eps that the run does not have: linf 1/255"),
-        (swap_labels, "the images from 1 on have other labels"),
+        (swap_labels, "its images from 1 on have other labels"),
         (images(lambda x: (x + 0.1).clamp(0, 1)), "left the linf ball"),
     ],
 )
@@ -452,6 +464,17 @@ def test_an_export_that_does_not_fit_the_run_is_refused(
     before = {file: file.read_bytes() for file in files(q)}
     refused(run_cli("bank", "import", exported, q), why)
     assert {file: file.read_bytes() for file in files(q)} == before
+
+
+def test_an_export_of_fewer_images_than_the_run_is_refused(
+    q: Path, run_cli: Run, config: Callable[..., Path]
+) -> None:
+    evaluate(config(CONFIG), limit=5, rungs=["gray_box"], out="few")
+    assert run_cli("bank", "export", "few", "fgsm", "-o", "few.pt").code == 0
+    answer = run_cli("bank", "import", "few.pt", q)
+    refused(answer, "does not fit the run: it attacks more of the images")
+    assert run_cli("bank", "export", q, "fgsm", "-o", "it.pt").code == 0
+    refused(run_cli("bank", "import", "it.pt", "few"), "its images from 1 on have other ids")
 
 
 def _foreign(marker: Path) -> Iterator[tuple[str, Any, str]]:

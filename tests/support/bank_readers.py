@@ -55,8 +55,8 @@ def _kept(run: Path) -> Path:
         digests=digests,
     )
     steps, ones = torch.zeros(_COUNT, dtype=torch.int64), torch.ones(3, _COUNT, dtype=torch.float64)
-    effort = [each.clone() for each in ones]
-    made = Examples(torch.rand(_COUNT, *_SHAPE), steps, *effort, batch_dependent=False)
+    first, second, third = (each.clone() for each in ones)
+    made = Examples(torch.rand(_COUNT, *_SHAPE), steps, first, second, third, batch_dependent=False)
     Bank(run / "bank").put(origin.key, made.pack())
     file = example_file(run / "bank", origin.key)
     write_origin(file, origin)

@@ -29,18 +29,25 @@ class CleanImages:
         self._benchmark = benchmark
         self._shard: Shard | None = None  # the last one: files come in the order of images
 
+    def shard(self, origin: Origin) -> Shard:
+        """Return the shard that the images of an origin are the first of.
+
+        Raises:
+            DataError: The run has no images there.
+        """
+        if origin.start % SHARD or origin.start >= self._benchmark.limit:
+            raise DataError(f"it has no images from {origin.start + 1:,} on")
+        if self._shard is None or self._shard.start != origin.start:
+            self._shard = Shard.load(self._benchmark, origin.start // SHARD)
+        return self._shard
+
     def of(self, origin: Origin) -> Tensor:
         """Return the images of an origin, `(N, C, H, W)`.
 
         Raises:
             DataError: The dataset has others in their place.
         """
-        known = self._shard
-        if origin.start % SHARD or origin.start >= self._benchmark.limit:
-            raise DataError(f"the run has no images from {origin.start + 1:,} on")
-        if known is None or known.start != origin.start:
-            known = self._shard = Shard.load(self._benchmark, origin.start // SHARD)
-        count = len(origin.ids)
+        known, count = self.shard(origin), len(origin.ids)
         pairs = {
             "ids": (list(known.names[:count]), origin.ids),
             "labels": (known.images.y[:count].tolist(), origin.labels),
@@ -48,7 +55,7 @@ class CleanImages:
         }
         other = [what for what, (mine, told) in pairs.items() if mine != told]
         if other:
-            raise DataError(f"the images from {origin.start + 1:,} on have other {other[0]}")
+            raise DataError(f"its images from {origin.start + 1:,} on have other {other[0]}")
         return known.images.x[:count]
 
 

@@ -99,7 +99,7 @@ def bank_of(run: Path) -> Path:
     """
     if not run.is_dir():
         raise DataError(
-            f"run folder {run} does not exist", hint="superdef-bench run CONFIG -o DIR makes one"
+            f"{run} is no run folder", hint="superdef-bench run CONFIG -o DIR makes one"
         )
     if not (run / BANK).is_dir():
         raise DataError(

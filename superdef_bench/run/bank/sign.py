@@ -4,9 +4,10 @@ from functools import cached_property
 from pathlib import Path
 
 from superdef_bench.benchmark.built import Benchmark
+from superdef_bench.core.errors import DataError
 from superdef_bench.core.fingerprint import fingerprint, sources, tensors
 from superdef_bench.run.bank.index import example_file
-from superdef_bench.run.bank.origin import Origin, key_of, write_origin
+from superdef_bench.run.bank.origin import Origin, key_of, read_origin, write_origin
 from superdef_bench.run.cells import HARNESS, Cell, Group, Plan, example_key
 from superdef_bench.run.shard import Shard
 
@@ -17,16 +18,15 @@ def harness_fingerprint() -> str:
 
 
 class Signer:
-    """Says of the examples in a bank what made them.
+    """Knows what a run keeps, and says so beside it.
 
     Args:
         benchmark: What runs.
         plan: Its cells.
-        folder: The bank.
     """
 
-    def __init__(self, benchmark: Benchmark, plan: Plan, folder: Path) -> None:
-        self._benchmark, self._folder = benchmark, folder
+    def __init__(self, benchmark: Benchmark, plan: Plan) -> None:
+        self._benchmark = benchmark
         # All rows replay the same examples: of each attack, source and radius one cell will do.
         made: dict[str, tuple[Group, Cell]] = {}
         for group in plan.groups:
@@ -37,16 +37,28 @@ class Signer:
                 made.setdefault(key, (group, cell))
         self._made = made
 
-    def sign(self, shard: Shard) -> None:
-        """Write the origins that are missing beside the examples of a shard."""
+    def key(self, made_by: str, shard: Shard) -> str | None:
+        """Return the key under which the run looks for examples of a shard; None if for none.
+
+        Args:
+            made_by: What made them, as `Origin` has it.
+            shard: The images.
+        """
+        if made_by not in self._made:
+            return None
+        group, _ = self._made[made_by]
+        count = shard.attacked(group)
+        return key_of(made_by, shard.names[:count], shard.digests[:count], self._batch(group))
+
+    def sign(self, bank: Path, shard: Shard) -> None:
+        """Write the origins that are missing, or damaged, beside the examples of a shard."""
         for made_by, (group, cell) in self._made.items():
-            count = shard.attacked(group)
-            if count:
-                ids, digests = list(shard.names[:count]), list(shard.digests[:count])
-                batch = self._batch(group)
-                file = example_file(self._folder, key_of(made_by, ids, digests, batch))
-                if file.exists() and not file.with_suffix(".json").exists():
-                    write_origin(file, self._origin(made_by, group, cell, shard))
+            key = self.key(made_by, shard)
+            if key is None or not shard.attacked(group):
+                continue
+            file = example_file(bank, key)
+            if file.exists() and not _is_said(file):
+                write_origin(file, self._origin(key, made_by, group, cell, shard))
 
     def _batch(self, group: Group) -> int | None:
         assert group.attack is not None
@@ -57,13 +69,11 @@ class Signer:
     def _weights(self) -> str:
         return tensors(self._benchmark.bare.classifier.state_dict())
 
-    def _origin(self, made_by: str, group: Group, cell: Cell, shard: Shard) -> Origin:
+    def _origin(self, key: str, made_by: str, group: Group, cell: Cell, shard: Shard) -> Origin:
         assert group.attack is not None and group.source is not None  # noqa: PT018  # one fact
         task, config, count = self._benchmark.task, self._benchmark.config, shard.attacked(group)
-        ids, digests = list(shard.names[:count]), list(shard.digests[:count])
-        batch = self._batch(group)
         return Origin(
-            key=key_of(made_by, ids, digests, batch),
+            key=key,
             made_by=made_by,
             harness=harness_fingerprint(),
             attack=group.attack.name,
@@ -84,9 +94,19 @@ class Signer:
             topk=config.topk,
             target=config.target,
             eot=cell.eot,
-            batch=batch,
+            batch=self._batch(group),
             start=shard.start,
-            ids=ids,
+            ids=list(shard.names[:count]),
             labels=shard.images.y[:count].tolist(),
-            digests=digests,
+            digests=list(shard.digests[:count]),
         )
+
+
+def _is_said(file: Path) -> bool:
+    """Return whether what made a file stands beside it; a later version's words stay as well."""
+    try:
+        return read_origin(file) is not None
+    except ValueError:
+        return False
+    except DataError:
+        return True

@@ -25,14 +25,16 @@ from superdef_bench.run.bank.origin import (
     parse_origin,
     write_origin,
 )
-from superdef_bench.run.bank.sign import harness_fingerprint
+from superdef_bench.run.bank.sign import Signer, harness_fingerprint
 from superdef_bench.run.bank.store import Bank
 from superdef_bench.run.bank.tensor_file import ADVERSARIAL, TensorFile, read_tensor_file
-from superdef_bench.run.cells import example_key
+from superdef_bench.run.cells import Plan, example_key
 from superdef_bench.run.claim import BANK, claim
 
 FORMAT = "superdef-bench examples"
 _LABELS, _IMAGES, _BY_BATCH = "labels", "images", "batch_dependent"
+_ANOTHER = "take the export of a run of the same config, or import it into a new folder"
+_MOST = 2**31 - 1  # of what is counted: steps are 32 bits in a record
 _EFFORT = ("first_step", "forwards", "backwards", "seconds")
 
 
@@ -197,6 +199,8 @@ def _parts(file: TensorFile) -> Iterator[Part]:
     for name in (_LABELS, *_EFFORT):
         if tuple(found[name].shape) != (count,):
             raise ValueError(f"{name} has shape {tuple(found[name].shape)}, not ({count},)")
+        if not bool(((found[name] >= -1) & (found[name] <= _MOST)).all()):  # records hold no others
+            raise ValueError(f"{name} has numbers that no attack counts")
     shared = {
         name: facts[name] for name in Origin.model_fields if name not in IMAGES and name in facts
     }
@@ -221,7 +225,7 @@ def _parts(file: TensorFile) -> Iterator[Part]:
         # Copies: a file may let two names share memory, which the bank's files cannot.
         stored = {name: found[name][here].clone() for name in _EFFORT}
         stored[_IMAGES] = found[ADVERSARIAL][here].clone()
-        stored[_BY_BATCH] = torch.tensor(part[_BY_BATCH])
+        stored[_BY_BATCH] = torch.tensor(part[_BY_BATCH] is True)
         checked(stored, origin, None)
         if part["sha256"] != digest(stored):
             raise ValueError("its tensors are not what was written")
@@ -229,12 +233,13 @@ def _parts(file: TensorFile) -> Iterator[Part]:
         begin = here.stop
 
 
-def check_fits(parts: Sequence[Part], benchmark: Benchmark, path: Path) -> None:
-    """Raise DataError unless a benchmark would take examples for its own.
+def check_fits(parts: Sequence[Part], benchmark: Benchmark, plan: Plan, path: Path) -> None:
+    """Raise DataError unless a run would take examples for its own.
 
     Args:
         parts: What `read_export` found.
         benchmark: That of the run folder.
+        plan: Its cells.
         path: The export, for messages.
     """
     origin, task = parts[0].origin, benchmark.task
@@ -248,14 +253,16 @@ def check_fits(parts: Sequence[Part], benchmark: Benchmark, path: Path) -> None:
         if theirs != ours:
             raise _otherwise(path, f"for {what} that the run does not have", theirs, ours)
     _check_attack(origin, benchmark, path)
-    clean = CleanImages(benchmark)
+    clean, signer = CleanImages(benchmark), Signer(benchmark, plan)
     for part in parts:
         try:
             checked(part.stored, part.origin, clean.of(part.origin))
+            wanted_key = signer.key(part.origin.made_by, clean.shard(part.origin))
+            if wanted_key not in (None, part.origin.key):
+                raise DataError("it attacks more of the images, or in other batches")
         except (DataError, ValueError) as error:
             raise DataError(
-                f"export {path} does not fit the run: {error}",
-                hint="take the export of a run of the same config",
+                f"export {path} does not fit the run: {error}", hint=_ANOTHER
             ) from error
 
 
@@ -275,10 +282,7 @@ def _check_attack(origin: Origin, benchmark: Benchmark, path: Path) -> None:
 
 def _otherwise(path: Path, how: str, theirs: object = None, ours: object = None) -> DataError:
     between = "" if theirs is None else f": {str(theirs)[:60]}, not {str(ours)[:60]}"
-    return DataError(
-        f"export {path} was made {how}{between}",
-        hint="take the export of a run of the same config",
-    )
+    return DataError(f"export {path} was made {how}{between}", hint=_ANOTHER)
 
 
 def put(parts: Sequence[Part], run: Path) -> int:
