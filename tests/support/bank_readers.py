@@ -10,61 +10,16 @@ from typing import Any
 import torch
 
 from superdef_bench.io.seal import SEAL, seal
-from superdef_bench.run.attack import Examples
 from superdef_bench.run.bank.check import verify
-from superdef_bench.run.bank.index import example_file, read_index
-from superdef_bench.run.bank.origin import Origin, key_of, write_origin
-from superdef_bench.run.bank.sign import harness_fingerprint
-from superdef_bench.run.bank.store import Bank
+from superdef_bench.run.bank.index import read_index
 from superdef_bench.run.bank.transfer import choose, export, put, read_export
+from tests.support.kept import keep
 from tests.support.mutations import damaged_bytes, damaged_document, to_json
 from tests.support.reader import Reader, mixed
 
-_COUNT, _SHAPE = 3, (3, 4, 4)
-
-
-def _kept(run: Path) -> Path:
-    """Put three examples into the bank of a run folder; return their file."""
-    ids, digests = ["a", "b", "c"], ["1" * 64] * _COUNT
-    origin = Origin(
-        key=key_of("2" * 64, ids, digests, None),
-        made_by="2" * 64,
-        harness=harness_fingerprint(),
-        attack="pgd",
-        arguments={"plugin": "pgd", "steps": 3},
-        norm="linf",
-        eps="8/255",
-        radius=8 / 255,
-        rung="gray_box",
-        source="it",
-        dataset="signs",
-        split="test",
-        dataset_sha256="3" * 64,
-        model="it",
-        weights="4" * 64,
-        class_names=["x", "y"],
-        shape=list(_SHAPE),
-        seed=0,
-        topk=1,
-        target="none",
-        eot=1,
-        batch=None,
-        start=0,
-        ids=ids,
-        labels=[0, 1, 0],
-        digests=digests,
-    )
-    steps, ones = torch.zeros(_COUNT, dtype=torch.int64), torch.ones(3, _COUNT, dtype=torch.float64)
-    first, second, third = (each.clone() for each in ones)
-    made = Examples(torch.rand(_COUNT, *_SHAPE), steps, first, second, third, batch_dependent=False)
-    Bank(run / "bank").put(origin.key, made.pack())
-    file = example_file(run / "bank", origin.key)
-    write_origin(file, origin)
-    return file
-
 
 def _origins(folder: Path) -> Reader:
-    beside = _kept(folder).with_suffix(".json")
+    beside = keep(folder).with_suffix(".json")
     content = beside.read_bytes()
 
     def write(document: Any) -> bytes:
@@ -88,7 +43,7 @@ def _origins(folder: Path) -> Reader:
 
 def _exports(folder: Path) -> Reader:
     file = folder / "it.pt"
-    _kept(folder / "from")
+    keep(folder / "from")
     export(choose(read_index(folder / "from"), "pgd"), file)
     content = torch.load(file, weights_only=True)
     facts = {name: value for name, value in content.items() if not torch.is_tensor(value)}
