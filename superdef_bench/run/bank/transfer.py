@@ -175,7 +175,7 @@ def read_export(path: Path) -> list[Part]:
     if file.facts.get("format") != FORMAT:
         raise DataError(
             f"{path} holds examples, but not what made them: a bank cannot keep those",
-            hint=f"superdef-bench verify submission {path} scores them",
+            hint=f"superdef-bench verify submission {path} --config CONFIG scores them",
         )
     check_schema(file.facts, f"export {path}")
     try:
