@@ -39,9 +39,7 @@ class _Flat(SeparableNet):
         (nn.Conv1d(8, 8, 3, groups=8), False),
     ],
 )
-def test_a_depthwise_convolution_reads_channels_alone(
-    layer: nn.Module, depthwise: bool
-) -> None:
+def test_a_depthwise_convolution_reads_channels_alone(layer: nn.Module, depthwise: bool) -> None:
     assert is_depthwise(layer) is depthwise
 
 

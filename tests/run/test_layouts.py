@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from superdef_bench import evaluate_model
+from superdef_bench import evaluate, evaluate_model
+from superdef_bench.analysis.rerun import Again
 from superdef_bench.benchmark.build import build
 from superdef_bench.benchmark.config import load_config
 from superdef_bench.core.loader import load_plugins
@@ -16,9 +17,8 @@ from superdef_bench.io.seal import seal
 from superdef_bench.results.load import load_results
 from superdef_bench.run.plan import make_plan
 from tests.support import networks
-from tests.support.commands import CONFIG, Answer, records
+from tests.support.commands import CONFIG
 
-Run = Callable[..., Answer]
 Write = Callable[..., Path]
 
 _TITLE = "classifier:net"
@@ -28,7 +28,8 @@ _PLACE = Path(networks.__file__)
 def separable(config: Write) -> Path:
     """Write a config whose classifier has depthwise convolutions."""
     model = f'{{ plugin = "python:{_PLACE}:SeparableNet", name = "net", num_classes = 20 }}'
-    return config(CONFIG.replace('"signs_resnet8"', model))
+    text = CONFIG.replace('"signs_resnet8"', model).replace("bicubic_x2 = {}", "")
+    return config(text.replace('"gray_box", "white_box", "bpda"', '"gray_box"'))
 
 
 def changed(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -44,54 +45,36 @@ def layouts(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     return manifest["layouts"], dict(load_results(folder).provenance.layouts)
 
 
-def test_a_depthwise_network_gets_channels_last_and_the_run_says_so(
-    run_cli: Run, config: Write
+def test_a_resumed_run_keeps_its_layout_and_its_verdicts(
+    config: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = separable(config)
-    assert run_cli("run", path, "-o", "out").code == 0
-    assert layouts(Path("out")) == ({_TITLE: "channels_last"},) * 2
-    assert "80 records, 80 of them reused" in run_cli("run", path, "-o", "out").out
-
-
-def test_a_resumed_run_keeps_its_layout_and_the_verdicts_are_the_same(
-    run_cli: Run, config: Write
-) -> None:
-    path = separable(config)
-    run_cli("run", path, "-o", "new")
-    run_cli("run", path, "-o", "old", "--limit", "4")
+    monkeypatch.chdir(tmp_path)
+    path, out, old = separable(config), Path("new"), Path("old")
+    evaluate(path, out=out)
+    assert layouts(out) == ({_TITLE: "channels_last"},) * 2
+    evaluate(path, out=old, limit=4)
     # As a version without layouts left it.
-    changed(Path("old/manifest.json"), lambda manifest: manifest.pop("layouts"))
-    run_cli("run", path, "-o", "old")
-    assert layouts(Path("old")) == ({_TITLE: "contiguous"},) * 2
-    made = len(records(Path("old")))
-    assert f"{80} records, {80} of them reused" in run_cli("run", path, "-o", "old").out
-    assert len(records(Path("old"))) == made
-    verdicts = [
-        [(row.place, row.defense, row.verdicts) for row in load_results(Path(folder)).accuracy]
-        for folder in ("new", "old")
-    ]
-    assert verdicts[0] == verdicts[1]
+    changed(old / "manifest.json", lambda manifest: manifest.pop("layouts"))
+    evaluate(path, out=old)
+    evaluate(path, out=old)
+    assert layouts(old) == ({_TITLE: "contiguous"},) * 2
+    found = load_results(old)
+    assert found.provenance.records.computed == 0
+    for row, other in zip(load_results(out).accuracy, found.accuracy, strict=True):
+        assert (row.place, row.verdicts) == (other.place, other.verdicts)
 
 
 def test_a_published_file_without_the_word_is_reproduced_contiguous(
-    run_cli: Run, config: Write, monkeypatch: pytest.MonkeyPatch
+    config: Write, tmp_path: Path
 ) -> None:
-    run_cli("run", separable(config), "-o", "out")
-    seen: list[bool] = []
-    forward = networks.SeparableNet.forward
-
-    def noted(self: networks.SeparableNet, x: torch.Tensor) -> torch.Tensor:
-        seen.append(x.is_contiguous())
-        return forward(self, x)
-
-    monkeypatch.setattr(networks.SeparableNet, "forward", noted)
-    words = ("reproduce", "out/results.json", "--sample", "1", "--seed", "0", "--trust")
-    assert run_cli(*words).code == 0
-    assert not all(seen)
-    seen.clear()
-    changed(Path("out/results.json"), lambda results: results["provenance"].pop("layouts"))
-    assert run_cli(*words).code == 0
-    assert all(seen)
+    out = tmp_path / "out"
+    evaluate(separable(config), out=out)
+    for layout in ("channels_last", "contiguous"):
+        again = Again(load_results(out), load_plugins(), torch.device("cpu"), tmp_path / layout)
+        row = next(row for row in load_results(out).accuracy if row.attacked and not row.worst)
+        found, benchmark = again.run(row)
+        assert (found.verdicts, benchmark.layouts) == (row.verdicts, {_TITLE: layout})
+        changed(out / "results.json", lambda results: results["provenance"].pop("layouts", None))
 
 
 def test_keys_have_the_layout_only_where_it_is_not_contiguous(config: Write) -> None:
