@@ -8,6 +8,7 @@ from torch import Tensor
 
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.core.errors import CellError, InterruptError
+from superdef_bench.io.allocator import keep_freed_memory
 from superdef_bench.io.files import portable
 from superdef_bench.io.machine import fix_numerics
 from superdef_bench.io.process import check_stopped, stoppable
@@ -100,6 +101,7 @@ class _HeldBank(Bank):
 def _compute(benchmark: Benchmark, plan: Plan, claimed: Claim) -> Outcome:
     out = claimed.folder
     fix_numerics()
+    keep_freed_memory()
     store = RecordStore(out / RECORDS, claimed.check)
     worker = Worker(benchmark, _HeldBank(claimed))
     outcome = Outcome()
