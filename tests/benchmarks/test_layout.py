@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-import timm
+import timm  # type: ignore[import-untyped]  # ships no types
 import torch
 from torch import Tensor, nn
 

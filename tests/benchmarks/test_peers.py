@@ -7,6 +7,7 @@ from typing import Any
 import foolbox
 import pytest
 import torch
+from foolbox.models.pytorch import PyTorchModel
 from torch import Tensor, nn
 
 from superdef_bench import load_model
@@ -39,7 +40,7 @@ def _ours(network: nn.Module, x: Tensor, y: Tensor) -> Made:
 
 
 def _foolbox(network: nn.Module, x: Tensor, y: Tensor) -> Made:
-    model = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
+    model = PyTorchModel(network, bounds=(0, 1), device="cpu")
     attack = foolbox.attacks.LinfPGD(abs_stepsize=_STEP, steps=_STEPS, random_start=True)
     return lambda: attack(model, x, y, epsilons=_EPS)
 

@@ -71,7 +71,7 @@ def test_logits_and_gradients_are_the_same_in_both() -> None:
     network, y = randomised(SeparableNet()), torch.arange(6) % 5
     answers = []
     for layout in ("contiguous", "channels_last"):
-        protected = Protected((), network, layout=layout)  # type: ignore[arg-type]  # as above
+        protected = Protected((), network, layout=layout)
         x = _IMAGES.clone().requires_grad_(True)
         logits = protected.view("exact")(x)
         slope = torch.autograd.grad(logits.sum(), x)[0]
