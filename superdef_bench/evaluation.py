@@ -73,6 +73,7 @@ def evaluate(
         str(config),
         _registry(plugins_dir),
         choose_device(device),
+        out=Path(out) if out else None,
         defenses=defenses,
         attacks=attacks,
         rungs=rungs,
@@ -88,7 +89,7 @@ def evaluate(
     results, _ = run(
         prepared.benchmark,
         prepared.plan,
-        Path(out) if out else prepared.folder,
+        prepared.folder,
         command=f"evaluate({prepared.path.name!r})",
         plugins_dir=_named(plugins_dir),
     )
@@ -146,6 +147,7 @@ def evaluate_model(
     from superdef_bench.benchmark.unharmed import unharmed
     from superdef_bench.io.machine import choose_device
     from superdef_bench.leaderboard.publish import check_name
+    from superdef_bench.run.manifest import kept_layouts
     from superdef_bench.run.plan import make_plan
     from superdef_bench.run.runner import run
 
@@ -159,7 +161,7 @@ def evaluate_model(
     folder = given or Path(str(temporary)) / config.name
     try:
         with unharmed(rows.objects):
-            benchmark = build(config, rows.registry, where)
+            benchmark = build(config, rows.registry, where, layouts=kept_layouts(folder))
             command = f"evaluate_model({config.model.name}, {config.dataset.name})"
             results, _ = run(
                 benchmark,

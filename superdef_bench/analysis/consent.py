@@ -18,10 +18,9 @@ from superdef_bench.core.errors import ConfigError
 from superdef_bench.core.plugins import Registry
 from superdef_bench.core.shipped import shipped
 from superdef_bench.core.visible import one_line, shortened
-from superdef_bench.io.documents import parse_json
-from superdef_bench.io.files import data_directory, read_file
+from superdef_bench.io.files import data_directory
 from superdef_bench.nn.weights import SHIPPED
-from superdef_bench.run.runner import MANIFEST
+from superdef_bench.run.manifest import remembered_plugins
 
 _PROGRAMS = {"torchscript": "a program"}  # plugins whose file is run
 _CODE = re.compile(r"(python|module|exec):", re.IGNORECASE)
@@ -30,7 +29,6 @@ _NUMBERS = re.compile(r"[\d\s.,/e+-]+")  # 8/255 is a radius, and no folder
 _FILES = ("file", "path")  # arguments that name a file even where the word is bare
 _SHOWN = 80  # characters of a value
 _LISTED = 3
-_MOST_BYTES = 2**20  # of a manifest
 
 
 def named_things(config: Config) -> list[str]:
@@ -66,16 +64,6 @@ def check_trusted(name: str, config: Config) -> None:
             f"{name} names {things} to look at first: {'; '.join(found[:_LISTED])}{more}",
             hint="look at them; --trust lists them all and goes on",
         )
-
-
-def remembered_plugins(folder: Path) -> list[Path]:
-    """Return the folders of plugins that a run folder says it was made with; none if unreadable."""
-    try:
-        manifest = parse_json(read_file(folder / MANIFEST, most=_MOST_BYTES))
-        named = manifest.get("plugins_dir", [])
-        return [Path(place) for place in named if isinstance(place, str) and place]
-    except (OSError, ValueError, AttributeError, TypeError):
-        return []
 
 
 def check_plugins(folder: Path, config: Config, registry: Registry) -> None:

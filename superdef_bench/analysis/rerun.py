@@ -1,6 +1,6 @@
 """One row of a results file, run again from the config that the file carries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +14,7 @@ from superdef_bench.benchmark.choices import Choice
 from superdef_bench.benchmark.config import Config
 from superdef_bench.core.errors import CellError, DataError
 from superdef_bench.core.plugins import Registry
-from superdef_bench.core.threats import CLEAN, MASKING, UNDEFENDED, Rung
+from superdef_bench.core.threats import CLEAN, MASKING, UNDEFENDED, Layout, Rung
 from superdef_bench.results.aggregate import add_conditional
 from superdef_bench.results.rows import is_called
 from superdef_bench.results.schema import AccuracyRow, Results
@@ -45,7 +45,7 @@ class Again:
         self._device, self._folder = device, folder
         # A slower machine is no reason to refuse a cell.
         self._config = config_of(results).model_copy(update={"cell_seconds": None})
-        self._built: tuple[Config, Benchmark] | None = None
+        self._built: tuple[object, Benchmark] | None = None
 
     def run(self, row: AccuracyRow) -> tuple[AccuracyRow, Benchmark]:
         """Run the cell of a row, and nothing else; return the row that it gives now.
@@ -55,7 +55,8 @@ class Again:
             ConfigError: A plugin is not there, or does not take such arguments.
             DataError: Data or weights are missing, or not those of the file.
         """
-        benchmark = self._benchmark(_narrowed(self._config, row))
+        made = self._results.provenance_of(row.defense)
+        benchmark = self._benchmark(_narrowed(self._config, row), made.layouts)
         plan = _only(benchmark, make_plan(benchmark), row)
         outcome = compute(benchmark, plan, self._folder)
         for why in outcome.failures.values():
@@ -67,10 +68,11 @@ class Again:
                     return AccuracyRow.model_validate(found), benchmark
         raise _gone(row)
 
-    def _benchmark(self, config: Config) -> Benchmark:
+    def _benchmark(self, config: Config, layouts: Mapping[str, Layout]) -> Benchmark:
         """Build a config; neighbours in a file mostly have the same."""
-        if self._built is None or self._built[0] != config:
-            self._built = config, build(config, self._registry, self._device)
+        wanted = config, layouts
+        if self._built is None or self._built[0] != wanted:
+            self._built = wanted, build(config, self._registry, self._device, layouts=layouts)
             self._check_same(self._built[1])
         return self._built[1]
 

@@ -63,7 +63,8 @@ class RunFolder:
             ConfigError: A plugin is not there, or does not take such arguments.
             DataError: The config cannot be read, or data or weights are missing.
         """
-        return build(config_of(self.results), self.registry, self.device)
+        layouts = self.results.provenance.layouts
+        return build(config_of(self.results), self.registry, self.device, layouts=layouts)
 
     @cached_property
     def plan(self) -> Plan:

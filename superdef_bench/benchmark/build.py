@@ -1,6 +1,7 @@
 """Build everything that a config names, check that it fits together, and key it."""
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -24,8 +25,9 @@ from superdef_bench.core.checks import check_attack_facts, check_defense_facts
 from superdef_bench.core.errors import ConfigError, ContractError, PluginError, SuperdefError
 from superdef_bench.core.fingerprint import fingerprint, tensors
 from superdef_bench.core.handover import HandOver
+from superdef_bench.core.layout import Layouts, key_parts
 from superdef_bench.core.plugins import BUILT_IN, Kind, Plugin, Registry
-from superdef_bench.core.threats import NO_TARGET, AttackKind, Rung
+from superdef_bench.core.threats import NO_TARGET, AttackKind, Layout, Rung
 from superdef_bench.core.transform import InputTransform, Protected
 from superdef_bench.core.types import Attack, Dataset, Defense, Task
 from superdef_bench.io.documents import toml_key
@@ -37,7 +39,12 @@ _LATE: tuple[Kind, ...] = ("dataset", "model")  # may be downloaded
 
 
 def build(
-    config: Config, registry: Registry, device: torch.device, document: Document | None = None
+    config: Config,
+    registry: Registry,
+    device: torch.device,
+    document: Document | None = None,
+    *,
+    layouts: Mapping[str, Layout] | None = None,
 ) -> Benchmark:
     """Build dataset, model, attacks and defenses; nothing is attacked.
 
@@ -46,6 +53,7 @@ def build(
         registry: Plugins.
         device: Where to compute.
         document: Where the config stands, for messages.
+        layouts: Those of an earlier run, which this one is to go on with or to repeat.
 
     Raises:
         ConfigError: A name, argument or size does not fit; several as `MistakesError`.
@@ -78,7 +86,9 @@ def build(
     with _facts_of(plugins[id(config.dataset)]):
         task = make_task(dataset, model, config.model.name, plugin, resolved)
         first = dataset.load([0, 1])[0].to(device)
-    bare = Protected((), model, seed=config.seed).eval()
+    laid = Layouts(first, layouts)
+    layout = laid.of(f"classifier:{task.model}", model)
+    bare = Protected((), model, seed=config.seed, layout=layout).eval()
     check_classes(classify(bare, first, task.model, task.dataset), task.model, dataset)
     watch = HandOver()
     watch.add("classifier", model, partial(_two_passes, model, first))
@@ -90,7 +100,7 @@ def build(
             parts = [(plugins[id(c)], c, built[id(c)]) for c in choice.chain or (choice,)]
             owner = f"defense {choice.name!r}"
             with watch.to(owner, ContractError, draws=True), calling(owner, PluginError):
-                defense = _defense(choice, parts, bare, task, dataset, device, config.seed)
+                defense = _defense(choice, parts, bare, task, dataset, device, laid)
             network = defense.protected
             watch.add(defense.name, network, partial(_two_passes, network, first))
             made[choice.name] = defense
@@ -102,7 +112,7 @@ def build(
         if source.kind == "model":
             other, network = plugins[id(source.choice)], built[id(source.choice)]
             told = _resolved(other, source.choice)
-            lender = other_classifier(name, other, told, network, dataset, bare, device)
+            lender = other_classifier(name, other, told, network, dataset, bare, device, laid)
             check_other(lender, task)
             watch.add(name, network, partial(_two_passes, network, first))
             lenders.append(lender)
@@ -121,6 +131,7 @@ def build(
         watch,
         answers_only,
         resolved,
+        laid.chosen,
     )
 
 
@@ -293,7 +304,7 @@ def _defense(
     task: Task,
     dataset: Dataset,
     device: torch.device,
-    seed: int,
+    laid: Layouts,
 ) -> BuiltDefense:
     module: nn.Module = bare.classifier
     for plugin, _, defense in reversed(parts):
@@ -310,7 +321,12 @@ def _defense(
     if not isinstance(module, Protected):
         module = Protected((), module, stochastic=stochastic)
     protected = module.eval().requires_grad_(False).to(device)
-    protected = protected.view("exact", seed=seed, stream=f"defense/{choice.name}")
+    layout = bare.layout
+    if protected.classifier is not bare.classifier:
+        layout = laid.of(f"defense:{choice.name}", protected.classifier)
+    protected = protected.view(
+        "exact", seed=bare.seed, stream=f"defense/{choice.name}", layout=layout
+    )
     size, seconds = _try(choice, protected, dataset, device)
     qualifiers = [getattr(defense, "qualifier", "") for _, _, defense in parts]
     said = ", ".join(filter(None, dict.fromkeys([*qualifiers, size])))
@@ -325,6 +341,7 @@ def _defense(
             [plugin.key_parts for plugin, _, _ in parts],
             tensors(protected.state_dict()),
             choice.name,
+            *key_parts(layout),
         ),
         differentiable=all(defense.differentiable for _, _, defense in parts),
         replaces=any(getattr(defense, "replaces", False) for _, _, defense in parts),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from superdef_bench.core.handover import HandOver
-from superdef_bench.core.threats import AttackKind, Norm, Rung, Threat, parse_eps
+from superdef_bench.core.threats import AttackKind, Layout, Norm, Rung, Threat, parse_eps
 from superdef_bench.core.transform import Gradient, Protected
 from superdef_bench.core.types import Attack, Dataset, Task
 
@@ -130,6 +130,7 @@ class Benchmark:
         answers_only: Whether the classifier gives no gradient (an endpoint).
         model_arguments: All arguments that the classifier was built with, under `plugin` its
             plugin's name.
+        layouts: How the batches of each classifier lie in memory, by its title.
     """
 
     config: "Config"
@@ -143,6 +144,7 @@ class Benchmark:
     watch: HandOver
     answers_only: bool = False
     model_arguments: Mapping[str, Any] = field(default_factory=dict)
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
 
     def left_out(self, defense: BuiltDefense, rung: Rung) -> str:
         """Return why a rung does not apply to a defense, or nothing."""

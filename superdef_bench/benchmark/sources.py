@@ -11,6 +11,7 @@ from superdef_bench.benchmark.built import BuiltDefense, Source
 from superdef_bench.benchmark.task import check_classes, classify, make_task
 from superdef_bench.core.errors import ConfigError
 from superdef_bench.core.fingerprint import fingerprint
+from superdef_bench.core.layout import Layouts
 from superdef_bench.core.plugins import Plugin
 from superdef_bench.core.threats import Rung
 from superdef_bench.core.transform import Protected
@@ -32,6 +33,7 @@ def other_classifier(
     dataset: Dataset,
     bare: Protected,
     device: torch.device,
+    laid: Layouts,
 ) -> Source:
     """Return another classifier of the same images.
 
@@ -44,12 +46,13 @@ def other_classifier(
             f"surrogate 'model:{name}' gives no gradient", hint="take a classifier that does"
         )
     images = dataset.load(range(min(_PROBE, len(dataset.ids))))[0].to(device)
-    check_classes(classify(model, images, name, dataset.name), name, dataset)
+    layout = laid.of(f"model:{name}", model)
+    protected = Protected((), model, seed=bare.seed, layout=layout).eval()
+    check_classes(classify(protected, images, name, dataset.name), name, dataset)
     start = time.perf_counter()
-    classify(model, images, name, dataset.name)
+    classify(protected, images, name, dataset.name)
     seconds = (time.perf_counter() - start) / len(images)
     task = make_task(dataset, model, name, plugin, resolved)
-    protected = Protected((), model, seed=bare.seed).eval()
     return Source(name, Rung.TRANSFER, protected, "exact", task.model_fingerprint, seconds)
 
 

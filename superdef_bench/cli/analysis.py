@@ -32,9 +32,10 @@ def registry_of_run(
     run: Path, directories: list[Path] | None, own_only: bool, *, trust: bool
 ) -> "Registry":
     """Load the plugins of a run: of the folders given, else of those that it names, if trusted."""
-    from superdef_bench.analysis.consent import check_plugins, remembered_plugins
+    from superdef_bench.analysis.consent import check_plugins
     from superdef_bench.analysis.run_folder import config_of
     from superdef_bench.results.load import load_results
+    from superdef_bench.run.manifest import remembered_plugins
 
     remembered = remembered_plugins(run)
     if directories or not remembered:

@@ -103,11 +103,11 @@ def run_command(
         if before.downloads:  # a plan downloads nothing, and what is not there cannot be built
             print_outline(before)
             return
-    prepared = prepare(config, registry, where, **selection)
+    prepared = prepare(config, registry, where, out=out, **selection)
     if plan:
         print_plan(prepared.benchmark, prepared.plan)
         return
-    folder = out or prepared.folder
+    folder = prepared.folder
     results, outcome = run(
         prepared.benchmark,
         prepared.plan,

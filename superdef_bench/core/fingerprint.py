@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _PACKAGE = Path(__file__).parents[1]
+_BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")  # of a statement
+_TYPES_ONLY = "TYPE_CHECKING"
 
 
 def fingerprint(*parts: Any) -> str:
@@ -75,7 +77,7 @@ def sources(path: Path) -> Mapping[str, str]:
                 seen.update(helpers)
             elif top in distributions():
                 for name in distributions()[top]:
-                    found[f"{name} version"] = importlib.metadata.version(name)
+                    found[f"{name} version"] = _version(name)
     return dict(sorted(found.items()))
 
 
@@ -93,16 +95,24 @@ def distributions() -> Mapping[str, list[str]]:
     return importlib.metadata.packages_distributions()
 
 
-def _imports(content: bytes) -> Iterator[str]:
-    """Yield the modules a source imports; `from package import name` yields both readings."""
+@cache
+def _version(distribution: str) -> str:
+    """Return a version; the metadata that holds it takes longer to read than many a source."""
+    return importlib.metadata.version(distribution)
+
+
+@cache
+def _imports(content: bytes) -> tuple[str, ...]:
+    """Return the modules a source imports; `from package import name` gives both readings."""
+    return tuple(_imported(content))
+
+
+def _imported(content: bytes) -> Iterator[str]:
     try:
         tree = ast.parse(content)
     except SyntaxError:
         return  # a template, say, in the folder of a plugin: nothing runs through it
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []  # nothing runs through a name for checkers
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -116,6 +126,16 @@ def _imports(content: bytes) -> Iterator[str]:
                 yield found
                 if offered is not None and alias.name not in offered and not _module_file(found):
                     yield node.module  # its own name, or all of them
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements of a tree; an import is one, and none stands in an expression."""
+    for part in _BLOCKS:
+        if part == "body" and isinstance(node, ast.If) and ast.unparse(node.test) == _TYPES_ONLY:
+            continue  # nothing runs through a name for checkers
+        for statement in getattr(node, part, ()):
+            yield statement
+            yield from _statements(statement)
 
 
 @cache

@@ -11,10 +11,14 @@ from superdef_bench.core.errors import ConfigError
 Norm = Literal["linf", "l2"]
 Goal = Literal["verdict", "strength"]
 Target = Literal["none", "random", "next", "least_likely"]
+Layout = Literal["contiguous", "channels_last"]
 
 NORMS: tuple[Norm, ...] = get_args(Norm)
 GOALS: tuple[Goal, ...] = get_args(Goal)
 TARGETS: tuple[Target, ...] = get_args(Target)
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+CONTIGUOUS: Layout = "contiguous"
+CHANNELS_LAST: Layout = "channels_last"
 
 LARGEST_INTEGER = 2**63 - 1  # of 64 bits, as TOML, records and tensors have them
 LARGEST_EPS = 1e6  # far beyond any image: the l2 norm of a million pixels is a thousand

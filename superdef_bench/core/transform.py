@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from superdef_bench.core.layout import laid_out
 from superdef_bench.core.rng import Random
+from superdef_bench.core.threats import CONTIGUOUS, Layout
 from superdef_bench.core.types import Task
 
 Gradient = Literal["exact", "bpda"]
@@ -155,6 +157,7 @@ class Protected(nn.Module):
         classifier: What the last stage feeds.
         gradient: `exact`, or `bpda`: backward through each stage's `bpda_surrogate`.
         stochastic: Whether the classifier itself draws random numbers.
+        layout: How the images of the classifier lie in memory.
     """
 
     def __init__(
@@ -166,11 +169,13 @@ class Protected(nn.Module):
         stochastic: bool = False,
         seed: int = 0,
         stream: str = "defense",
+        layout: Layout = CONTIGUOUS,
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.classifier = classifier
         self.gradient, self.seed, self.stream = gradient, seed, stream
+        self.layout = layout
         self.transforms = [stage for stage in stages if isinstance(stage, InputTransform)]
         self.stochastic = stochastic or any(stage.stochastic for stage in self.transforms)
         self.passes = Passes()
@@ -178,7 +183,14 @@ class Protected(nn.Module):
         self._taken = {"attack": 0, "check": 0, "score": 0}
         self._calls = 0
 
-    def view(self, gradient: Gradient, *, seed: int | None = None, stream: str = "") -> "Protected":
+    def view(
+        self,
+        gradient: Gradient,
+        *,
+        seed: int | None = None,
+        stream: str = "",
+        layout: Layout | None = None,
+    ) -> "Protected":
         """Return the same classifier with a gradient view, draws and pass counts of its own."""
         view = Protected(
             list(self.stages),
@@ -187,6 +199,7 @@ class Protected(nn.Module):
             stochastic=self.stochastic,
             seed=self.seed if seed is None else seed,
             stream=stream or self.stream,
+            layout=layout or self.layout,
         )
         return view.train(self.training)
 
@@ -224,7 +237,7 @@ class Protected(nn.Module):
 
     def classify(self, defended: Tensor, count: int) -> Tensor:
         """Return the logits of what `defend` returned for `count` images."""
-        logits: Tensor = self.classifier(defended)  # (n * N, K)
+        logits: Tensor = self.classifier(laid_out(defended, self.layout))  # (n * N, K)
         if self._active is None:
             return logits
         stacked = logits.unflatten(0, (-1, count))  # (n, N, K)

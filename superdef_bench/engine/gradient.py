@@ -83,5 +83,5 @@ def look(
                 slope = found if slope is None else slope + found
     draws = sum(len(part) for part in values)
     wrong = torch.cat(fooled).float().mean(dim=0) > 0.5
-    mean = None if slope is None else slope / draws
+    mean = slope if slope is None or draws == 1 else slope / draws
     return Look(torch.cat(values).mean(dim=0), wrong, mean)

@@ -17,6 +17,7 @@ from superdef_bench.core.threats import (
     TARGETS,
     Access,
     AttackKind,
+    Layout,
 )
 
 SCHEMA = 2
@@ -196,6 +197,7 @@ class Provenance(Model):
     threads: Positive | None = None
     reference_ms: Amount | None = None
     batch_size: Positive
+    layouts: dict[str, Layout] = Field(default_factory=dict)
     seconds: Amount
     records: Records
 

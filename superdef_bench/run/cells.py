@@ -6,6 +6,7 @@ from pathlib import Path
 
 from superdef_bench.benchmark.built import Benchmark, BuiltAttack, BuiltDefense, Source
 from superdef_bench.core.fingerprint import fingerprint, sources
+from superdef_bench.core.layout import key_parts
 from superdef_bench.core.threats import CLEAN, Goal, Rung, Threat
 from superdef_bench.core.transform import Gradient
 
@@ -120,6 +121,7 @@ def example_key(benchmark: Benchmark, attack: BuiltAttack, source: Source, threa
         eot,
         benchmark.config.seed,
         sources(HARNESS),
+        *key_parts(source.protected.layout),
     )
 
 

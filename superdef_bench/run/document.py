@@ -57,6 +57,7 @@ def describe(
             "threads": torch.get_num_threads(),
             "reference_ms": costs.reference_ms,
             "batch_size": config.batch_size,
+            "layouts": dict(benchmark.layouts),
             "seconds": round(seconds, 1),
             "records": {"reused": outcome.reused, "computed": outcome.computed},
         },

@@ -14,6 +14,7 @@ from superdef_bench.benchmark.mistakes import Document, Mistakes
 from superdef_bench.benchmark.outline import Outline, outline
 from superdef_bench.core.plugins import Registry
 from superdef_bench.run.cells import Plan
+from superdef_bench.run.manifest import kept_layouts
 from superdef_bench.run.plan import make_plan
 
 
@@ -41,20 +42,22 @@ class Prepared:
         path: File of its config.
         benchmark: What the config names, built.
         plan: What runs.
+        folder: Run folder.
     """
 
     path: Path
     benchmark: Benchmark
     plan: Plan
-
-    @property
-    def folder(self) -> Path:
-        """The run folder where the caller names none."""
-        return Path("runs") / self.path.stem
+    folder: Path
 
 
 def prepare(
-    config: str, registry: Registry, device: torch.device, **selection: Unpack[Selection]
+    config: str,
+    registry: Registry,
+    device: torch.device,
+    *,
+    out: Path | None = None,
+    **selection: Unpack[Selection],
 ) -> Prepared:
     """Return the benchmark of a config, built and planned; nothing is attacked.
 
@@ -62,6 +65,7 @@ def prepare(
         config: TOML file, or the name of a shipped config.
         registry: Plugins.
         device: Where to compute.
+        out: Run folder; by default `runs/<config>`.
         selection: What to keep of the config, or to change.
 
     Raises:
@@ -71,8 +75,9 @@ def prepare(
         DataError: Data or weights are missing or damaged.
     """
     chosen, document = _chosen(config, registry, selection)
-    benchmark = build(chosen, registry, device, document)
-    return Prepared(find_config(config), benchmark, make_plan(benchmark))
+    folder = out or Path("runs") / find_config(config).stem
+    benchmark = build(chosen, registry, device, document, layouts=kept_layouts(folder))
+    return Prepared(find_config(config), benchmark, make_plan(benchmark), folder)
 
 
 def outlined(config: str, registry: Registry, **selection: Unpack[Selection]) -> Outline:

@@ -1,20 +1,18 @@
 """Run a plan shard by shard, keep every record, and write the results."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.core.errors import CellError, InterruptError
-from superdef_bench.io.files import portable, write_atomically
+from superdef_bench.io.allocator import keep_freed_memory
+from superdef_bench.io.files import portable
 from superdef_bench.io.machine import fix_numerics
 from superdef_bench.io.process import check_stopped, stoppable
 from superdef_bench.io.progress import progress_bar
-from superdef_bench.io.seal import seal
 from superdef_bench.measure.run_costs import check_kept, costs_in
 from superdef_bench.results.aggregate import COLUMNS
 from superdef_bench.results.load import FILE
@@ -25,10 +23,9 @@ from superdef_bench.run.cells import Cell, Group, Plan
 from superdef_bench.run.claim import BANK, RECORDS, Claim, claim
 from superdef_bench.run.document import describe
 from superdef_bench.run.executors import run_local
+from superdef_bench.run.manifest import write_manifest
 from superdef_bench.run.records import Outcome, RecordStore, to_table
 from superdef_bench.run.shard import Row, Shard, Worker
-
-MANIFEST = "manifest.json"
 
 
 def run(
@@ -57,7 +54,7 @@ def run(
     start = time.perf_counter()
     with claim(out) as claimed:
         check_kept(out)
-        _write_manifest(benchmark, out, command, plugins_dir)
+        write_manifest(benchmark, out, command, plugins_dir)
         outcome = _compute(benchmark, plan, claimed)
         seconds = time.perf_counter() - start
         costs = costs_in(out, benchmark)
@@ -105,6 +102,7 @@ class _HeldBank(Bank):
 def _compute(benchmark: Benchmark, plan: Plan, claimed: Claim) -> Outcome:
     out = claimed.folder
     fix_numerics()
+    keep_freed_memory()
     store = RecordStore(out / RECORDS, claimed.check)
     worker, signer = Worker(benchmark, _HeldBank(claimed)), Signer(benchmark, plan)
     outcome = Outcome()
@@ -183,18 +181,3 @@ def _run_group(
             pending.remove(cell)
     except CellError as error:
         outcome.failures.update({cell.key: error.message for cell in pending})
-
-
-def _write_manifest(
-    benchmark: Benchmark, out: Path, command: str, plugins_dir: Sequence[str | Path]
-) -> None:
-    task = benchmark.task
-    manifest: dict[str, Any] = {
-        "command": command,
-        "dataset": {"name": task.dataset, "sha256": task.sha256},
-        "device": str(benchmark.device),
-        "batch_size": benchmark.config.batch_size,
-        "plugins_dir": list(map(str, plugins_dir)),
-    }
-    text = json.dumps(seal(manifest), indent=1, sort_keys=True) + "\n"
-    write_atomically(out / MANIFEST, text.encode())

@@ -9,7 +9,7 @@ from superdef_bench.measure.run_costs import FILE as COSTS
 from superdef_bench.results.load import FILE
 from superdef_bench.results.schema import Results
 from superdef_bench.run.claim import BANK, RECORDS, claim
-from superdef_bench.run.runner import MANIFEST
+from superdef_bench.run.manifest import MANIFEST
 
 
 def save_run(source: Path, results: Results, folder: Path) -> Results:

@@ -1,7 +1,7 @@
 """Everything that happens to the images of one shard."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,36 +47,46 @@ def identity(cell: Cell, key: str) -> Row:
     }
 
 
-def verdict(scores: Scores, number: int, bits: str) -> Row:
-    """Return what a record says of the answer to image `number`.
+def bits_of(scores: Scores) -> list[str]:
+    """Return whether each draw counts as wrong, one character per draw, of each image."""
+    return ["".join(str(int(bit)) for bit in draws) for draws in scores.wrong.T.tolist()]
+
+
+def verdicts(scores: Scores, bits: Sequence[str]) -> list[Row]:
+    """Return what records say of the answers to images.
 
     Args:
         scores: What the classifier said.
-        number: Place of the image in them.
-        bits: Whether each draw counts as wrong, one character per draw.
+        bits: Of each image, as `bits_of` has them.
     """
-    return {
+    columns = {
         "bits": bits,
-        "prediction": int(scores.prediction[number]),
-        "label_rank": int(scores.rank[number]),
-        "success": 2 * bits.count("1") > len(bits),
-        "psnr": float(scores.psnr[number]),
-        "ssim": float(scores.ssim[number]),
-        "error": scores.errors[number],
+        "prediction": scores.prediction.tolist(),
+        "label_rank": scores.rank.tolist(),
+        "success": [2 * each.count("1") > len(each) for each in bits],
+        "psnr": scores.psnr.tolist(),
+        "ssim": scores.ssim.tolist(),
+        "error": scores.errors,
     }
+    return _as_rows(columns)
 
 
-def effort(examples: Examples | None, number: int) -> Row:
-    """Return what a record says of what the example of image `number` took."""
+def efforts(examples: Examples | None, count: int) -> list[Row]:
+    """Return what records say of what the examples of the first `count` images took."""
     if examples is None:
-        return {"first_step": -1, "batch_dependent": False}
-    return {
-        "forwards": float(examples.forwards[number]),
-        "backwards": float(examples.backwards[number]),
-        "seconds": float(examples.seconds[number]),
-        "first_step": int(examples.first_step[number]),
-        "batch_dependent": examples.batch_dependent,
+        return [{"first_step": -1, "batch_dependent": False}] * count
+    columns = {
+        "forwards": examples.forwards[:count].tolist(),
+        "backwards": examples.backwards[:count].tolist(),
+        "seconds": examples.seconds[:count].tolist(),
+        "first_step": examples.first_step[:count].tolist(),
+        "batch_dependent": [examples.batch_dependent] * count,
     }
+    return _as_rows(columns)
+
+
+def _as_rows(columns: Mapping[str, Sequence[Any]]) -> list[Row]:
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 @dataclass
@@ -354,23 +364,25 @@ class Worker:
             raise CellError(
                 f"{inside.count(False)} examples of {cell.attack!r} are out of the ball"
             )
+        bits = bits_of(scores)
+        for number, place in enumerate(places.tolist()):
+            if clean and clean[place]["success"] and images.target is not None:
+                bits[number] = "1" * cell.draws
+            elif not inside[number]:
+                bits[number] = clean[place]["bits"]
+        answers, labels = verdicts(scores, bits), images.y.tolist()
+        taken = efforts(examples, len(places))
         rows: list[Row] = []
         for number, place in enumerate(places.tolist()):
-            wrong = bool(clean) and bool(clean[place]["success"])
-            bits = "".join(str(int(bit)) for bit in scores.wrong[:, number])
-            if wrong and images.target is not None:
-                bits = "1" * cell.draws
-            elif not inside[number]:
-                bits = clean[place]["bits"]
-            prediction = int(scores.prediction[number])
+            answer = answers[number]
             rows.append(
                 {
-                    **self._constants(cell, shard, place),
+                    **self._constants(cell, shard, place, labels[number]),
                     "target": self._target(group, shard, place),
                     **identity(cell, keys[place]),
-                    **verdict(scores, number, bits),
-                    **effort(examples, number),
-                    "clean_prediction": clean[place]["prediction"] if clean else prediction,
+                    **answer,
+                    **taken[number],
+                    "clean_prediction": (clean[place] if clean else answer)["prediction"],
                     "linf": apart["linf"][number],
                     "l2": apart["l2"][number],
                 }
@@ -384,13 +396,13 @@ class Worker:
             return None
         return int(shard.images.target[place])
 
-    def _constants(self, cell: Cell, shard: Shard, place: int) -> Row:
+    def _constants(self, cell: Cell, shard: Shard, place: int, label: int) -> Row:
         task = self._benchmark.task
         return {
             "position": shard.start + place,
             "dataset": task.dataset,
             "image_id": shard.names[place],
-            "label": int(shard.images.y[place]),
+            "label": label,
             "model": task.model,
             "defense": cell.defense,
             "seed": self._benchmark.config.seed,

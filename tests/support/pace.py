@@ -1,10 +1,11 @@
 """How fast this machine is right now, so that a bound in seconds means the same on a slow one."""
 
+import math
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 _AT_REST = 0.1  # seconds of a processor to start Python and import typer
 _TRIES = 6  # other work on the machine only adds to what something takes
@@ -43,3 +44,19 @@ def _slowdown() -> float:
         subprocess.run([sys.executable, "-c", "import typer"], check=True)
 
     return max(1.0, min(_computed(start) for _ in range(3)) / _AT_REST)
+
+
+def least_seconds(works: Mapping[str, Callable[[], object]], *, rounds: int) -> Mapping[str, float]:
+    """Return the least seconds of this process that each work took; they take turns.
+
+    A ratio of two of them holds on a busy machine: other work only adds to what something takes.
+    """
+    found = dict.fromkeys(works, math.inf)
+    for work in works.values():
+        work()  # the first time is not like the others
+    for _ in range(rounds):
+        for name, work in works.items():
+            start = time.process_time()
+            work()
+            found[name] = min(found[name], time.process_time() - start)
+    return found
