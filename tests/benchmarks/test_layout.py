@@ -40,7 +40,7 @@ def test_channels_last_gains_on_depthwise_convolutions() -> None:
         for layout, view in views.items()
     }
     took = least_seconds(works, rounds=_ROUNDS)
-    for what, bound in (("_forward", 1.3), ("_gradient", 1.15)):
+    for what, bound in (("_forward", 1.2), ("_gradient", 1.15)):
         gain = took[f"{what} contiguous"] / took[f"{what} channels_last"]
         print(f"EfficientNet-Lite0, 16 x 160x160,{what.replace('_', ' ')}: {gain:.2f}x")
         assert gain >= bound
