@@ -121,7 +121,7 @@ class OneImage:
             example = clean  # what is wrong from the start is never attacked
         else:
             cell = self._first_broken(cells, known)
-            alone = self._run.worker.attack(group, cell, shard, torch.tensor([place]))
+            alone = self._run.worker.attack(group, cell, shard.images.take(torch.tensor([place])))
             example, again = alone.images[0], alone.batch_dependent
         if self.benchmark.config.eightbit:
             example = eight_bits(example, clean)

@@ -187,7 +187,7 @@ def score_submission(submission: Submission, benchmark: Benchmark) -> list[Submi
             for defense in benchmark.defenses:
                 count = shard.count(images_of(benchmark, defense.limit))
                 if count:
-                    bar.show(f"scoring: {defense.name}", shard.span(benchmark.limit))
+                    bar.show(f"scoring: {defense.name}", shard.span(benchmark.limit, shard))
                     images = shard.images.take(torch.arange(count, device=benchmark.device))
                     found = _scored(defense, images, examples[:count], benchmark)
                     parts.setdefault(defense.name, []).append(found)

@@ -1,9 +1,9 @@
 """Call an attack on the images of a shard and check what it returns."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -48,6 +48,15 @@ class Examples:
     backwards: Tensor
     seconds: Tensor
     batch_dependent: bool
+
+    def split(self, counts: Sequence[int]) -> "list[Examples]":
+        """Return the first `counts[0]` images, the `counts[1]` after them, and so on."""
+        sizes, names = list(counts), ("images", *_PER_IMAGE)
+        split = {name: getattr(self, name).split(sizes) for name in names}
+        return [
+            replace(self, **{name: parts[place] for name, parts in split.items()})
+            for place in range(len(sizes))
+        ]
 
     def pack(self) -> dict[str, Tensor]:
         """Return named tensors for the bank."""

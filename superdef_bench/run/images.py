@@ -1,5 +1,6 @@
 """Images with all that belongs to each of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -35,6 +36,15 @@ class Images:
         """Return the images at `index`."""
         target = None if self.target is None else self.target[index]
         return Images(self.x[index], self.y[index], self.ids[index], target)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Images]") -> "Images":
+        """Return several as one; either all have targets or none."""
+        targets = [part.target for part in parts if part.target is not None]
+        x, y, ids = (
+            torch.cat(each) for each in zip(*((p.x, p.y, p.ids) for p in parts), strict=True)
+        )
+        return cls(x, y, ids, torch.cat(targets) if targets else None)
 
     def split(self, size: int) -> "list[Images]":
         """Return the images in batches of `size`, the last one shorter."""

@@ -19,7 +19,7 @@ from superdef_bench.results.load import FILE
 from superdef_bench.results.schema import Results
 from superdef_bench.run.bank.sign import Signer
 from superdef_bench.run.bank.store import Bank
-from superdef_bench.run.cells import Cell, Group, Plan
+from superdef_bench.run.cells import SHARD, Cell, Group, Plan
 from superdef_bench.run.claim import BANK, RECORDS, Claim, claim
 from superdef_bench.run.document import describe
 from superdef_bench.run.executors import run_local
@@ -109,19 +109,23 @@ def _compute(benchmark: Benchmark, plan: Plan, claimed: Claim) -> Outcome:
     weights = {id(group): _work(group) for group in plan.groups}
     with progress_bar(plan.shards * sum(weights.values())) as bar, stoppable():
 
-        def work(number: int) -> None:
-            shard = worker.load(number)
-            clean: dict[str, list[Row]] = {}
+        def work(numbers: range) -> None:
+            shards = [worker.load(number) for number in numbers]
+            clean: dict[tuple[str, int], list[Row]] = {}
             for group in plan.groups:
-                bar.show(group.title, shard.span(group.n))
+                bar.show(group.title, shards[0].span(group.n, shards[-1]))
                 check_stopped()
                 if group.cells[0].key not in plan.refused:
-                    _run_group(group, shard, worker, store, clean, outcome, benchmark)
-                bar.advance(weights[id(group)])
-            signer.sign(out / BANK, shard)
+                    _run_group(group, shards, worker, store, clean, outcome, benchmark)
+                bar.advance(len(shards) * weights[id(group)])
+            for shard in shards:
+                signer.sign(out / BANK, shard)
 
+        # A batch that is larger than a shard takes several of them.
+        step = max(1, benchmark.config.batch_size // SHARD)
+        starts = range(0, plan.shards, step)
         try:
-            for _ in run_local(work, range(plan.shards)):
+            for _ in run_local(work, (range(n, min(n + step, plan.shards)) for n in starts)):
                 pass
         except KeyboardInterrupt as error:
             claimed.check()
@@ -147,37 +151,50 @@ def _work(group: Group) -> float:
 
 def _run_group(
     group: Group,
-    shard: Shard,
+    shards: Sequence[Shard],
     worker: Worker,
     store: RecordStore,
-    clean: dict[str, list[Row]],
+    clean: dict[tuple[str, int], list[Row]],
     outcome: Outcome,
     benchmark: Benchmark,
 ) -> None:
-    """Run the cells of a group on a shard; a failure is noted and the cell not tried again."""
-    count = shard.count(group.n)
+    """Run the cells of a group on shards; a failure is noted and the cell not tried again.
+
+    Args:
+        group: The cells.
+        shards: The images.
+        worker: Computes.
+        store: Holds and gets records.
+        clean: Clean rows by defense and start of the shard; gets those of a clean group.
+        outcome: Gets what came out.
+        benchmark: The benchmark.
+    """
+    shards = [shard for shard in shards if shard.count(group.n)]
     pending = [cell for cell in group.cells if cell.key not in outcome.failures]
-    if count <= 0 or len(pending) < len(group.cells):
+    if not shards or len(pending) < len(group.cells):
         return
     row = group.defense.name
-    if not group.clean and row not in clean:
+    if not group.clean and any((row, shard.start) not in clean for shard in shards):
         why = f"defense {row!r} failed on the clean images"
         outcome.failures.update({cell.key: why for cell in pending})
         return
 
-    def known(cell: Cell) -> list[Row] | None:
+    def known(cell: Cell, shard: Shard) -> list[Row] | None:
+        count = shard.count(group.n)
         keys = shard.keys(cell, count, group, benchmark.config.batch_size)
         table = store.find(keys)
         return None if table is None else table.to_pylist()
 
+    rights = [clean.get((row, shard.start), []) for shard in shards]
     try:
-        for cell, found, fresh in worker.run(group, shard, clean.get(row, []), known):
+        for cell, shard, found, fresh in worker.run(group, shards, rights, known):
             rows = store.append(found) if fresh else found
             outcome.tables.setdefault(cell.key, []).append(to_table(rows).select(COLUMNS))
             outcome.computed += len(rows) * fresh
             outcome.reused += len(rows) * (not fresh)
             if group.clean:
-                clean[row] = rows
-            pending.remove(cell)
+                clean[row, shard.start] = rows
+            if shard is shards[-1]:
+                pending.remove(cell)
     except CellError as error:
         outcome.failures.update({cell.key: error.message for cell in pending})

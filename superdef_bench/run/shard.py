@@ -153,9 +153,9 @@ class Shard:
         """Return how many of the first `n` images of the dataset are in the shard."""
         return max(0, min(len(self.images), n - self.start))
 
-    def span(self, n: int) -> str:
-        """Return in words which of the first `n` images of the dataset are in the shard."""
-        end = min(self.start + self.count(n), n)
+    def span(self, n: int, last: "Shard") -> str:
+        """Return in words which of the first `n` images are in this shard and those to `last`."""
+        end = min(last.start + last.count(n), n)
         return f"images {min(self.start + 1, end):,} to {end:,} of {n:,}"
 
 
@@ -200,60 +200,94 @@ class Worker:
     def run(
         self,
         group: Group,
-        shard: Shard,
-        clean: Sequence[Row],
-        known: Callable[[Cell], list[Row] | None],
-    ) -> Iterator[tuple[Cell, list[Row], bool]]:
-        """Yield the rows of each cell of a group, and whether they were computed just now.
+        shards: Sequence[Shard],
+        clean: Sequence[Sequence[Row]],
+        known: Callable[[Cell, Shard], list[Row] | None],
+    ) -> Iterator[tuple[Cell, Shard, list[Row], bool]]:
+        """Yield the rows of each cell of a group on each shard, and whether they are new.
+
+        Where examples do not depend on their batch, those of all shards are made together.
 
         Args:
             group: Cells of one defense, rung and attack, eps ascending.
-            shard: The images.
-            clean: Rows of the defense's clean cell; empty for that cell itself.
+            shards: The images; the group takes some of each.
+            clean: Rows of the defense's clean cell, by shard; empty for that cell itself.
             known: Finds the stored rows of a cell.
 
         Raises:
             CellError: The attack or the defense raised or broke its contract, or the defense
                 failed on every image so far.
         """
-        count = shard.count(group.n)
-        before = clean[:count]
+        counts = [shard.count(group.n) for shard in shards]
+        before = [rows[:count] for rows, count in zip(clean, counts, strict=True)]
         for cell in group.cells:
-            rows = known(cell)
-            fresh = rows is None
-            if rows is None:
-                rows = self._compute(group, cell, shard, count, clean, before)
-            self._check_alive(cell, rows)
-            yield cell, rows, fresh
-            before = rows
+            found = [known(cell, shard) for shard in shards]
+            lacking = [place for place, rows in enumerate(found) if rows is None]
+            made = self._made(group, cell, [(shards[p], counts[p], before[p]) for p in lacking])
+            for place, shard in enumerate(shards):
+                rows = found[place]
+                if rows is None:
+                    places, examples = made.get(shard.start, (torch.arange(counts[place]), None))
+                    rows = self._compute(
+                        group, cell, shard, places, examples, clean[place], before[place]
+                    )
+                self._check_alive(cell, rows)
+                yield cell, shard, rows, place in lacking
+                before[place] = rows
+
+    def _made(
+        self, group: Group, cell: Cell, lacking: Sequence[tuple[Shard, int, Sequence[Row]]]
+    ) -> dict[int, tuple[Tensor, Examples | None]]:
+        """Return, by the start of a shard, places and their examples; nothing without an attack.
+
+        Args:
+            group: What the cell belongs to.
+            cell: The cell.
+            lacking: Shards, how many of their images it takes, and its rows at a smaller eps.
+        """
+        if group.attack is None:
+            return {}
+        if cell.goal == "strength":
+            self._replay(group, cell, [shard for shard, *_ in lacking])
+            return {
+                shard.start: (torch.arange(count), self.replayed(group, cell, shard))
+                for shard, count, _ in lacking
+            }
+        # Verdict: what is already broken, at every draw, keeps its example.
+        alive = [
+            (shard, torch.tensor([i for i, row in enumerate(rows) if "0" in row["bits"]]).long())
+            for shard, _, rows in lacking
+        ]
+        found = self._attacked(group, cell, [(shard, places) for shard, places in alive])
+        return {
+            shard.start: (places, examples)
+            for (shard, places), examples in zip(alive, found, strict=True)
+        }
 
     def _compute(
         self,
         group: Group,
         cell: Cell,
         shard: Shard,
-        count: int,
+        places: Tensor,
+        examples: Examples | None,
         clean: Sequence[Row],
         before: Sequence[Row],
     ) -> list[Row]:
+        """Return the rows of a cell on a shard, of the images at `places` and their examples."""
+        count = shard.count(group.n)
         keys = shard.keys(cell, count, group, self._size)
-        if group.clean:
-            return self._rows(group, cell, shard, torch.arange(count), None, keys, clean)
         if group.probe:
             return self._asked(group, cell, shard, keys, clean)
-        if cell.goal == "strength":
-            examples = self.replayed(group, cell, shard)
-            return self._rows(group, cell, shard, torch.arange(count), examples, keys, clean)
-        # Verdict: what is already broken, at every draw, keeps its example.
-        alive = torch.tensor([i for i, row in enumerate(before) if "0" in row["bits"]]).long()
+        if group.clean or cell.goal == "strength":
+            return self._rows(group, cell, shard, places, examples, keys, clean)
         rows = [
             {**row, **identity(cell, key), "target": self._target(group, shard, place)}
             for place, (row, key) in enumerate(zip(before, keys, strict=True))
         ]
-        if len(alive):
-            examples = self.attack(group, cell, shard, alive)
-            attacked = self._rows(group, cell, shard, alive, examples, keys, clean)
-            for place, row in zip(alive.tolist(), attacked, strict=True):
+        if examples is not None:
+            attacked = self._rows(group, cell, shard, places, examples, keys, clean)
+            for place, row in zip(places.tolist(), attacked, strict=True):
                 # A larger ball has the smaller example in it.
                 if row["bits"].count("1") >= rows[place]["bits"].count("1"):
                     rows[place] = row
@@ -271,8 +305,25 @@ class Worker:
             for row, key, b in zip(clean, keys, bad, strict=False)
         ]
 
-    def attack(self, group: Group, cell: Cell, shard: Shard, places: Tensor) -> Examples:
-        """Return examples of the images at `places`, made as the group's rung and goal say."""
+    def _attacked(
+        self, group: Group, cell: Cell, parts: Sequence[tuple[Shard, Tensor]]
+    ) -> list[Examples | None]:
+        """Return examples of the images at places of shards; None where there is no place."""
+        images = [shard.images.take(places.to(shard.images.x.device)) for shard, places in parts]
+        some = [each for each in images if len(each)]
+        attacked = group.source.protected if group.source else group.defense.protected
+        assert group.attack is not None
+        # What draws by row and call, or looks at its batch, gets each shard alone.
+        if len(some) < 2 or _looks_around(group.attack) or attacked.stochastic:
+            found = [self.attack(group, cell, each) for each in some]
+        else:
+            whole = self.attack(group, cell, Images.joined(some))
+            found = whole.split([len(each) for each in some])
+        left = iter(found)
+        return [next(left) if len(each) else None for each in images]
+
+    def attack(self, group: Group, cell: Cell, images: Images) -> Examples:
+        """Return examples of images, made as the group's rung and goal say."""
         assert group.attack is not None
         config = self._benchmark.config
         attacked = group.source.protected if group.source else group.defense.protected
@@ -283,7 +334,7 @@ class Worker:
             return make_examples(
                 group.attack,
                 attacked.view(group.gradient),
-                shard.images.take(places.to(shard.images.x.device)),
+                images,
                 cell.threat,
                 # Rounding undoes what fools by a hair, and so do fresh draws: the whole budget.
                 "strength" if config.eightbit or attacked.stochastic else cell.goal,
@@ -296,22 +347,41 @@ class Worker:
 
     def replayed(self, group: Group, cell: Cell, shard: Shard) -> Examples:
         """Return examples on the group's source, made once for all defenses."""
+        self._replay(group, cell, [shard])
+        return shard.examples[self._example_key(group, cell, shard)]
+
+    def _replay(self, group: Group, cell: Cell, shards: Sequence[Shard]) -> None:
+        """Give shards the examples on the group's source: the bank's, else new ones."""
+        lacking = []
+        for shard in shards:
+            key, places = self._example_key(group, cell, shard), self._whole(group, shard)
+            if key not in shard.examples:
+                clean = shard.images.take(places.to(shard.images.x.device)).x
+                found = self._stored(key, clean, cell.threat)
+                if found is None:
+                    lacking.append((shard, places))
+                else:
+                    shard.examples[key] = found
+        made = self._attacked(group, cell, lacking) if lacking else []
+        for (shard, _), examples in zip(lacking, made, strict=True):
+            assert examples is not None, "a group takes some images of each of its shards"
+            key = self._example_key(group, cell, shard)
+            self._bank.put(key, examples.pack())
+            shard.examples[key] = examples
+
+    @staticmethod
+    def _whole(group: Group, shard: Shard) -> Tensor:
+        return torch.arange(shard.attacked(group))
+
+    def _example_key(self, group: Group, cell: Cell, shard: Shard) -> str:
         assert group.attack is not None and group.source is not None  # noqa: PT018  # one fact
         count = shard.attacked(group)
-        key = fingerprint(
+        return fingerprint(
             example_key(self._benchmark, group.attack, group.source, cell.threat),
             list(shard.names[:count]),
             shard.digests[:count],
             self._size if _looks_around(group.attack) else "",
         )
-        if key not in shard.examples:
-            clean = shard.images.take(torch.arange(count, device=shard.images.x.device)).x
-            found = self._stored(key, clean, cell.threat)
-            if found is None:
-                found = self.attack(group, cell, shard, torch.arange(count))
-                self._bank.put(key, found.pack())
-            shard.examples[key] = found
-        return shard.examples[key]
 
     def _stored(self, key: str, clean: Tensor, threat: Threat) -> Examples | None:
         """Return kept examples of the images `clean`; None if there are none that can be used."""

@@ -102,7 +102,7 @@ def examples(run: RunFolder, defense: str, rung: Rung) -> Tensor:
     made = [
         run.kept_examples(group, group.cells[-1], shard)
         if rung.replays
-        else run.worker.attack(group, group.cells[-1], shard, torch.arange(len(shard.images)))
+        else run.worker.attack(group, group.cells[-1], shard.images)
         for shard in run.shards()
     ]
     return torch.cat([each.images for each in made])

@@ -98,12 +98,14 @@ def test_the_harness_makes_the_passes_of_a_bare_loop(
         shutil.rmtree(tmp_path / "bank", ignore_errors=True)
         worker = Worker(built, Bank(tmp_path / "bank"))
         shard.examples.clear()
-        list(worker.run(group, shard, clean, lambda cell: None))
+        list(worker.run(group, [shard], [clean], lambda cell, shard: None))
 
     def rows(which: Group) -> list[Row]:
         worker = Worker(built, Bank(tmp_path / "clean"))
         return [
-            row for _, part, _ in worker.run(which, shard, [], lambda cell: None) for row in part
+            row
+            for _, _, part, _ in worker.run(which, [shard], [[]], lambda cell, shard: None)
+            for row in part
         ]
 
     clean = rows(clean_group)

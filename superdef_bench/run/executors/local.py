@@ -1,12 +1,13 @@
-"""Run shards in this process, one after the other."""
+"""Run shards in this process, a few at a time."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
-def run_local(work: Callable[[int], Result], shards: Iterable[int]) -> Iterator[Result]:
-    """Yield the result of each shard in order; memory holds one shard at a time."""
-    for shard in shards:
-        yield work(shard)
+def run_local(work: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
+    """Yield the result of each part in order; memory holds the shards of one part at a time."""
+    for part in parts:
+        yield work(part)
