@@ -184,10 +184,13 @@ def test_library_versions_are_in_the_sources(monkeypatch: pytest.MonkeyPatch) ->
     file = shipped("plugins") / "attacks" / "foolbox"
     before = sources(file)
     assert before["foolbox version"]
-    sources.cache_clear()
     monkeypatch.setattr("importlib.metadata.version", lambda name: "9.9")
+    clear = (sources.cache_clear, module._version.cache_clear)  # a process reads them once
+    for each in clear:
+        each()
     assert sources(file)["foolbox version"] == "9.9"
-    sources.cache_clear()
+    for each in clear:
+        each()
 
 
 def test_tensors_see_names_types_shapes_and_bytes() -> None:
