@@ -112,6 +112,7 @@ def verify_autoattack(
         config=benchmark.config.name,
         dataset=benchmark.dataset.name,
         model=benchmark.task.model,
+        plugin="" if config.model.arguments else config.model.plugin,
         defense=row.name,
         rung=Rung.WHITE_BOX if row.gradient == "exact" else Rung.BPDA,
         norm=config.norm,

@@ -94,7 +94,8 @@ def parity_page(cases: Sequence[Parity]) -> str:
 
 def _command(case: Parity) -> str:
     """Return what runs a case again."""
-    words = ["superdef-bench", "verify", "autoattack", case.config, "--model", case.model]
+    words = ["superdef-bench", "verify", "autoattack", case.config]
+    words += ["--model", case.plugin or case.model]
     if case.defense != UNDEFENDED:
         words += ["-d", case.defense.partition(" (")[0]]
     words += ["--norm", case.norm, "--eps", case.eps, "--limit", str(case.n)]

@@ -108,6 +108,7 @@ class Parity(Model):
 
     Attributes:
         config: Name of the config that it was run from.
+        plugin: What `--model` takes for the classifier; empty where that is its name.
         attacked: Hash of what is attacked: weights, defense, gradient, ball, images; not of code,
             which may change while what the reference broke is kept.
         clean: A bit per image: wrong without attack.
@@ -127,6 +128,7 @@ class Parity(Model):
     clean: Base64
     margins: Base64
     runs: tuple[EngineRun, ...]
+    plugin: str = ""
     sha256: Sha256 | None = None
 
     @model_validator(mode="after")

@@ -121,3 +121,10 @@ def test_what_parts_add_are_images_right_without_attack() -> None:
     steps = {"apgd_ce": [0, 1, 5], "square": [0, 1, 5, 6, 7]}
     runs = [run_of(engine, steps, N) for engine in ("reference", "own")]
     assert "| 1 / 1 | 2 / 2 |" in parity_page([case(runs, N, clean)])
+
+
+def test_the_command_of_a_class_in_a_file_names_that_file() -> None:
+    runs = [run_of("reference", [1], N), run_of("own", [1], N)]
+    theirs = case(runs, N).model_copy(update={"plugin": "python:nets/net.py:Net"})
+    assert "verify autoattack parity --model python:nets/net.py:Net --norm" in parity_page([theirs])
+    assert "verify autoattack parity --model a_net --norm" in parity_page([case(runs, N)])
