@@ -7,7 +7,6 @@ from pathlib import Path
 from superdef_bench.core.errors import DataError
 from superdef_bench.core.threats import UNDEFENDED
 from superdef_bench.results.parity import (
-    REFERENCE,
     SIGNIFICANT,
     TOLERATED,
     Effort,
@@ -95,11 +94,12 @@ def parity_page(cases: Sequence[Parity]) -> str:
 def _command(case: Parity) -> str:
     """Return what runs a case again."""
     words = ["superdef-bench", "verify", "autoattack", case.config]
-    words += ["--model", case.plugin or case.model]
+    words += ["--dataset", case.dataset_plugin] if case.dataset_plugin else []
+    words += ["--model", case.model_plugin] if case.model_plugin else []
     if case.defense != UNDEFENDED:
         words += ["-d", case.defense.partition(" (")[0]]
     words += ["--norm", case.norm, "--eps", case.eps, "--limit", str(case.n)]
-    if case.run(REFERENCE, second=True):
+    if case.again():
         words += ["--seeds", "2"]
     few = max((reference.n for reference, _ in case.alone()), default=0)
     return shlex.join([*words, *(["--alone", str(few)] if few else [])])

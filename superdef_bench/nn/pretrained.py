@@ -163,10 +163,13 @@ def _check_packing(path: Path) -> None:
     """Raise ValueError for a zip that unpacks to more than it is: torch packs none of its files."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            files = [i for i in archive.infolist() if "/code/" not in i.filename]  # of a program
+            everything = archive.infolist()
+        files = [i for i in everything if "/code/" not in i.filename]  # of a program
         packed = [i.filename for i in files if i.compress_type or i.file_size > i.compress_size]
         if packed:
             raise ValueError(f"{packed[0]!r} in it is compressed, which torch never does")
+        if sum(each.file_size for each in files) > path.stat().st_size:
+            raise ValueError("its parts overlap, which those of torch never do")
 
 
 def _is_pickle(path: Path) -> bool:

@@ -78,13 +78,14 @@ class EngineRun(Model):
 
     def like(self, other: "EngineRun") -> bool:
         """Whether both ran the same parts on as many images, in such batches, on such libraries."""
-        return self._settings == other._settings
+        return self.engine == other.engine and self.settings == other.settings
 
     @property
-    def _settings(self) -> tuple[object, ...]:
+    def settings(self) -> tuple[object, ...]:
+        """What two runs have in common that are held against each other."""
         names = tuple(part.name for part in self.parts)
         libraries = tuple(self.versions.get(name) for name in ("torch", "pyautoattack"))
-        return self.engine, self.alone, self.n, self.batch_size, names, libraries
+        return self.alone, self.n, self.batch_size, names, libraries
 
     def broken(self) -> Bits:
         """Return which images are wrong at the end, `(n,)`."""
@@ -108,7 +109,8 @@ class Parity(Model):
 
     Attributes:
         config: Name of the config that it was run from.
-        plugin: What `--model` takes for the classifier; empty where that is its name.
+        model_plugin: What `--model` takes; empty where the config says it with arguments.
+        dataset_plugin: What `--dataset` takes, likewise.
         attacked: Hash of what is attacked: weights, defense, gradient, ball, images; not of code,
             which may change while what the reference broke is kept.
         clean: A bit per image: wrong without attack.
@@ -128,7 +130,8 @@ class Parity(Model):
     clean: Base64
     margins: Base64
     runs: tuple[EngineRun, ...]
-    plugin: str = ""
+    model_plugin: str = ""
+    dataset_plugin: str = ""
     sha256: Sha256 | None = None
 
     @model_validator(mode="after")
@@ -154,34 +157,38 @@ class Parity(Model):
         ours, theirs = unpack_floats(self.margins), unpack_floats(other.margins)
         return bool(np.allclose(ours, theirs, rtol=_ROUNDING, atol=_ROUNDING))
 
-    def run(self, engine: str, *, second: bool = False) -> EngineRun | None:
-        """Return the whole sequence of an engine, with the first seed or another one."""
-        found = [run for run in self.runs if run.engine == engine and not run.alone]
-        if second and found:
-            found = [run for run in found if run.seed != found[0].seed and run.like(found[0])]
-        return next(iter(found), None)
-
     def both(self) -> tuple[EngineRun, EngineRun]:
         """Return the whole sequences, the reference's first.
 
         Raises:
             DataError: One of the engines did not run.
         """
-        reference, own = self.run(REFERENCE), self.run(OWN)
-        if reference is None or own is None:
-            raise DataError(
-                f"{self.title}, {self.norm} {self.eps}: one of the two engines did not run",
-                hint=_AGAIN,
-            )
-        return reference, own
+        found = next(self._pairs(alone=False), None)
+        if found:
+            return found
+        raise DataError(
+            f"{self.title}, {self.norm} {self.eps}: the two engines did not both run, alike in "
+            "seed, batch size and versions",
+            hint=_AGAIN,
+        )
 
     def alone(self) -> Iterator[tuple[EngineRun, EngineRun]]:
-        """Yield each part that both engines ran by itself on as many images."""
-        lone = [run for run in self.runs if run.alone]
-        for reference in (run for run in lone if run.engine == REFERENCE):
-            for own in (run for run in lone if run.engine == OWN):
-                if (own.n, own.parts[0].name) == (reference.n, reference.parts[0].name):
-                    yield reference, own
+        """Yield each part that both engines ran by itself."""
+        yield from self._pairs(alone=True)
+
+    def again(self) -> EngineRun | None:
+        """Return the reference with another seed, else as in `both`; None if it did not run."""
+        first, _ = self.both()
+        others = (run for run in self.runs if run.seed != first.seed and run.like(first))
+        return next(others, None)
+
+    def _pairs(self, *, alone: bool) -> Iterator[tuple[EngineRun, EngineRun]]:
+        """Yield runs of the reference and ours that are alike in all else."""
+        ours = {(run.seed, run.settings): run for run in self.runs if run.engine == OWN}
+        for run in self.runs:
+            own = ours.get((run.seed, run.settings))
+            if own and run.engine == REFERENCE and run.alone == alone:
+                yield run, own
 
 
 @dataclass(frozen=True)
@@ -216,7 +223,7 @@ def difference(parity: Parity) -> Difference:
         DataError: One of the engines did not run.
     """
     reference, own = parity.both()
-    again = parity.run(REFERENCE, second=True)
+    again = parity.again()
     noise = None if again is None else int((again.broken() ^ reference.broken()).sum())
     return compare(reference, own, noise)
 

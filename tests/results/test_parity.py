@@ -100,7 +100,7 @@ def test_a_case_is_kept_and_a_changed_one_refused(tmp_path: Path) -> None:
 
 
 def test_a_case_without_our_engine_has_no_parity() -> None:
-    with pytest.raises(DataError, match="one of the two engines did not run"):
+    with pytest.raises(DataError, match="the two engines did not both run"):
         difference(case([run_of("reference", [1], N)], N))
 
 
@@ -125,6 +125,17 @@ def test_what_parts_add_are_images_right_without_attack() -> None:
 
 def test_the_command_of_a_class_in_a_file_names_that_file() -> None:
     runs = [run_of("reference", [1], N), run_of("own", [1], N)]
-    theirs = case(runs, N).model_copy(update={"plugin": "python:nets/net.py:Net"})
-    assert "verify autoattack parity --model python:nets/net.py:Net --norm" in parity_page([theirs])
-    assert "verify autoattack parity --model a_net --norm" in parity_page([case(runs, N)])
+    typed = {"model_plugin": "python:nets/net.py:Net", "dataset_plugin": "cifar10"}
+    page = parity_page([case(runs, N).model_copy(update=typed)])
+    assert "parity --dataset cifar10 --model python:nets/net.py:Net --norm" in page
+    assert "verify autoattack parity --norm" in parity_page([case(runs, N)])  # the config says all
+
+
+def test_only_runs_that_are_alike_are_held_against_each_other() -> None:
+    small = run_of("reference", [1, 2, 3], N).model_copy(update={"batch_size": 128})
+    other = run_of("reference", [1, 9], N, seed=1)
+    found = difference(case([small, other, run_of("reference", [1], N), run_of("own", [1], N)], N))
+    assert list(found.only_reference) == []
+    assert found.noise == 1
+    with pytest.raises(DataError, match="did not both run"):
+        difference(case([small, run_of("own", [1], N)], N))

@@ -115,13 +115,15 @@ def read_index(run: Path) -> Index:
     Raises:
         DataError: There is no bank, it cannot be read, or is of another schema.
     """
-    known: dict[tuple[str, int | None], list[Kept]] = {}
+    known: dict[tuple[str, int | None, str], list[Kept]] = {}
     unknown = []
     for file in _files(bank_of(run)):
         if file.origin is None:
             unknown.append(file)
         else:
-            known.setdefault((file.origin.made_by, file.origin.batch), []).append(file)
+            # Another dataset may run into the folder; what made the examples does not say it.
+            of = (file.origin.made_by, file.origin.batch, file.origin.dataset_sha256)
+            known.setdefault(of, []).append(file)
     holdings = [Holding(sorted(files, key=_place)) for files in known.values()]
     return Index(sorted(holdings, key=_order), unknown)
 

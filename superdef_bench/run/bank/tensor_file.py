@@ -14,6 +14,11 @@ from superdef_bench.nn.pretrained import read_checkpoint
 ADVERSARIAL = "adv_complete"  # what RobustBench and AutoAttack call the images in a file
 _WHAT = "file of examples"
 _DEEPEST = 8  # lists and dicts in one another
+_MOST_FACTS = 10**7  # values in all: what is packed once may stand in many places
+_TYPES = frozenset(
+    {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool}
+    | {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+)
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,11 @@ def read_tensor_file(path: Path) -> TensorFile:
         )
     tensors: dict[str, Tensor] = {}
     facts: dict[str, Any] = {}
+    left = _Budget(_MOST_FACTS)
     for name, value in content.items():
         if isinstance(name, str) and isinstance(value, Tensor) and _is_dense(value):
             tensors[name] = value.detach()
-        elif isinstance(name, str) and _is_plain(value):
+        elif isinstance(name, str) and _is_plain(value, left):
             facts[name] = value
         else:
             raise DataError(
@@ -66,16 +72,31 @@ def read_tensor_file(path: Path) -> TensorFile:
 
 def _is_dense(tensor: Tensor) -> bool:
     """Return whether each value has its own place in memory: strides can blow up a small file."""
-    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_nested:
+        return False
+    if tensor.dtype not in _TYPES:
         return False
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
-def _is_plain(value: object, depth: int = 0) -> bool:
+@dataclass
+class _Budget:
+    """How many more values may be looked at."""
+
+    left: int
+
+    def spend(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
+def _is_plain(value: object, budget: _Budget, depth: int = 0) -> bool:
+    if not budget.spend():
+        return False
     if value is None or isinstance(value, str | int | float):
         return True
     if depth == _DEEPEST:
         return False
     if isinstance(value, Mapping):
-        return all(isinstance(k, str) and _is_plain(v, depth + 1) for k, v in value.items())
-    return isinstance(value, list | tuple) and all(_is_plain(v, depth + 1) for v in value)
+        return all(isinstance(k, str) and _is_plain(v, budget, depth + 1) for k, v in value.items())
+    return isinstance(value, list | tuple) and all(_is_plain(v, budget, depth + 1) for v in value)
