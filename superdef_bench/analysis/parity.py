@@ -93,6 +93,11 @@ def verify_autoattack(
     row = next((d for d in benchmark.defenses if is_called(d.name, defense)), None)
     if row is None:
         raise ConfigError(f"there is no defense {defense!r}", hint="name one of the config")
+    if row.stochastic:
+        raise ConfigError(
+            f"{row.name!r} draws random numbers: the engines take their draws in other ways",
+            hint="take a defense that answers the same each time",
+        )
     if row.gradient is None:
         raise ConfigError(f"no gradient leads through {defense!r}", hint="take another defense")
     config = benchmark.config

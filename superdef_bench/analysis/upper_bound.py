@@ -23,6 +23,14 @@ from superdef_bench.results.rows import Score, is_drawn, score, score_of, shares
 from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.run.facts import dataset_facts, model_facts, threat_facts
 
+# What to do about a difference, by what differs.
+_MENDS = {
+    "seed": "leave --seed out to compare",
+    "threat eps": "take a radius of the table",
+    "sha256 of the classifier's weights": "the table does not say its weights, or has others: "
+    "it can be compared with nothing",
+}
+
 
 @dataclass(frozen=True)
 class Bound:
@@ -101,7 +109,7 @@ def check_comparable(table: Results, benchmark: Benchmark) -> None:
         raise DataError(
             f"{table.name} is not comparable: {other.what} is {other.before} there, "
             f"{other.after} here",
-            hint="name the config of the table",
+            hint=_MENDS.get(other.what, "name the config of the table"),
         )
 
 

@@ -101,9 +101,14 @@ def export_command(
     from superdef_bench.run.bank.index import read_index
     from superdef_bench.run.bank.transfer import choose, export
 
-    held = choose(read_index(run), attack, eps=eps, source=defense)
+    index = read_index(run)
+    held = choose(index, attack, eps=eps, source=defense)
     count = export(held, out)
-    say(f"{count} examples, {out.stat().st_size:,} bytes: {out}")
+    made = " ".join(filter(None, (held.origin.attack, held.origin.norm, held.origin.eps)))
+    what = f"{count} examples of {made} on {held.origin.made_on}"
+    say(f"{what}, {out.stat().st_size:,} bytes: {out}")
+    if index.unknown:
+        remark(f"note: nothing says what made {len(index.unknown)} more files of the bank")
 
 
 @bank.command("import")

@@ -12,6 +12,7 @@ from superdef_bench.core.visible import visible
 from superdef_bench.leaderboard.parity import accuracy_text
 from superdef_bench.results.parity import Difference, EngineRun, Parity, compare, difference, ratios
 
+_ENOUGH = 256  # images: one more or less is 0.4 %
 _NAMED = 10  # images that are listed of each kind
 _ENGINES = {"reference": "the reference", "own": "ours"}
 
@@ -53,9 +54,17 @@ def _lines(case: Parity) -> list[str]:
         f"The reference takes {times.passes:.2f} times our passes, {times.seconds:.2f} times our "
         "seconds.",
         *_alone(case),
+        *_too_few(case),
         f"Parity {'holds' if found.holds else 'FAILS'}: the reference alone may break "
         f"{found.allowed}, it breaks {len(found.only_reference)}.",
     ]
+
+
+def _too_few(case: Parity) -> list[str]:
+    idle = [name for name, number in case.both()[0].added() if not number]
+    few = [f"Few images: of {case.n} one is {100 / case.n:.2g} %."] if case.n < _ENOUGH else []
+    none = [f"In the reference {', '.join(idle)} broke nothing more: of them this tells little."]
+    return few + (none if idle else [])
 
 
 def _alone(case: Parity) -> list[str]:

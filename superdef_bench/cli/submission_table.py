@@ -35,6 +35,12 @@ class Verified:
     table: Results | None
     bounds: Sequence[Bound]
 
+    @property
+    def unbounded(self) -> list[str]:
+        """Rows of which the table has no adaptive accuracy."""
+        have = {bound.defense for bound in self.bounds}
+        return [row.defense for row in self.rows if row.defense not in have]
+
 
 def print_submission(found: Verified) -> None:
     """Print a line per row, what the file says of itself, and what becomes of a table."""
@@ -49,7 +55,7 @@ def print_submission(found: Verified) -> None:
     shown = Table("submission", title, head, plain_lines(rows))
     print_table(shown, "\n".join(map(visible, _notes(found))), unbroken=head[1:])
     if found.table is not None:
-        print_bounds(found.table, found.bounds)
+        print_bounds(found.table, found.bounds, found.unbounded)
 
 
 def _notes(found: Verified) -> Iterator[str]:
@@ -66,7 +72,7 @@ def _notes(found: Verified) -> Iterator[str]:
             yield f"{row.defense} failed on {row.errors} images: they count as broken."
     yield (
         f"All {len(submission.file.images)} examples are in [0, 1] and in the ball; the farthest "
-        f"is {submission.distance:.6g} away, eps is {ball.eps[-1]}."
+        f"is {submission.distance:.6g} away, eps is {ball.eps[-1]}, and float32 rounds."
     )
     said, unsaid = (
         [FACTS[key] for key, known in submission.said.items() if known is wanted]
@@ -80,8 +86,8 @@ def _notes(found: Verified) -> Iterator[str]:
         yield "Of published bounds nothing is claimed: --against TABLE.json compares."
 
 
-def print_bounds(table: Results, bounds: Sequence[Bound]) -> None:
-    """Print the upper bounds of a table, before and with the submission."""
+def print_bounds(table: Results, bounds: Sequence[Bound], lacking: Sequence[str]) -> None:
+    """Print the upper bounds of a table, before and with the submission, and what has none."""
     head = ["defense", "adaptive", "with these", "newly broken", "n"]
     rows = [
         [
@@ -94,10 +100,10 @@ def print_bounds(table: Results, bounds: Sequence[Bound]) -> None:
         for each in bounds
     ]
     shown = Table("bounds", f"Upper bounds of {table.name}", head, plain_lines(rows))
-    print_table(shown, "\n".join(map(visible, _of_bounds(bounds))), unbroken=head[1:])
+    print_table(shown, "\n".join(map(visible, _of_bounds(bounds, lacking))), unbroken=head[1:])
 
 
-def _of_bounds(bounds: Sequence[Bound]) -> Iterator[str]:
+def _of_bounds(bounds: Sequence[Bound], lacking: Sequence[str]) -> Iterator[str]:
     yield "Adaptive: the published one. With these: the worst case per image of it and these."
     for each in bounds:
         if each.submitted < each.n:
@@ -115,6 +121,8 @@ def _of_bounds(bounds: Sequence[Bound]) -> Iterator[str]:
                 f"{each.defense}: lower in the mean over draws; no image is newly wrong in most "
                 "of its draws."
             )
+    if lacking:
+        yield f"The table has no adaptive accuracy of: {', '.join(lacking)}."
     lowered = [each.defense for each in bounds if each.lowers]
     yield f"Lowered: {', '.join(lowered)}." if lowered else "No bound is lowered."
 
@@ -142,6 +150,7 @@ def print_json(found: Verified) -> None:
             "name": found.table.name,
             "sha256": found.table.sha256,
             "rows": [_bound(each) for each in found.bounds],
+            "without_bound": found.unbounded,
         }
     write(json.dumps(document, indent=1) + "\n")
 

@@ -26,16 +26,20 @@ def layout_for(network: nn.Module, images: Tensor) -> Layout:
         images: Some that it takes, `(N, C, H, W)`. One that cannot take them in channels_last, as
             code that asks a feature map for a `view` of it cannot, gets them as they come.
     """
-    if not any(map(is_depthwise, network.modules())):
-        return CONTIGUOUS
+    fits = any(map(is_depthwise, network.modules())) and _takes(network, images)
+    return CHANNELS_LAST if fits else CONTIGUOUS
+
+
+def _takes(network: nn.Module, images: Tensor) -> bool:
+    """Return whether a network runs on images in channels_last."""
     try:
         with torch.no_grad():
             network(laid_out(images, CHANNELS_LAST))
     except KeyboardInterrupt:
         raise
     except BaseException:  # a plugin may raise anything; what it makes of images is asked elsewhere
-        return CONTIGUOUS
-    return CHANNELS_LAST
+        return False
+    return True
 
 
 class Layouts:
@@ -65,6 +69,9 @@ class Layouts:
             found = layout_for(network, self._images)
         elif self._known:  # a network that the run did not know yet has none there
             found = self._known.get(title) or layout_for(network, self._images)
+            # It may be another network by now, under the same name.
+            if found == CHANNELS_LAST and not _takes(network, self._images):
+                found = CONTIGUOUS
         else:
             found = CONTIGUOUS
         self.chosen[title] = found

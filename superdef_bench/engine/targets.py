@@ -153,9 +153,9 @@ def near_classes(
 def _passes(model: nn.Module, rows: Tensor) -> Iterator[Tensor]:
     """Yield the places of the rows of each forward pass, the last of them filled up.
 
-    Kernels round by the size of a batch, most of all that of one row. With passes of one size on a
-    GPU, or of a few that round alike on a processor, what an image gets does not depend on how
-    many stand beside it. A random defense draws by row and call: its rows stay together.
+    Kernels round by the size of a batch, most of all that of one row. Passes have a few sizes,
+    which round alike on a processor for most networks, so that what an image gets does not depend
+    on how many stand beside it. A random defense draws by row and call: its rows stay together.
     """
     count = len(rows)
     places = torch.arange(count, device=rows.device)

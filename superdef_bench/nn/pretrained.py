@@ -154,7 +154,8 @@ def read_checkpoint(path: Path, sha256: str = "", *, what: str = "checkpoint") -
                 hint='plugin = "torchscript" runs it, if you trust it',
             ) from error
         reason = " ".join(str(error).split())[:80] or type(error).__name__
-        if reason.startswith("Weights only load failed"):  # torch goes on about its own options
+        # Torch goes on about its own options, or names a byte.
+        if reason.startswith("Weights only load failed") or len(reason) < 8:
             reason = "it is no file of torch.save"
         raise DataError(f"{what} {path} is damaged: {reason}", hint=_AGAIN) from error
 

@@ -1,5 +1,6 @@
 """Run a plan shard by shard, keep every record, and write the results."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ from superdef_bench.run.executors import run_local
 from superdef_bench.run.manifest import write_manifest
 from superdef_bench.run.records import Outcome, RecordStore, to_table
 from superdef_bench.run.shard import Row, Shard, Worker
+
+_MOST_KEPT = 2**30  # bytes of images and examples of the shards at work
 
 
 def run(
@@ -121,8 +124,7 @@ def _compute(benchmark: Benchmark, plan: Plan, claimed: Claim) -> Outcome:
             for shard in shards:
                 signer.sign(out / BANK, shard)
 
-        # A batch that is larger than a shard takes several of them.
-        step = max(1, benchmark.config.batch_size // SHARD)
+        step = _shards_at_once(benchmark, plan)
         starts = range(0, plan.shards, step)
         try:
             for _ in run_local(work, (range(n, min(n + step, plan.shards)) for n in starts)):
@@ -137,6 +139,18 @@ def _compute(benchmark: Benchmark, plan: Plan, claimed: Claim) -> Outcome:
             ) from error
     store.compact()
     return outcome
+
+
+def _shards_at_once(benchmark: Benchmark, plan: Plan) -> int:
+    """Return how many shards a batch holds, as far as memory bears what they keep to replay."""
+    kept = {
+        (group.source.name, cell.attack, cell.threat)
+        for group in plan.groups
+        for cell in group.cells
+        if group.source is not None
+    }
+    shard = SHARD * math.prod(benchmark.task.input_shape) * 4 * (1 + len(kept))  # bytes
+    return max(1, min(benchmark.config.batch_size // SHARD, _MOST_KEPT // shard))
 
 
 def _work(group: Group) -> float:

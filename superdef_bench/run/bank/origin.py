@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from superdef_bench.core.errors import DataError
 from superdef_bench.core.fingerprint import fingerprint
-from superdef_bench.core.threats import Rung, Threat
+from superdef_bench.core.threats import Rung, Threat, parse_eps
 from superdef_bench.io.documents import parse_json, shown
 from superdef_bench.io.files import read_file, write_atomically
 from superdef_bench.io.seal import SEAL, is_sealed, seal
@@ -84,6 +84,8 @@ class Origin(Model):
     def _agrees(self) -> "Origin":
         if not len(self.ids) == len(self.labels) == len(self.digests):
             raise ValueError("ids, labels and digests are not as many")
+        if (parse_eps(self.eps) if self.eps else None) != self.radius:
+            raise ValueError("eps and radius are not the same")
         if self.key != key_of(self.made_by, self.ids, self.digests, self.batch):
             raise ValueError("the key is not that of these images")
         return self

@@ -159,7 +159,7 @@ def _read(file: Kept) -> Part:
     except ValueError as error:
         raise DataError(
             f"examples {file.path} are damaged: {error}",
-            hint="run the config again into the folder: they are made again",
+            hint="run the config into a new folder, and export from there",
         ) from error
     return Part(file.origin, stored)
 

@@ -63,3 +63,17 @@ def test_sources_are_chosen_by_their_row(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         choose(index, "pgd", source="jpeg")
     assert error.value.hint == "it holds those on: bare classifier or defense bicubic_x2 (native)"
+
+
+def test_examples_of_two_datasets_are_not_one_set(tmp_path: Path) -> None:
+    keep(tmp_path, 64, dataset_sha256="6" * 64)
+    keep(tmp_path, 2, start=64)
+    index = read_index(tmp_path)
+    assert [held.images for held in index.holdings] in ([64, 2], [2, 64])
+    with pytest.raises(DataError, match="2 sets"):
+        choose(index, "pgd")
+
+
+def test_a_radius_that_is_not_its_eps_is_no_origin(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="eps and radius are not the same"):
+        keep(tmp_path, eps="4/255")

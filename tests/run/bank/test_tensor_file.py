@@ -1,5 +1,7 @@
 """Files of torch.save are read as data: what is no tensor and no plain fact is refused."""
 
+import copy
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,3 +82,36 @@ def test_missing_empty_cut_and_foreign_files_are_refused(
         read_tensor_file(tmp_path / "none.pt")
     with pytest.raises(DataError, match="is a folder"):
         read_tensor_file(tmp_path)
+
+
+def test_what_stands_in_many_places_is_not_walked_for_ever(written: Callable[..., Path]) -> None:
+    laughs: list[Any] = [0] * 100
+    for _ in range(4):
+        laughs = [laughs] * 100
+    with pytest.raises(DataError, match="holds list under 'more'"):
+        read_tensor_file(written({"adv_complete": IMAGES, "more": laughs}))
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.float8_e4m3fn])
+def test_types_that_images_cannot_have_are_refused(
+    written: Callable[..., Path], dtype: torch.dtype
+) -> None:
+    with pytest.raises(DataError, match="no dense tensor"):
+        read_tensor_file(written({"adv_complete": IMAGES, "seconds": torch.ones(2).to(dtype)}))
+
+
+def test_parts_that_overlap_are_refused(written: Callable[..., Path], tmp_path: Path) -> None:
+    """One record of a zip may be listed twice: read, each takes memory of its own."""
+    path = written({"adv_complete": IMAGES, **{f"t{n}": torch.rand(999) for n in range(2)}})
+    with zipfile.ZipFile(path) as archive:
+        names = [i.filename for i in archive.infolist() if i.file_size == 999 * 4]
+        content = {i.filename: archive.read(i) for i in archive.infolist()}
+    with zipfile.ZipFile(tmp_path / "twice.pt", "w") as archive:
+        for name, data in content.items():
+            if name != names[1]:
+                archive.writestr(name, data)
+        again = copy.copy(archive.getinfo(names[0]))
+        again.filename = again.orig_filename = names[1]
+        archive.filelist.append(again)
+    with pytest.raises(DataError, match="overlap"):
+        read_tensor_file(tmp_path / "twice.pt")
