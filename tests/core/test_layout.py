@@ -83,3 +83,9 @@ def test_logits_and_gradients_are_the_same_in_both() -> None:
         answers.append((logits.detach(), slope, protected(made).detach()))
     for plain, other in zip(*answers, strict=True):
         assert torch.allclose(plain, other, atol=1e-5, rtol=1e-5)
+
+
+def test_a_network_of_the_same_name_that_takes_no_channels_last_gets_contiguous_images() -> None:
+    layouts = Layouts(_IMAGES, {"model:net": "channels_last"})
+    assert layouts.of("model:net", _Flat().eval()) == "contiguous"
+    assert layouts.of("model:net", ResNet(blocks=1, num_classes=5).eval()) == "channels_last"

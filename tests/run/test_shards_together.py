@@ -1,16 +1,17 @@
 """A batch that is larger than a shard takes several of them; records stay those of each shard."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from superdef_bench.core.loader import use_plugins
+from superdef_bench.core.loader import load_plugins, use_plugins
 from superdef_bench.run.prepare import prepare
 from superdef_bench.run.records import Outcome
-from superdef_bench.run.runner import compute
+from superdef_bench.run.runner import _shards_at_once, compute
 from tests.support.commands import records
 from tests.support.counting import COUNTING, calls
 
@@ -112,3 +113,13 @@ def test_what_one_shard_fails_at_the_whole_cell_lacks(
     assert alone == both
     assert len(alone) == 3
     assert fewer <= more  # of a cell that works every shard is made before the next one fails
+
+
+def test_memory_bounds_how_many_shards_a_batch_holds() -> None:
+    plan = prepare("quickstart", load_plugins(), torch.device("cpu"), attacks=["fgsm"])
+    wide = plan.benchmark.config.model_copy(update={"batch_size": 65_536})
+    benchmark = replace(plan.benchmark, config=wide)
+    # Clean images and the examples of two radii, float32.
+    assert _shards_at_once(benchmark, plan.plan) == 2**30 // (64 * 3 * 32 * 32 * 4 * 3)
+    few = wide.model_copy(update={"batch_size": 200})
+    assert _shards_at_once(replace(benchmark, config=few), plan.plan) == 3
