@@ -108,6 +108,7 @@ def examples(run: RunFolder, defense: str, rung: Rung) -> Tensor:
     return torch.cat([each.images for each in made])
 
 
+@pytest.mark.ci
 def test_what_a_run_breaks_is_broken_by_its_examples_handed_in(
     run_cli: Callable[..., Answer], config: Write, tmp_path: Path, benchmark_: Benchmark
 ) -> None:

@@ -261,7 +261,7 @@ def test_a_damaged_file_is_named_with_the_reason(
 def test_an_export_is_what_others_read_and_says_what_it_is(q: Path, run_cli: Run) -> None:
     answer = run_cli("bank", "export", q, "fgsm", "-o", "it.pt", "--eps", "2/255")
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out.startswith("66 examples, ")
+    assert answer.out.startswith("66 examples of fgsm linf 2/255 on bare classifier, ")
     found = torch.load("it.pt", weights_only=True)
     clean = load_dataset("signs")
     x, y = clean.load(range(66))
@@ -297,7 +297,7 @@ def test_what_the_bank_does_not_hold_is_refused(q: Path, run_cli: Run) -> None:
     refused(run_cli(*export, "fgsm", "-o", "it.pt", "--eps", "4/255"), "take 2/255 or 8/255")
     refused(run_cli(*export, "fgsm", "-o", "it.pt", "-d", "jpeg"), "defense bit_depth")
     damage_bit(next(f.path for f in read_index(q).holdings[1].files))
-    refused(run_cli(*export, "fgsm", "-o", "it.pt"), "are damaged", "made again")
+    refused(run_cli(*export, "fgsm", "-o", "it.pt"), "are damaged", "into a new folder")
     read_index(q).holdings[0].files[0].path.unlink()
     refused(run_cli(*export, "fgsm", "-o", "it.pt", "--eps", "2/255"), "lacks images 1 to 64")
     assert not Path("it.pt").exists()

@@ -23,6 +23,7 @@ def only_file(folder: Path) -> Path:
     return file
 
 
+@pytest.mark.ci
 def test_it_compares_keeps_and_draws_up_a_page(run_cli: Run, tmp_path: Path) -> None:
     out, page = tmp_path / "cases", tmp_path / "parity.md"
     answer = run_cli("verify", "autoattack", *QUICK, "-o", out, "--page", page)
@@ -48,9 +49,9 @@ def test_it_compares_keeps_and_draws_up_a_page(run_cli: Run, tmp_path: Path) -> 
     assert "## Each part alone" in page.read_text()
 
 
-@pytest.mark.ci
+@pytest.mark.slow
 def test_it_exits_with_1_where_the_reference_breaks_more(run_cli: Run, tmp_path: Path) -> None:
-    words = ("verify", "autoattack", "--limit", "3", "--eps", "0.01/255", "-o", tmp_path)
+    words = ("verify", "autoattack", "--limit", "3", "--eps", "1/25500", "-o", tmp_path)
     assert run_cli(*words).code == 0  # neither breaks any in so small a ball
     case = load_parity(only_file(tmp_path))
     reference, own = case.both()
@@ -168,6 +169,7 @@ def test_a_seed_of_the_reviewer_gives_random_defenses_other_draws(
     assert first["gaussian_noise"]["draws"] == 20
 
 
+@pytest.mark.ci
 def test_bounds_of_a_table_fall_by_what_is_newly_broken(run_cli: Run, config: Write) -> None:
     weak = TINY.replace("fgsm = {}", "square = { queries = 2 }").replace("white_box", "black_box")
     path = config(weak)
@@ -223,3 +225,10 @@ def test_a_submission_that_does_not_fit_is_one_line(
     assert (answer.code, answer.out) == (2, "")
     assert told in answer.err
     assert len(answer.err.splitlines()) <= 2
+
+
+def test_parity_is_not_asked_of_a_defense_that_draws(run_cli: Run) -> None:
+    answer = run_cli("verify", "autoattack", "-d", "gaussian_noise", "--limit", "2")
+    assert answer.code == 2
+    assert "'gaussian_noise' draws random numbers" in answer.err
+    assert not Path("runs").exists()

@@ -12,7 +12,7 @@ from superdef_bench.results.rows import score
 from tests.journeys.page import commands, sections, write_files
 from tests.support.commands import Answer
 
-pytestmark = pytest.mark.ci
+pytestmark = pytest.mark.slow
 
 # A table of the name that the page has, of a size that a test has time for.
 TABLE = """

@@ -27,6 +27,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the allocator of glibc")
 def test_memory_that_is_freed_is_not_asked_for_again() -> None:
     def faults(how: str) -> int:

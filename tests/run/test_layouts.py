@@ -45,6 +45,7 @@ def layouts(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     return manifest["layouts"], dict(load_results(folder).provenance.layouts)
 
 
+@pytest.mark.ci
 def test_a_resumed_run_keeps_its_layout_and_its_verdicts(
     config: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +88,7 @@ def test_keys_have_the_layout_only_where_it_is_not_contiguous(config: Write) -> 
     assert not keys(depthwise, None) & keys(depthwise, {})
 
 
+@pytest.mark.ci
 def test_a_network_in_hand_gets_it_too_and_comes_back_as_it_was(tmp_path: Path) -> None:
     network = networks.SeparableNet(num_classes=2)
     images = torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 0, 1])
