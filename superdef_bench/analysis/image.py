@@ -18,7 +18,7 @@ from superdef_bench.results.rows import is_called
 from superdef_bench.results.text import eps_text
 from superdef_bench.run.cells import SHARD, Cell, Group
 from superdef_bench.run.images import eight_bits
-from superdef_bench.run.shard import Row
+from superdef_bench.run.worker import Row
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class OneImage:
         record, place = known[cells[-1].key], self.place - shard.start
         clean, again = shard.images.x[place], False
         if cells[-1].goal == "strength":
-            example = self._run.worker.replayed(group, cells[-1], shard).images[place]
+            example = self._run.worker.replayed(group, cells[-1], [shard])[0].images[place]
         elif self._wrong(group):
             example = clean  # what is wrong from the start is never attacked
         else:

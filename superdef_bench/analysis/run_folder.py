@@ -22,7 +22,8 @@ from superdef_bench.run.bank.store import Bank
 from superdef_bench.run.cells import Cell, Group, Plan
 from superdef_bench.run.plan import make_plan
 from superdef_bench.run.records import RecordStore
-from superdef_bench.run.shard import Shard, Worker
+from superdef_bench.run.shard import Shard
+from superdef_bench.run.worker import Worker
 
 
 def open_run(folder: Path, registry: Registry, device: torch.device) -> "RunFolder":
@@ -114,7 +115,7 @@ class RunFolder:
         Raises:
             DataError: The bank lacks them.
         """
-        return self._reader.replayed(group, cell, shard)
+        return self._reader.replayed(group, cell, [shard])[0]
 
 
 class _Kept(Bank):

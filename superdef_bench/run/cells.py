@@ -106,7 +106,7 @@ class Plan:
             yield from group.cells
 
 
-HARNESS = Path(__file__).with_name("shard.py")
+HARNESS = Path(__file__).with_name("worker.py")
 
 
 def example_key(benchmark: Benchmark, attack: BuiltAttack, source: Source, threat: Threat) -> str:

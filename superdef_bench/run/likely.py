@@ -5,11 +5,12 @@ all three come from how the harness works:
 
 - An attack that knows the defense leaves an image once it is fooled. Where that happens is not
   known beforehand; half of the passes is the mean of a step that may be any.
-- An attack of thousands of passes goes on only for images that withstand its first stage. That has
-  about a hundred of them: as many as APGD, with which AutoAttack begins.
+- An attack of many stages goes on only for images that withstand the first. That has as many passes
+  as the attack says that it takes steps, a hundred where it says nothing: so AutoAttack begins.
 - A backward pass is measured, not taken for two forward ones.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from superdef_bench.core.transform import Gradient, Protected
 from superdef_bench.run.cells import Group, Plan
 from superdef_bench.run.images import Images
 
-_STAGE = 100  # passes of the first stage of a long attack
+_STAGE = 100  # passes of the first stage of a long attack that says nothing of its steps
 _FOOLED = 0.5  # of the passes, until an image is fooled by what knows the defense
 _TIMES = 2
 _AT_ONCE = 16  # images of a measured pass: enough to fill the cores, quick on any network
@@ -117,19 +118,40 @@ def likely_seconds(
     scored = group.n * len(group.cells) * cell.draws * own.forward
     if group.clean:
         return scored
+    attacked = own if group.source is None else passes.get(group.source.name)
+    if attacked is None:
+        return scored
+    n, forwards, backwards = likely_passes(benchmark, group)
+    made = n * _cost(forwards, backwards, attacked)
+    return made if group.probe else made + scored
+
+
+def likely_passes(benchmark: Benchmark, group: Group) -> tuple[int, float, float]:
+    """Return how many images a group attacks, and the passes that each of them likely takes.
+
+    Returns:
+        Images, forwards and backwards; no images where examples are only replayed.
+    """
+    if group.clean:
+        return 0, 0.0, 0.0
     forwards, backwards = group.passes or (_STAGE, _STAGE)
     if group.probe:
-        return group.n * _cost(forwards, backwards, own)
-    share, n, attacked = _FOOLED, group.n, own
+        return group.n, forwards, backwards
+    assert group.attack is not None, "what is no probe and not clean is attacked"
+    share, n, leaves = _FOOLED, group.n, True
     if group.source is not None:
-        if group.defense.name != UNDEFENDED or group.source.name not in passes:
-            return scored  # the examples were made for the row of the undefended classifier
-        share, n, attacked = 1.0, group.made, passes[group.source.name]
+        if group.defense.name != UNDEFENDED:
+            return 0, 0.0, 0.0  # the examples were made for the row of the undefended classifier
+        # Only what looks at its batch, such as the reference of AutoAttack, leaves images here.
+        share, n, leaves = 1.0, group.made, group.attack.batch_dependent is not False
     elif benchmark.config.eightbit or group.defense.stochastic:
-        share = 1.0  # the whole budget: draws and rounding undo what fools by a hair
-    most = _STAGE * len(group.cells)
-    made = _cost(min(forwards * share, most), min(backwards * share, most), attacked)
-    return n * cell.eot * made + scored
+        # The whole budget: draws and rounding undo what fools by a hair.
+        share, leaves = 1.0, group.attack.batch_dependent is not False
+    stage = getattr(group.attack.attack, "steps", None)
+    stage = stage if isinstance(stage, int) and 0 < stage < _STAGE else _STAGE
+    most = stage * len(group.cells) if leaves else math.inf
+    eot = group.cells[0].eot
+    return n, eot * min(forwards * share, most), eot * min(backwards * share, most)
 
 
 def _cost(forwards: float, backwards: float, measured: Pass) -> float:

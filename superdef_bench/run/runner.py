@@ -24,9 +24,11 @@ from superdef_bench.run.cells import SHARD, Cell, Group, Plan
 from superdef_bench.run.claim import BANK, RECORDS, Claim, claim
 from superdef_bench.run.document import describe
 from superdef_bench.run.executors import run_local
+from superdef_bench.run.likely import likely_passes
 from superdef_bench.run.manifest import write_manifest
 from superdef_bench.run.records import Outcome, RecordStore, to_table
-from superdef_bench.run.shard import Row, Shard, Worker
+from superdef_bench.run.shard import Shard
+from superdef_bench.run.worker import Row, Worker
 
 _MOST_KEPT = 2**30  # bytes of images and examples of the shards at work
 
@@ -109,7 +111,7 @@ def _compute(benchmark: Benchmark, plan: Plan, claimed: Claim) -> Outcome:
     store = RecordStore(out / RECORDS, claimed.check)
     worker, signer = Worker(benchmark, _HeldBank(claimed)), Signer(benchmark, plan)
     outcome = Outcome()
-    weights = {id(group): _work(group) for group in plan.groups}
+    weights = {id(group): _work(benchmark, group) for group in plan.groups}
     with progress_bar(plan.shards * sum(weights.values())) as bar, stoppable():
 
         def work(numbers: range) -> None:
@@ -153,14 +155,11 @@ def _shards_at_once(benchmark: Benchmark, plan: Plan) -> int:
     return max(1, min(benchmark.config.batch_size // SHARD, _MOST_KEPT // shard))
 
 
-def _work(group: Group) -> float:
-    """Return how long a group's share of a shard should be on the bar.
-
-    Attacks with thousands of passes mostly end after their first hundreds.
-    """
-    forwards, backwards = group.passes or (20, 20)
-    passes = min(forwards + 2 * backwards, 1000)
-    return group.n * max(group.defense.seconds, 1e-6) * passes
+def _work(benchmark: Benchmark, group: Group) -> float:
+    """Return how long a group's share of a shard should be on the bar."""
+    n, forwards, backwards = likely_passes(benchmark, group)
+    scored = group.n * len(group.cells) * group.cells[0].draws
+    return (n * (forwards + 2 * backwards) + scored) * max(group.defense.seconds, 1e-6)
 
 
 def _run_group(

@@ -20,7 +20,8 @@ from superdef_bench.core.loader import load_plugins
 from superdef_bench.run.bank.store import Bank
 from superdef_bench.run.cells import Group
 from superdef_bench.run.plan import make_plan
-from superdef_bench.run.shard import Row, Shard, Worker
+from superdef_bench.run.shard import Shard
+from superdef_bench.run.worker import Row, Worker
 
 pytestmark = pytest.mark.slow
 

@@ -33,6 +33,7 @@ def test_what_is_counted_for_each_kind_of_row(config: Write) -> None:
     [attacks]
     pgd = { steps = 10 }
     autoattack = {}
+    apgd_pm = { steps = 20 }
     [defenses]
     jpeg = {}
     """
@@ -54,6 +55,17 @@ def test_what_is_counted_for_each_kind_of_row(config: Write) -> None:
     assert likely["jpeg", "bpda", "pgd"] == 4 * (1 + 10 * 3) + 4 * 2
     # Of thousands of passes the first hundred.
     assert likely["jpeg", "bpda", "autoattack"] == 4 * 2 * 100 * 3 + 4 * 2
+    # Of a short attack of many stages the steps of one; where examples are made, all of it.
+    assert likely["jpeg", "bpda", "apgd_pm"] == 4 * 2 * 20 * 3 + 4 * 2
+    whole = next(
+        g.passes
+        for g in found.plan.groups
+        if (g.defense.name, g.cells[0].attack, g.cells[0].rung) == ("none", "apgd_pm", "gray_box")
+    )
+    assert whole is not None
+    forwards, backwards = whole
+    made = forwards - backwards + 3 * backwards
+    assert likely["none", "gray_box", "apgd_pm"] == 4 * made + 4 * 2
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ class _Apgd:
     def passes(self, threat: Threat) -> tuple[int, int]:
         """Return the most forwards and backwards that one image of a large batch needs.
 
-        Passes of fewer than 32 images are filled up, which counts.
+        What fills up the last pass of a step counts, too.
         """
         runs = self.restarts * max(1, self.targets)
         # Which classes are likely, and whether the answers are logits.
