@@ -14,8 +14,8 @@ def keep_freed_memory() -> bool:
     """Have the process keep the memory that it frees; return whether it does now.
 
     By default glibc gives feature maps back to the system and asks for them again at every step of
-    an attack: the system clears each page anew, which took a tenth of the time of PGD on small
-    images. Numbers do not change. Whoever set the allocator by the environment keeps what he set.
+    an attack: the system clears each page anew, which takes a part of the time of PGD on small
+    images (tests/benchmarks/test_peers.py). Numbers do not change. Whoever set the allocator by the environment keeps what he set.
     """
     if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in _SETTINGS):
         return False
