@@ -15,7 +15,8 @@ def keep_freed_memory() -> bool:
 
     By default glibc gives feature maps back to the system and asks for them again at every step of
     an attack: the system clears each page anew, which takes a part of the time of PGD on small
-    images (tests/benchmarks/test_peers.py). Numbers do not change. Whoever set the allocator by the environment keeps what he set.
+    images (tests/benchmarks/test_peers.py). Numbers do not change. Whoever set the allocator by the
+    environment keeps what he set.
     """
     if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in _SETTINGS):
         return False
