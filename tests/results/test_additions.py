@@ -436,7 +436,7 @@ def test_the_commands_of_a_page_bring_its_added_rows_back(
 ) -> None:
     assert run_cli("leaderboard", run_file, "--into", table).code == 0
     made = runs["run"]["provenance"]
-    into = f"superdef-bench leaderboard {made['folder']} --into {table.parent}/tiny.json --row jpeg"
+    into = f"superdef-bench leaderboard {made['folder']} --into boards/tiny.json --row jpeg"
     typed = (table.parent / "tiny.md").read_text().split("```sh\n")[1].split("```")[0]
     assert typed.splitlines()[-2] == made["command"]
     assert typed.splitlines()[-1] == into
