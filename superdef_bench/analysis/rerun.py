@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch
 
-from superdef_bench.analysis.run_folder import config_of
+from superdef_bench.analysis.run_folder import as_recorded, config_of
 from superdef_bench.benchmark.build import build
 from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.benchmark.choices import Choice
@@ -44,7 +44,8 @@ class Again:
         self._results, self._registry = results, registry
         self._device, self._folder = device, folder
         # A slower machine is no reason to refuse a cell.
-        self._config = config_of(results).model_copy(update={"cell_seconds": None})
+        config = as_recorded(config_of(results), results, registry)
+        self._config = config.model_copy(update={"cell_seconds": None})
         self._built: tuple[object, Benchmark] | None = None
 
     def run(self, row: AccuracyRow) -> tuple[AccuracyRow, Benchmark]:
@@ -120,7 +121,9 @@ def _only(benchmark: Benchmark, plan: Plan, row: AccuracyRow) -> Plan:
     rung = row.rung
     known = row.attacked is not None and not row.attacked.replays
     if row.defense == UNDEFENDED and known and not benchmark.answers_only:
-        rung = Rung.GRAY_BOX  # attacked once; that stands for the rungs that know the defense
+        (attack,) = benchmark.attacks
+        if attack.stands_for(Rung(rung)):
+            rung = Rung.GRAY_BOX
     wanted = (row.defense, rung, row.source, row.attack)
     clean = [g for g in plan.groups if g.clean and g.defense.name == row.defense]
     for group in plan.groups:

@@ -16,6 +16,7 @@ from superdef_bench.benchmark.config import Config
 from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.core.plugins import Registry
 from superdef_bench.results.load import FILE, load_results
+from superdef_bench.results.rows import is_called
 from superdef_bench.results.schema import Results
 from superdef_bench.run.attack import Examples
 from superdef_bench.run.bank.store import Bank
@@ -65,7 +66,8 @@ class RunFolder:
             DataError: The config cannot be read, or data or weights are missing.
         """
         layouts = self.results.provenance.layouts
-        return build(config_of(self.results), self.registry, self.device, layouts=layouts)
+        config = as_recorded(config_of(self.results), self.results, self.registry)
+        return build(config, self.registry, self.device, layouts=layouts)
 
     @cached_property
     def plan(self) -> Plan:
@@ -145,6 +147,23 @@ def config_of(results: Results) -> Config:
         first = error.errors(include_url=False)[0]
         where = "/".join(map(str, first["loc"]))
         raise _unreadable(results, f"{where}: {first['msg']}") from error
+
+
+def as_recorded(config: Config, results: Results, registry: Registry) -> Config:
+    """Return a config whose attacks have every argument that they ran with.
+
+    A default may be another one today. What a file does not record is older than the argument,
+    and a plugin whose default is not what it did before says so by `formerly`.
+    """
+    attacks = []
+    for choice in config.attacks:
+        plugin = registry.get("attack", choice.plugin)
+        facts = next((a for n, a in results.attacks.items() if is_called(n, choice.name)), None)
+        recorded = facts.arguments if facts else {}
+        ran_with = {**plugin.formerly, **recorded, **choice.arguments}
+        takes = {key: ran_with[key] for key in plugin.defaults.keys() & ran_with.keys()}
+        attacks.append(choice.model_copy(update={"arguments": {**takes, **choice.arguments}}))
+    return config.model_copy(update={"attacks": tuple(attacks)})
 
 
 def _unreadable(results: Results, why: str) -> DataError:

@@ -261,6 +261,7 @@ def _attack(
         eps=choice.eps or config.eps,
         rungs=rungs,
         limit=choice.limit,
+        defenses=choice.defenses,
         counted=not own and not short and attack.kind != AttackKind.CORRUPTION,
     )
 

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from superdef_bench.core.handover import HandOver
-from superdef_bench.core.threats import AttackKind, Layout, Norm, Rung, Threat, parse_eps
+from superdef_bench.core.threats import (
+    AttackKind,
+    DefenseKind,
+    Layout,
+    Norm,
+    Rung,
+    Threat,
+    is_among,
+    parse_eps,
+)
 from superdef_bench.core.transform import Gradient, Protected
 from superdef_bench.core.types import Attack, Dataset, Task
 
@@ -21,6 +30,7 @@ class BuiltAttack:
 
     Attributes:
         counted: Whether it takes part in worst cases, ranks and completeness.
+        defenses: The only ones it runs against; None for all.
         batch_dependent: None where the attack does not say.
     """
 
@@ -33,6 +43,7 @@ class BuiltAttack:
     rungs: tuple[Rung, ...]
     limit: int | None
     counted: bool
+    defenses: DefenseKind | None = None
 
     @property
     def batch_dependent(self) -> bool | None:
@@ -51,8 +62,18 @@ class BuiltAttack:
         return tuple((text, Threat(self.norm, parse_eps(text))) for text in self.eps)
 
     def stands_for(self, rung: Rung) -> bool:
-        """Whether its records on the undefended classifier are those of a rung."""
-        return rung is Rung.GRAY_BOX or (not rung.replays and rung.takes(self.attack.access))
+        """Whether its records in gray box, on the undefended classifier, are those of a rung.
+
+        They are of strength: an attack that then leaves parts out has them to itself.
+        """
+        if rung is Rung.GRAY_BOX:
+            return True
+        whole = not getattr(self.attack, "less_in_strength", False)
+        return whole and not rung.replays and rung.takes(self.attack.access)
+
+    def runs_against(self, *, stochastic: bool) -> bool:
+        """Whether it runs against defenses of this kind."""
+        return is_among(self.defenses, stochastic=stochastic)
 
     def passes(self, threat: Threat) -> tuple[int, int] | None:
         """Return the most forwards and backwards per image, if the attack knows."""
@@ -150,9 +171,12 @@ class Benchmark:
         """Return why a rung does not apply to a defense, or nothing."""
         if self.answers_only and rung not in (Rung.TRANSFER, Rung.BLACK_BOX):
             return "the classifier gives no gradient"
-        if not any(rung.takes(a.attack.access) for a in self.attacks if rung in a.rungs):
+        taken = [a for a in self.attacks if rung in a.rungs and rung.takes(a.attack.access)]
+        if not taken:
             wants = "scores or labels" if rung is Rung.BLACK_BOX else "gradients"
             return f"no attack asks for {wants}"
+        if not any(a.runs_against(stochastic=defense.stochastic) for a in taken):
+            return f"its attacks run against {taken[0].defenses} defenses only"
         of_rung = [source for source in self.sources if source.rung is rung]
         if rung.replays and not of_rung:
             wanted = "classifier" if rung is Rung.TRANSFER else "defense"

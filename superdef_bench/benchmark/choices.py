@@ -11,10 +11,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from superdef_bench.core.errors import ConfigError, did_you_mean
 from superdef_bench.core.source_files import OWN
 from superdef_bench.core.threats import (
+    DEFENSE_KINDS,
     LARGEST_INTEGER,
     NORMS,
     UNDEFENDED,
     WORST,
+    DefenseKind,
     Norm,
     Rung,
     parse_eps,
@@ -144,12 +146,17 @@ class Choice(Frozen):
 
 
 class AttackChoice(Choice):
-    """An attack, with what it has of its own beside the benchmark's threat."""
+    """An attack, with what it has of its own beside the benchmark's threat.
+
+    Attributes:
+        defenses: The only ones it runs against, where that is not all.
+    """
 
     norm: Norm | None = None
     eps: Radii | None = None
     limit: Images | None = None
     rungs: tuple[Rung, ...] | None = None
+    defenses: DefenseKind | None = None
 
 
 class DefenseChoice(Choice):
@@ -226,6 +233,8 @@ def attack_of(name: str, value: object) -> AttackChoice:
         )
     if "norm" in own:
         word_of(own["norm"], NORMS, "norm", where)
+    if "defenses" in own:
+        word_of(own["defenses"], DEFENSE_KINDS, "defenses", where)
     if "rungs" in own:
         own["rungs"] = rungs_of(own["rungs"], f"rungs of {where}")
     return AttackChoice(**{**dict(choice_of(name, rest, "attack")), **own, "name": name})

@@ -101,14 +101,28 @@ def print_plan(benchmark: Benchmark, plan: Plan) -> None:
 
 def _explained(benchmark: Benchmark, plan: Plan) -> Iterator[str]:
     """Yield why rows are not what the number of defenses alone would make them."""
-    rungs = [str(rung) for rung in benchmark.config.rungs if not rung.replays]
+    known = [rung for rung in benchmark.config.rungs if not rung.replays]
+    rungs = [str(r) for r in known if any(a.stands_for(r) for a in benchmark.attacks)]
     stands = any(g.defense.name == UNDEFENDED and g.rung is Rung.GRAY_BOX for g in plan.groups)
     if rungs and stands:
         yield (
-            f"{UNDEFENDED}, the undefended classifier, is attacked in gray_box alone: it has no "
+            f"{UNDEFENDED}, the undefended classifier, is attacked in gray_box: it has no "
             f"defense to know, and its records stand for {', '.join(rungs)}, too"
+        )
+    again = [a.name for a in benchmark.attacks if not any(map(a.stands_for, known))]
+    again = [name for name in again if any(_knows_none(g, name) for g in plan.groups)]
+    if again:
+        yield (
+            f"{', '.join(again)} makes examples to replay with fewer parts: on {UNDEFENDED} it "
+            "runs whole in white_box, too"
         )
     if any(group.source for group in plan.groups):
         yield "examples to replay are made once for all defenses: their passes count once"
     if any(cell.rung == MASKING for cell in plan.cells):
         yield f"{MASKING} probes gradients and counts for no accuracy; masking = 0 leaves it out"
+
+
+def _knows_none(group: Group, attack: str) -> bool:
+    """Whether a group is that of an attack on the undefended classifier itself."""
+    itself = group.defense.name == UNDEFENDED and group.rung is Rung.WHITE_BOX
+    return itself and group.cells[0].attack == attack

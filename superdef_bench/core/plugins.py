@@ -61,6 +61,12 @@ class Plugin:
         return {p.name: p.default for p in parameters if p.default is not p.empty}
 
     @property
+    def formerly(self) -> Mapping[str, Any]:
+        """What results older than an argument ran with, where that is not its default."""
+        said: Mapping[str, Any] = getattr(self.factory, "formerly", {})
+        return said
+
+    @property
     def title(self) -> str:
         """Kind and name, as messages call it."""
         return f"{self.kind} {self.name!r}"

@@ -12,11 +12,14 @@ Norm = Literal["linf", "l2"]
 Goal = Literal["verdict", "strength"]
 Target = Literal["none", "random", "next", "least_likely"]
 Layout = Literal["contiguous", "channels_last"]
+DefenseKind = Literal["random", "deterministic"]
 
 NORMS: tuple[Norm, ...] = get_args(Norm)
 GOALS: tuple[Goal, ...] = get_args(Goal)
 TARGETS: tuple[Target, ...] = get_args(Target)
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+DEFENSE_KINDS: tuple[DefenseKind, ...] = get_args(DefenseKind)
+RANDOM: DefenseKind = "random"
 CONTIGUOUS: Layout = "contiguous"
 CHANNELS_LAST: Layout = "channels_last"
 
@@ -32,6 +35,11 @@ CLEAN = "clean"  # what a row without a rung is called
 ADAPTIVE = "adaptive"  # of a rung: the worst case over all
 MASKING = "masking"  # of a rung: a gradient is probed
 STANDING = "standing"  # of a rung that broke an image: none did
+
+
+def is_among(kind: DefenseKind | None, *, stochastic: bool) -> bool:
+    """Return whether a defense is of the kind that an attack runs against; None is any."""
+    return kind is None or (kind == RANDOM) == stochastic
 
 
 class AttackKind(StrEnum):

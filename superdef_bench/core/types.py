@@ -151,8 +151,9 @@ class Attack(Protocol):
     May also offer `passes(threat) -> (forwards, backwards)`, the most it needs per image,
     `batch_dependent = True` where an image's result depends on the rest of its batch,
     `targeted = True` and `top_k = True` where it follows the target and the k of its context,
-    `least_classes`, the fewest it needs, and `qualifier(num_classes)`, which the row's name
-    carries in brackets.
+    `least_classes`, the fewest it needs, `less_in_strength = True` where it leaves parts out of
+    examples that are replayed, and `qualifier(num_classes)`, which the row's name carries in
+    brackets.
     """
 
     norms: frozenset[Norm]

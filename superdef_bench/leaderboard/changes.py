@@ -116,6 +116,7 @@ def _attack(name: str, facts: Attack) -> dict[str, str]:
         f"attack {name}, ball": ball,
         f"attack {name}, rungs": ", ".join(facts.rungs),
         f"attack {name}, images": str(facts.limit or "all"),
+        f"attack {name}, defenses": facts.defenses or "all",
     }
 
 

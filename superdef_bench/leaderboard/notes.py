@@ -237,12 +237,19 @@ def idle(results: Results) -> Iterator[str]:
     ran: list[Columns] = [*results.accuracy, *results.failures, *results.refused]
     met = {row.attack for row in ran if row.rung}
     for name, facts in results.attacks.items():
-        if name not in met:
+        if name not in met and facts.defenses and not _has(results, facts):
+            yield f"attack {name} did not run: it runs against {facts.defenses} defenses only"
+        elif name not in met:
             yield (
                 f"attack {name} did not run: it asks for {facts.access}, and no rung that is "
                 f"asked for and applies ({', '.join(facts.rungs) or 'it names none of them'}) "
                 "takes that"
             )
+
+
+def _has(results: Results, attack: Attack) -> bool:
+    """Return whether a defense is of the kind that an attack runs against."""
+    return any(attack.runs_against(stochastic=d.stochastic) for d in results.defenses.values())
 
 
 def _out_of_the_ball(results: Results) -> Iterator[str]:

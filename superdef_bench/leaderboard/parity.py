@@ -50,8 +50,9 @@ def parity_page(cases: Sequence[Parity]) -> str:
     lines = [
         "# Parity of AutoAttack's two engines",
         "",
-        "`autoattack` runs the reference implementation (Croce and Hein, ICML 2020) or, with "
-        '`engine = "own"`, the same four attacks in our code. Both ran on the same images here; '
+        "`autoattack` runs four attacks in our code or, with "
+        '`engine = "reference"`, the reference implementation (Croce and Hein, ICML 2020). Both '
+        "ran on the same images here; "
         "every success of either was confirmed by a forward pass of its own.",
         "",
         *fenced(map(_command, cases)),

@@ -77,7 +77,8 @@ def _line(results: Results, name: str, attack: Attack) -> Iterator[str]:
     yield _several(row.draws for row in rows)
     taken = {"plugin", *named.values()}
     other = {key: value for key, value in attack.arguments.items() if key not in taken}
-    yield arguments_text(other) or _NOTHING
+    only = f"{attack.defenses} defenses only" if attack.defenses else ""
+    yield ", ".join(filter(None, (only, arguments_text(other)))) or _NOTHING
 
 
 def _ball(attack: Attack) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from superdef_bench.core.errors import DataError
-from superdef_bench.core.threats import ADAPTIVE, UNDEFENDED, AttackKind, Rung
+from superdef_bench.core.threats import ADAPTIVE, RANDOM, UNDEFENDED, AttackKind, Rung
 from superdef_bench.results.comparable import (
     UNSAID,
     Difference,
@@ -162,9 +162,18 @@ def _unmet(table: Results, run: Results, name: str) -> Iterator[str]:
             continue
         attack = table.attacks[row.attack]
         own = rung is Rung.SURROGATE and is_called(name, row.source)
-        idle = rung not in attack.rungs or (rung.replays and attack.kind == AttackKind.MINIMAL)
+        idle = (
+            rung not in attack.rungs
+            or (rung.replays and attack.kind == AttackKind.MINIMAL)
+            or not attack.runs_against(stochastic=run.defenses[name].stochastic)
+        )
         if attack.counted and not own and not idle:
             yield f"{name}, {words_of(row)}: the run has no such row, and does not say why"
+    attacked = {row.attack for row in run.rows(defense=name)}
+    for attack_name, attack in table.attacks.items() if run.defenses[name].stochastic else ():
+        # The undefended classifier, which draws nothing, did not meet these.
+        if attack.counted and attack.defenses == RANDOM and attack_name not in attacked:
+            yield f"{name}, {attack_name}: the run has no such row, and does not say why"
 
 
 def with_rows(table: Results, run: Results, names: Sequence[str]) -> Results:

@@ -96,7 +96,7 @@ def _counted(results: Results, row: AccuracyRow) -> Iterator[AccuracyRow]:
     known = {cell.attack for cell, rung in cells if not rung.replays}
     undefended = row.defense == UNDEFENDED
     adaptive = row.rung == ADAPTIVE or (undefended and bool(known))
-    longest: dict[tuple[str, float | None], AccuracyRow] = {}
+    longest: dict[tuple[str, float | None, str], AccuracyRow] = {}
     for cell, rung in cells:
         attack, gray = results.attacks[cell.attack], rung is Rung.GRAY_BOX
         minimal = attack.kind == AttackKind.MINIMAL
@@ -106,8 +106,8 @@ def _counted(results: Results, row: AccuracyRow) -> Iterator[AccuracyRow]:
             if not (minimal and rung.replays):
                 yield cell
         elif not rung.replays or (gray and (not minimal or cell.attack in known)):
-            # Its rungs show the same records, some of them fewer.
-            place = cell.attack, cell.eps
+            # Rungs of one goal show the same records, some of them fewer.
+            place = cell.attack, cell.eps, cell.goal
             if place not in longest or longest[place].n < cell.n:
                 longest[place] = cell
     yield from longest.values()

@@ -17,7 +17,9 @@ from superdef_bench.core.threats import (
     TARGETS,
     Access,
     AttackKind,
+    DefenseKind,
     Layout,
+    is_among,
 )
 
 SCHEMA = 2
@@ -143,6 +145,11 @@ class Attack(Model):
     limit: Positive | None
     counted: bool
     settings: Settings | None = None
+    defenses: DefenseKind | None = None
+
+    def runs_against(self, *, stochastic: bool) -> bool:
+        """Whether it runs against defenses of this kind."""
+        return is_among(self.defenses, stochastic=stochastic)
 
     def amount(self, argument: str) -> int:
         """Return a whole number among its arguments, such as its steps; 0 where it has none."""

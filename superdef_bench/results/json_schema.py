@@ -27,7 +27,8 @@ class _Generator(GenerateJsonSchema):
         if "$ref" in inner:  # a part that is left out, never null
             return inner
         if isinstance(inner.get("type"), str):
-            return {**inner, "type": [inner["type"], "null"]}
+            words = {"enum": [*inner["enum"], None]} if "enum" in inner else {}
+            return {**inner, **words, "type": [inner["type"], "null"]}
         return super().nullable_schema(schema)
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:

@@ -51,10 +51,11 @@ def missing(
             if why:
                 yield f"{_title(group, cell)}: {why}"
     last = benchmark.config.eps[-1]
-    counted = [a for a in benchmark.attacks if a.counted]
+    met = [a for a in benchmark.attacks if a.runs_against(stochastic=defense.stochastic)]
+    counted = [a for a in met if a.counted]
     if counted and not any(parse_eps(last) in map(parse_eps, a.eps) for a in counted):
         yield f"no counted attack at the last eps, {last}"
-    knowing = [a for a in benchmark.attacks if _knows(a)]
+    knowing = [a for a in met if _knows(a)]
     if not knowing:
         yield "no counted attack that knows the defense was asked for"
     if defense.name == UNDEFENDED:
@@ -76,7 +77,7 @@ def _required(group: Group) -> bool:
     if group.attack is None or group.rung is None:
         return group.clean
     undefended = group.defense.name == UNDEFENDED
-    if undefended and group.rung is not Rung.GRAY_BOX:
+    if undefended and group.rung.replays and group.rung is not Rung.GRAY_BOX:
         return False
     replayed = group.rung.replays and group.attack.attack.kind == AttackKind.MINIMAL
     return group.attack.counted and (not replayed or undefended)

@@ -87,6 +87,7 @@ def attack_facts(attack: BuiltAttack) -> Attack:
         rungs=[str(rung) for rung in attack.rungs],
         limit=attack.limit,
         counted=attack.counted,
+        defenses=attack.defenses,
         settings=_settings(attack),
     )
 

@@ -69,6 +69,8 @@ def _attacked(benchmark: Benchmark, defense: BuiltDefense) -> Iterator[Group]:
 
 
 def _wanted(benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: BuiltAttack) -> bool:
+    if not attack.runs_against(stochastic=defense.stochastic):
+        return False
     asked = rung in attack.rungs and rung.takes(attack.attack.access)
     applies = asked and not benchmark.left_out(defense, rung)
     if defense.name != UNDEFENDED or benchmark.answers_only:
@@ -76,7 +78,7 @@ def _wanted(benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: Bui
     if rung is Rung.GRAY_BOX:
         # Attacked once, in strength; that stands for every rung that was asked for.
         return any(attack.stands_for(other) for other in attack.rungs)
-    return applies and rung.replays
+    return applies and not attack.stands_for(rung)
 
 
 def images_of(benchmark: Benchmark, *limits: int | None) -> int:

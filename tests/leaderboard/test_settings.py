@@ -55,9 +55,9 @@ additive_gaussian = { severity = 2 }
         "pgd": ("5", "0.5 eps", "2", "margin", "–", "random_starts = True, scale = 1"),
         "far": ("20", "0.1 eps", "1", "ce", "–", "random_starts = True, scale = 1"),
         "bim": ("10", "0.1 eps", "1", "ce", "–", "–"),
-        "autoattack": (
+        "autoattack (own engine)": (
             *("100", "–", "1", "ce, targeted dlr, margin", "5,000"),
-            "engine = reference, version = standard",
+            "engine = own, version = standard",
         ),
         "square": ("–", "–", "–", "–", "1,500", "p_init = 0.8"),
         "additive_gaussian": ("–", "–", "–", "–", "–", "severity = 2"),
@@ -66,7 +66,10 @@ additive_gaussian = { severity = 2 }
     assert found["far"]["ball"] == "l2 0.5"
     assert found["pgd"]["ball"] == "linf 4/255, 8/255"
     assert found["additive_gaussian"]["ball"] == "none"
-    assert (found["autoattack"]["images"], found["pgd"]["images"]) == ("first 4", "all")
+    assert (found["autoattack (own engine)"]["images"], found["pgd"]["images"]) == (
+        "first 4",
+        "all",
+    )
     assert found["square"]["rungs"] == "black_box"
 
 

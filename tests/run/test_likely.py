@@ -54,7 +54,7 @@ def test_what_is_counted_for_each_kind_of_row(config: Write) -> None:
     assert likely["none", "gray_box", "pgd"] == 4 * 2 * (1 + 10 * 3) + 4 * 2
     assert likely["jpeg", "bpda", "pgd"] == 4 * (1 + 10 * 3) + 4 * 2
     # Of thousands of passes the first hundred.
-    assert likely["jpeg", "bpda", "autoattack"] == 4 * 2 * 100 * 3 + 4 * 2
+    assert likely["jpeg", "bpda", "autoattack (own engine)"] == 4 * 2 * 100 * 3 + 4 * 2
     # Of a short attack of many stages the steps of one; where examples are made, all of it.
     assert likely["jpeg", "bpda", "apgd_pm"] == 4 * 2 * 20 * 3 + 4 * 2
     whole = next(

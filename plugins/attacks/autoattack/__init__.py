@@ -39,10 +39,10 @@ class AutoAttack:
     of the ball's broken part and replay badly; the reference has no such form.
 
     Args:
-        engine: `reference`: the authors' implementation, run to its end, one run per shard, so
-            that a result depends on the images beside it; an image that is wrong from the start
-            gets APGD-CE alone. `own`: the same four attacks in our code; an image leaves as soon
-            as it is fooled, and no result depends on other images. docs/parity.md compares them.
+        engine: `own`: the four attacks in our code; an image leaves as soon as it is fooled, and
+            no result depends on other images. `reference`: the authors' implementation, run to
+            its end, one run per shard, so that a result depends on the images beside it; an image
+            that is wrong from the start gets APGD-CE alone. docs/parity.md compares them.
         version: `standard`: APGD-CE, APGD-T, FAB-T, Square. `plus`: more restarts, and APGD-DLR
             and FAB too. `rand`: APGD-CE and APGD-DLR with 20 draws per gradient, for random
             defenses.
@@ -53,11 +53,12 @@ class AutoAttack:
     access = "gradient"
     least_classes = 4
     steps = _STEPS
+    formerly = {"engine": "reference"}  # noqa: RUF012  # read only
 
     def __init__(
         self,
         *,
-        engine: Literal["own", "reference"] = "reference",
+        engine: Literal["own", "reference"] = "own",
         version: Literal["standard", "plus", "rand"] = "standard",
     ) -> None:
         if engine not in _PER_STEP:
@@ -67,6 +68,8 @@ class AutoAttack:
         self.engine, self.version = engine, version
         self.parts: Sequence[str] = _SEQUENCES[version]
         self.batch_dependent = engine == "reference"
+        # What `strength` leaves out: see below.
+        self.less_in_strength = engine == "own" and version != "rand"
         # What a page says of it.
         self.restarts = _MORE if version == "plus" else 1
         self.queries = 0 if version == "rand" else _QUERIES

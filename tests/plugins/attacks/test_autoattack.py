@@ -210,13 +210,13 @@ def test_each_version_runs_its_parts_in_order(version: str, parts: list[str], en
 
 
 def test_rows_say_which_engine_and_version_ran() -> None:
-    usual: Any = load_attack("autoattack")
+    usual: Any = load_attack("autoattack", engine="reference")
     assert usual.qualifier(10) == ""
     assert usual.qualifier(5) == "4 targets"
     assert own().qualifier(43) == "own engine"
     assert own("rand").qualifier(5) == "own engine, rand"
     more: Any = load_attack("autoattack", version="plus")
-    assert more.qualifier(5) == "plus, 4 targets"
+    assert more.qualifier(5) == "own engine, plus, 4 targets"
     with pytest.raises(ConfigError, match="'engine' of attack 'autoattack' is 'other'"):
         load_attack("autoattack", engine="other")
 
