@@ -28,6 +28,7 @@ class RecordStore:
         self._folder, self._check = folder, check
         self._rows: dict[str, int] = {}
         self._table = SCHEMA.empty_table()
+        self._written: dict[str, pa.Table] = {}  # what this object's own files hold
         files = sorted(folder.glob("*.parquet"))
         self._files = {file.name for file in files}  # that have to be there
         if files:
@@ -66,13 +67,16 @@ class RecordStore:
         table = to_table(row for row in rows if row["key"] not in known)
         if len(table):
             self._check()
-            self._files.add(write_rows(self._folder, table).name)
+            name = write_rows(self._folder, table).name
+            self._files.add(name)
+            self._written[name] = table
         return [stored.get(row["key"], dict(row)) for row in rows]
 
     def compact(self) -> None:
         """Merge the files into one; the old ones go once the new one is on disk.
 
-        Those of before there were hashes stay as they are: a hash of today would vouch for them.
+        What this object wrote is not read back: its rows are at hand. Those of before there were
+        hashes stay as they are: a hash of today would vouch for them.
 
         Raises:
             DataError: A file is damaged, or has gone since it was read or written.
@@ -88,7 +92,9 @@ class RecordStore:
         merged = {name: file for name, file in files.items() if is_hashed(file)}
         if len(merged) < 2:
             return
-        table = read_rows(list(merged.values()))
+        others = [file for name, file in merged.items() if name not in self._written]
+        parts = [self._written[name] for name in merged if name in self._written]
+        table = pa.concat_tables([*([read_rows(others)] if others else []), *parts])
         unique = {key: row for row, key in enumerate(table["key"].to_pylist())}
         table = table.take(pa.array(sorted(unique.values()), pa.int64()))
         self._check()
@@ -97,6 +103,7 @@ class RecordStore:
             if name != kept.name:
                 file.unlink()
         self._files = {kept.name} | (files.keys() - merged.keys())
+        self._written = {kept.name: table}
 
 
 def to_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
