@@ -13,6 +13,7 @@ from superdef_bench.nn.pretrained import read_checkpoint
 
 ADVERSARIAL = "adv_complete"  # what RobustBench and AutoAttack call the images in a file
 _WHAT = "file of examples"
+_NUMPY = (".npy", ".npz")
 _DEEPEST = 8  # lists and dicts in one another
 _MOST_FACTS = 10**7  # values in all: what is packed once may stand in many places
 _TYPES = frozenset(
@@ -45,7 +46,15 @@ def read_tensor_file(path: Path) -> TensorFile:
     Raises:
         DataError: It is missing, too large, damaged, holds code, or holds no `adv_complete`.
     """
-    content = read_checkpoint(path, what=_WHAT)
+    try:
+        content = read_checkpoint(path, what=_WHAT)
+    except DataError as error:
+        if path.suffix in _NUMPY:
+            raise DataError(
+                f"{_WHAT} {path} is one of NumPy",
+                hint=f"torch.save({{{ADVERSARIAL!r}: torch.from_numpy(images)}}, 'examples.pt')",
+            ) from error
+        raise
     if isinstance(content, Tensor):
         content = {ADVERSARIAL: content}
     if not isinstance(content, Mapping) or not isinstance(content.get(ADVERSARIAL), Tensor):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -115,3 +116,12 @@ def test_parts_that_overlap_are_refused(written: Callable[..., Path], tmp_path: 
         archive.filelist.append(again)
     with pytest.raises(DataError, match="overlap"):
         read_tensor_file(tmp_path / "twice.pt")
+
+
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_a_file_of_numpy_is_told_how_it_becomes_one(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"found.{ending}"
+    np.save(path, IMAGES.numpy()) if ending == "npy" else np.savez(path, IMAGES.numpy())
+    with pytest.raises(DataError, match="one of NumPy") as raised:
+        read_tensor_file(path)
+    assert "torch.from_numpy" in str(raised.value.hint)
