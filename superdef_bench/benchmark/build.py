@@ -262,6 +262,8 @@ def _attack(
         rungs=rungs,
         limit=choice.limit,
         defenses=choice.defenses,
+        # Rounded to 8 bits, every attack gets the whole budget of its strength form.
+        apart=getattr(attack, "less_in_strength", False) and not config.eightbit,
         counted=not own and not short and attack.kind != AttackKind.CORRUPTION,
     )
 

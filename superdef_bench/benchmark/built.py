@@ -31,6 +31,8 @@ class BuiltAttack:
     Attributes:
         counted: Whether it takes part in worst cases, ranks and completeness.
         defenses: The only ones it runs against; None for all.
+        apart: Whether its examples to replay are made with fewer parts than a verdict, so that it
+            attacks the undefended classifier once more, whole.
         batch_dependent: None where the attack does not say.
     """
 
@@ -44,6 +46,7 @@ class BuiltAttack:
     limit: int | None
     counted: bool
     defenses: DefenseKind | None = None
+    apart: bool = False
 
     @property
     def batch_dependent(self) -> bool | None:
@@ -62,22 +65,26 @@ class BuiltAttack:
         return tuple((text, Threat(self.norm, parse_eps(text))) for text in self.eps)
 
     def stands_for(self, rung: Rung) -> bool:
-        """Whether its records in gray box, on the undefended classifier, are those of a rung.
-
-        They are of strength: an attack that then leaves parts out has them to itself.
-        """
+        """Whether its records in gray box, on the undefended classifier, are those of a rung."""
         if rung is Rung.GRAY_BOX:
             return True
-        whole = not getattr(self.attack, "less_in_strength", False)
-        return whole and not rung.replays and rung.takes(self.attack.access)
+        met = not self.apart and self.runs_against(stochastic=False)
+        return met and not rung.replays and rung.takes(self.attack.access)
+
+    def climbs_apart(self) -> tuple[Rung, ...]:
+        """Return the rungs for which it attacks the undefended classifier once more, whole."""
+        met = self.apart and self.runs_against(stochastic=False)
+        return tuple(rung for rung in self.rungs if met and rung.climbs)
 
     def runs_against(self, *, stochastic: bool) -> bool:
         """Whether it runs against defenses of this kind."""
         return is_among(self.defenses, stochastic=stochastic)
 
-    def passes(self, threat: Threat) -> tuple[int, int] | None:
+    def passes(self, threat: Threat, *, strength: bool = False) -> tuple[int, int] | None:
         """Return the most forwards and backwards per image, if the attack knows."""
         counts = getattr(self.attack, "passes", None)
+        if strength and getattr(self.attack, "less_in_strength", False):
+            counts = getattr(self.attack, "passes_in_strength", counts)
         return None if counts is None else cast(tuple[int, int], counts(threat))
 
 

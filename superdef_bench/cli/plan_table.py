@@ -109,8 +109,7 @@ def _explained(benchmark: Benchmark, plan: Plan) -> Iterator[str]:
             f"{UNDEFENDED}, the undefended classifier, is attacked in gray_box: it has no "
             f"defense to know, and its records stand for {', '.join(rungs)}, too"
         )
-    again = [a.name for a in benchmark.attacks if not any(map(a.stands_for, known))]
-    again = [name for name in again if any(_knows_none(g, name) for g in plan.groups)]
+    again = [a.name for a in benchmark.attacks if a.climbs_apart() and not benchmark.answers_only]
     if again:
         yield (
             f"{', '.join(again)} makes examples to replay with fewer parts: on {UNDEFENDED} it "
@@ -120,9 +119,3 @@ def _explained(benchmark: Benchmark, plan: Plan) -> Iterator[str]:
         yield "examples to replay are made once for all defenses: their passes count once"
     if any(cell.rung == MASKING for cell in plan.cells):
         yield f"{MASKING} probes gradients and counts for no accuracy; masking = 0 leaves it out"
-
-
-def _knows_none(group: Group, attack: str) -> bool:
-    """Whether a group is that of an attack on the undefended classifier itself."""
-    itself = group.defense.name == UNDEFENDED and group.rung is Rung.WHITE_BOX
-    return itself and group.cells[0].attack == attack

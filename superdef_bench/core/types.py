@@ -152,8 +152,8 @@ class Attack(Protocol):
     `batch_dependent = True` where an image's result depends on the rest of its batch,
     `targeted = True` and `top_k = True` where it follows the target and the k of its context,
     `least_classes`, the fewest it needs, `less_in_strength = True` where it leaves parts out of
-    examples that are replayed, and `qualifier(num_classes)`, which the row's name carries in
-    brackets.
+    examples that are replayed, with `passes_in_strength(threat)` of the rest, and
+    `qualifier(num_classes)`, which the row's name carries in brackets.
     """
 
     norms: frozenset[Norm]

@@ -26,6 +26,7 @@ from superdef_bench.results.masking import report
 from superdef_bench.results.ranking import conditional, rank, ranked_images
 from superdef_bench.results.rows import find_row, is_called, score, shares, verdicts, words_of
 from superdef_bench.results.schema import AccuracyRow, Results
+from superdef_bench.results.text import eps_text
 
 # Settings of a config that no other part of a results file holds.
 _CONFIG = {
@@ -169,11 +170,17 @@ def _unmet(table: Results, run: Results, name: str) -> Iterator[str]:
         )
         if attack.counted and not own and not idle:
             yield f"{name}, {words_of(row)}: the run has no such row, and does not say why"
-    attacked = {row.attack for row in run.rows(defense=name)}
-    for attack_name, attack in table.attacks.items() if run.defenses[name].stochastic else ():
-        # The undefended classifier, which draws nothing, did not meet these.
-        if attack.counted and attack.defenses == RANDOM and attack_name not in attacked:
-            yield f"{name}, {attack_name}: the run has no such row, and does not say why"
+    # The undefended classifier, which draws nothing, did not meet these.
+    unmet = [a for a in table.attacks.items() if a[1].counted and a[1].defenses == RANDOM]
+    for attack_name, attack in unmet if run.defenses[name].stochastic else ():
+        for rung in map(Rung, attack.rungs):
+            wanted = not rung.replays and rung.takes(attack.access) and rung not in left_out
+            for eps in attack.eps if wanted and attack.kind == AttackKind.BUDGET else ():
+                if run.row(defense=name, rung=rung, attack=attack_name, eps=eps) is None:
+                    yield (
+                        f"{name}, {rung} {attack_name} {eps_text(eps)}: the run has no such row, "
+                        "and does not say why"
+                    )
 
 
 def with_rows(table: Results, run: Results, names: Sequence[str]) -> Results:

@@ -146,6 +146,7 @@ class Attack(Model):
     counted: bool
     settings: Settings | None = None
     defenses: DefenseKind | None = None
+    less_in_strength: bool | None = None
 
     def runs_against(self, *, stochastic: bool) -> bool:
         """Whether it runs against defenses of this kind."""

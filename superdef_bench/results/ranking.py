@@ -177,7 +177,8 @@ def like_for_like(
             for rung in GRADIENT_RUNGS
             if (row := results.row(defense=defense, rung=rung, attack=name, eps=eps))
         ]
-        if gray and known and attack.counted and attack.kind == AttackKind.BUDGET:
+        alike = attack.counted and attack.kind == AttackKind.BUDGET and not attack.less_in_strength
+        if gray and known and alike:
             against = [shares(row)[:n] for row in known]
             least = min(map(len, [shares(gray), *against]))
             right = np.minimum.reduce([values[:least] for values in against])

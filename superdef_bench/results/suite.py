@@ -93,7 +93,8 @@ def suite_of(results: Results, standing: Standing) -> Suite:
     facts = results.defenses[standing.defense]
     known = [(row, attack) for row, attack in faced if row.rung in _knowing(facts)]
     asked = [attack for row, attack in faced if row.rung == Rung.BLACK_BOX]
-    word = _random(known, asked) if facts.stochastic else _fixed(known, asked)
+    eightbit = results.threat.eightbit
+    word = _random(known, asked) if facts.stochastic else _fixed(known, asked, eightbit)
     return Suite(word, adaptive.n)
 
 
@@ -112,10 +113,12 @@ def _knowing(facts: Defense) -> Sequence[Rung]:
     return GRADIENT_RUNGS if exact else (Rung.BPDA,)
 
 
-def _fixed(known: Sequence[tuple[AccuracyRow, Attack]], asked: Iterable[Attack]) -> str:
+def _fixed(
+    known: Sequence[tuple[AccuracyRow, Attack]], asked: Iterable[Attack], eightbit: bool
+) -> str:
     """Return which suite a row met that answers the same each time; empty for none."""
     # Its Square asks the defense itself, on any rung.
-    if any(_is_standard(attack, row.goal) for row, attack in known):
+    if any(_is_standard(attack, row.goal, eightbit) for row, attack in known):
         return "AutoAttack"
     climbed = all(
         any(_climbs(attack, losses, _STEPS, _RESTARTS) for _, attack in known)
@@ -137,10 +140,13 @@ def _random(known: Iterable[tuple[AccuracyRow, Attack]], asked: Iterable[Attack]
     return "EOT" if climbed and queried else ""
 
 
-def _is_standard(attack: Attack, goal: str) -> bool:
-    """Return whether it ran the standard four: for strength our engine leaves two of them out."""
+def _is_standard(attack: Attack, goal: str, eightbit: bool) -> bool:
+    """Return whether it ran the standard four: for strength our engine leaves two of them out.
+
+    Of what is rounded to 8 bits every example is made for strength.
+    """
     version = attack.arguments.get("version", _STANDARD[0])
-    whole = goal != "strength" or attack.arguments.get("engine") != "own"
+    whole = not attack.less_in_strength or (goal != "strength" and not eightbit)
     return attack.arguments["plugin"] == _AUTOATTACK and version in _STANDARD and whole
 
 

@@ -57,7 +57,10 @@ def missing(
         yield f"no counted attack at the last eps, {last}"
     knowing = [a for a in met if _knows(a)]
     if not knowing:
-        yield "no counted attack that knows the defense was asked for"
+        only = f", for {'random' if defense.stochastic else 'deterministic'} ones"
+        yield "no counted attack that knows the defense was asked for" + only * (
+            len(met) < len(benchmark.attacks)
+        )
     if defense.name == UNDEFENDED:
         return
     usable = [

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from superdef_bench.benchmark.built import Benchmark, BuiltAttack, BuiltDefense
+from superdef_bench.benchmark.built import Benchmark, BuiltDefense
 from superdef_bench.core.threats import CLEAN, MASKING, NO_TARGET, UNDEFENDED, Rung, parse_eps
 from superdef_bench.io.machine import machine, versions
 from superdef_bench.measure.run_costs import RunCosts
@@ -170,8 +170,12 @@ def _records(
                 made=group.made,
                 shard=SHARD,
             )
-            if attack and defense.name == UNDEFENDED and group.rung is Rung.GRAY_BOX:
-                yield from _undefended(records, attack, benchmark.config.limits)
+            itself = attack and defense.name == UNDEFENDED and not benchmark.answers_only
+            if attack and itself and group.rung is Rung.GRAY_BOX:
+                stands = [rung for rung in attack.rungs if attack.stands_for(rung)]
+                yield from _undefended(records, stands, benchmark.config.limits)
+            elif attack and itself and group.rung is Rung.WHITE_BOX:
+                yield from _undefended(records, attack.climbs_apart(), benchmark.config.limits)
             else:
                 yield records
 
@@ -192,13 +196,12 @@ def _kind(group: Group) -> str:
 
 
 def _undefended(
-    records: CellRecords, attack: BuiltAttack, limits: Mapping[str, int]
+    records: CellRecords, rungs: Sequence[Rung], limits: Mapping[str, int]
 ) -> Iterator[CellRecords]:
-    """Yield the undefended records under each rung of the attack: there is nothing to know of."""
-    for rung in attack.rungs:
-        if attack.stands_for(rung):
-            cell = {**records.cell, "rung": str(rung)}
-            yield replace(records, cell=cell, limit=limits.get(rung))
+    """Yield the undefended records under each rung: there is nothing to know of."""
+    for rung in rungs:
+        cell = {**records.cell, "rung": str(rung)}
+        yield replace(records, cell=cell, limit=limits.get(rung))
 
 
 def _defense(

@@ -88,6 +88,7 @@ def attack_facts(attack: BuiltAttack) -> Attack:
         limit=attack.limit,
         counted=attack.counted,
         defenses=attack.defenses,
+        less_in_strength=getattr(attack.attack, "less_in_strength", None),
         settings=_settings(attack),
     )
 

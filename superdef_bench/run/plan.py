@@ -69,16 +69,19 @@ def _attacked(benchmark: Benchmark, defense: BuiltDefense) -> Iterator[Group]:
 
 
 def _wanted(benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: BuiltAttack) -> bool:
-    if not attack.runs_against(stochastic=defense.stochastic):
-        return False
     asked = rung in attack.rungs and rung.takes(attack.attack.access)
     applies = asked and not benchmark.left_out(defense, rung)
+    if not attack.runs_against(stochastic=defense.stochastic):
+        # What other rows replay is made on it.
+        return applies and rung.replays and defense.name == UNDEFENDED
     if defense.name != UNDEFENDED or benchmark.answers_only:
         return applies
     if rung is Rung.GRAY_BOX:
         # Attacked once, in strength; that stands for every rung that was asked for.
         return any(attack.stands_for(other) for other in attack.rungs)
-    return applies and not attack.stands_for(rung)
+    if rung is Rung.WHITE_BOX:
+        return bool(attack.climbs_apart())
+    return applies and rung.replays
 
 
 def images_of(benchmark: Benchmark, *limits: int | None) -> int:
@@ -135,7 +138,7 @@ def _replayed(
             *("replay", source.rung, source.name, examples, *parts, benchmark.config.eightbit)
         )
         cells.append(_cell(benchmark, defense, source.rung, attack, eps, threat, n, key, source))
-    passes = _passes(attack)
+    passes = _passes(attack, strength=True)
     seconds = n * float(len(cells) * draws) * defense.seconds
     if defense.name == UNDEFENDED and passes:
         # Examples are made once for all rows; this one carries their cost.
@@ -148,14 +151,17 @@ def _replayed(
 def _known(benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: BuiltAttack) -> Group:
     """Return the cells of an attack that knows the defense."""
     limits = benchmark.config.limits
-    n = images_of(benchmark, defense.limit, attack.limit, limits.get(rung))
+    # The undefended classifier is attacked in white box for every rung asked for.
+    rungs = attack.climbs_apart() if defense.name == UNDEFENDED else (rung,)
+    most = [images_of(benchmark, defense.limit, attack.limit, limits.get(r)) for r in rungs]
+    n = max(most)
     cells = []
     for number, (eps, threat) in enumerate(attack.threats):
         # An image broken at a smaller eps keeps its example: the smaller ones are in the key.
         reached = [t for _, t in attack.threats[: number + 1]]
         key = verdict_key(benchmark, defense, rung, attack, reached)
         cells.append(_cell(benchmark, defense, rung, attack, eps, threat, n, key, None))
-    passes = _passes(attack)
+    passes = _passes(attack, strength=benchmark.config.eightbit)
     eot, seconds = cells[0].eot, None
     if passes:
         seconds = n * eot * (passes[0] + _BACKWARD * passes[1]) * defense.seconds
@@ -173,9 +179,9 @@ def _known(benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: Buil
     )
 
 
-def _passes(attack: BuiltAttack) -> tuple[int, int] | None:
+def _passes(attack: BuiltAttack, *, strength: bool = False) -> tuple[int, int] | None:
     """Return the most forwards and backwards per image over all eps."""
-    counts = [attack.passes(threat) for _, threat in attack.threats]
+    counts = [attack.passes(threat, strength=strength) for _, threat in attack.threats]
     if None in counts:
         return None
     forwards, backwards = (sum(c[i] for c in counts if c) for i in (0, 1))

@@ -127,18 +127,21 @@ def test_gradients_count_on_a_rung_that_knows_the_defense_and_queries_in_black_b
 
 
 @pytest.mark.parametrize(
-    ("engine", "goal", "expected"),
+    ("less", "goal", "eightbit", "expected"),
     [
-        ("own", "verdict", "full: AutoAttack"),
-        ("own", "strength", "quick"),  # as on the undefended row: it leaves FAB and Square out
-        ("reference", "strength", "full: AutoAttack"),
+        (True, "verdict", False, "full: AutoAttack"),
+        (True, "strength", False, "quick"),  # our engine then leaves FAB and Square out
+        (True, "verdict", True, "quick"),  # made for strength, whatever the row is for
+        (False, "strength", True, "full: AutoAttack"),
+        (None, "strength", False, "full: AutoAttack"),
     ],
 )
 def test_the_own_engine_runs_all_four_for_a_verdict_alone(
-    engine: str, goal: str, expected: str
+    less: bool | None, goal: str, eightbit: bool, expected: str
 ) -> None:
-    attacks = {"strong": attack("autoattack", engine=engine)}
+    attacks = {"strong": {**attack("autoattack"), "less_in_strength": less}}
     document = faced(attacks, {"strong": "white_box"}, **EXACT)
+    document.extra["threat"]["eightbit"] = eightbit
     document.rows[-1]["goal"] = goal
     assert label(document) == expected
 

@@ -7,7 +7,9 @@ import pytest
 
 from superdef_bench.results.contradictions import contradictions
 from superdef_bench.results.load import load_results
+from superdef_bench.results.ranking import like_for_like, rank
 from superdef_bench.results.schema import Results
+from superdef_bench.results.suite import suite_of
 from tests.support.commands import CONFIG, Answer
 
 Run = Callable[..., Answer]
@@ -68,10 +70,59 @@ def test_what_leaves_parts_out_of_examples_meets_the_bare_classifier_whole(
     results = load_results(Path("runs/tiny"))
     (name,) = (n for n in results.attacks if n.startswith("autoattack"))
     goals = {row.rung: row.goal for row in results.rows(defense="none", attack=name)}
-    assert goals == {"gray_box": "strength", "white_box": "verdict"}
+    assert goals == {"gray_box": "strength", "white_box": "verdict", "bpda": "verdict"}
     assert {row.goal for row in results.rows(defense="none", attack="fgsm")} == {"strength"}
     worst = results.worst("none", "adaptive")
     assert worst is not None
     cells = [row for row in results.rows(defense="none") if row.attacked and not row.worst]
     assert worst.correct <= min(row.correct for row in cells)
     assert list(contradictions(results)) == []
+    assert results.attacks[name].less_in_strength
+    assert like_for_like(results, "none", 8 / 255) == (0.0, "fgsm")
+    number = next(
+        n
+        for n, row in enumerate(results.accuracy, 1)
+        if (row.defense, row.rung, row.attack) == ("none", "bpda", name)
+    )
+    answer = run_cli("reproduce", "runs/tiny", "--row", str(number))
+    assert answer.code == 0, answer.out + answer.err
+
+
+def test_it_meets_it_on_bpda_alone_too_and_is_ranked(run_cli: Run, config: Write) -> None:
+    text = CONFIG.replace("fgsm = {}", 'autoattack = { eps = "8/255" }')
+    text = text.replace('"gray_box", "white_box", "bpda"', '"bpda"').replace(
+        "limit = 8", "limit = 2"
+    )
+    assert run_cli("run", config(text.replace("bicubic_x2", "wavelet"))).code == 0
+    results = load_results(Path("runs/tiny"))
+    assert {s.defense for s in rank(results) if s.rank is not None} == {"none", "wavelet"}
+    assert results.rows(defense="none", rung="bpda")
+
+
+def test_what_is_replayed_on_random_rows_alone_is_made_on_the_bare_classifier(
+    run_cli: Run, config: Write
+) -> None:
+    text = KINDS.replace('rungs = ["white_box"], defenses = "random"', 'defenses = "random"')
+    text = text.replace("limit = 8", "limit = 4")
+    plan = " ".join(run_cli("run", config(text), "--plan").out.split())
+    assert "│ gray_box │ drawn │ 0 │" not in plan
+    assert run_cli("run", config(text)).code == 0
+    results = load_results(Path("runs/tiny"))
+    assert ("gray_box", "drawn") in met(results, "none")
+    assert ("white_box", "drawn") not in met(results, "none")
+    assert ("gray_box", "drawn") in met(results, "gaussian_noise")
+    assert ("gray_box", "drawn") not in met(results, "wavelet")
+
+
+def test_rounded_to_8_bits_it_is_no_full_suite(run_cli: Run, config: Write) -> None:
+    text = CONFIG.replace("fgsm = {}", 'autoattack = { eps = "8/255" }').replace(
+        "bicubic_x2", "jpeg"
+    )
+    text = text.replace("limit = 8", "limit = 2")
+    suites = []
+    for flags in ([], ["--eightbit"]):
+        out = f"runs/{len(flags)}"
+        assert run_cli("run", config(text), "-o", out, *flags).code == 0
+        results = load_results(Path(out))
+        suites.append({str(suite_of(results, standing)) for standing in rank(results)})
+    assert suites == [{"every attack of a full suite, on 2 images"}, {"quick"}]

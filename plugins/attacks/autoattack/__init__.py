@@ -90,9 +90,19 @@ class AutoAttack:
 
         Of ten classes: the reference's untargeted FAB takes a backward pass for each.
         """
+        return self._passes(self.parts)
+
+    def passes_in_strength(self, threat: Threat) -> tuple[int, int]:
+        """Return the same for examples that are replayed."""
+        return self._passes(self._for_strength())
+
+    def _for_strength(self) -> list[str]:
+        return [name for name in self.parts if name in _FOR_STRENGTH]
+
+    def _passes(self, parts: Sequence[str]) -> tuple[int, int]:
         looks = _STEPS + 3  # and some before and after
         forwards = backwards = 0
-        for name in self.parts:
+        for name in parts:
             runs, targets = self._restarts(name), TARGETS if name.endswith("_t") else 1
             if name == "square":
                 forwards += _QUERIES
@@ -150,7 +160,7 @@ class AutoAttack:
         if self.version == "rand":
             context = replace(context, eot=max(context.eot, _DRAWS))
         if context.goal == "strength" and not parts:
-            names = [name for name in names if name in _FOR_STRENGTH]
+            names = self._for_strength()
         own = {name: (self._part(name), self._steps(name)) for name in names}
         yield from in_sequence(own, model, x, y, threat, context)
 
