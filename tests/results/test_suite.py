@@ -141,7 +141,7 @@ def test_the_own_engine_runs_all_four_for_a_verdict_alone(
 ) -> None:
     attacks = {"strong": {**attack("autoattack"), "less_in_strength": less}}
     document = faced(attacks, {"strong": "white_box"}, **EXACT)
-    document.extra["threat"]["eightbit"] = eightbit
+    document.eightbit = eightbit
     document.rows[-1]["goal"] = goal
     assert label(document) == expected
 

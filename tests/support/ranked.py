@@ -27,6 +27,7 @@ class Document:
         self.defenses: dict[str, dict[str, Any]] = {}
         self.costs: list[dict[str, Any]] = []
         self.attacks = {"pgd": attack("pgd", steps=10)}
+        self.eightbit = False
 
     def row(self, defense: str, rung: str, attack: str, right: Bits, **columns: Any) -> None:
         place = {"defense": defense, "rung": rung, "attack": attack, "eps": EPS[-1]}
@@ -58,7 +59,7 @@ class Document:
         return Results.of(
             {
                 **example(),
-                "threat": {**example()["threat"], "eps": EPS},
+                "threat": {**example()["threat"], "eps": EPS, "eightbit": self.eightbit},
                 "accuracy": self.rows,
                 "defenses": self.defenses,
                 "cost": self.costs,
