@@ -152,7 +152,8 @@ def _known(benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: Buil
     """Return the cells of an attack that knows the defense."""
     limits = benchmark.config.limits
     # The undefended classifier is attacked in white box for every rung asked for.
-    rungs = attack.climbs_apart() if defense.name == UNDEFENDED else (rung,)
+    apart = attack.climbs_apart() if defense.name == UNDEFENDED else ()
+    rungs = apart or (rung,)
     most = [images_of(benchmark, defense.limit, attack.limit, limits.get(r)) for r in rungs]
     n = max(most)
     cells = []

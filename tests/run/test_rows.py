@@ -186,4 +186,4 @@ def test_few_classes_show_in_the_name_of_autoattack(
 ) -> None:
     path = config(plain_images(tmp_path, 1).replace("fgsm", "autoattack"))
     answer = run_cli("run", path, "--plan", "--plugins-dir", plugin_folder(TWO))
-    assert "autoattack (4" in answer.out, answer.err
+    assert "autoattack (own engine, 4" in answer.out, answer.err
