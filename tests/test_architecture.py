@@ -179,7 +179,7 @@ def test_files_have_names() -> None:
 
 def test_tests_mirror_the_rooms() -> None:
     folders = {path.parent.name for path in (_ROOT / "tests").glob("*/test_*.py")}
-    assert folders <= {*ROOMS, "plugins", "docs", "benchmarks", "journeys"}
+    assert folders <= {*ROOMS, "plugins", "docs", "benchmarks", "gpu", "journeys"}
     assert set(ROOMS) <= folders
     loose = {path.name for path in (_ROOT / "tests").glob("*.py")}
     assert loose == {"__init__.py", "conftest.py", "test_architecture.py"}

@@ -90,7 +90,7 @@ def test_the_plan_is_printed_and_nothing_runs(run_cli: Run, config: Write) -> No
     assert line.replace("│", " ").split()[:4] == ["bpda", "fgsm", "64", "32"]
     said = " ".join(answer.out.split())
     assert "8 images, 2 defenses and the undefended classifier" in said
-    assert "none, the undefended classifier, is attacked in gray_box alone" in said
+    assert "none, the undefended classifier, is attacked in gray_box: it has no defense" in said
     assert "its records stand for white_box, bpda, too" in said
     assert re.search(r"about \d+ s, \d+ s at most on cpu", said)
     assert max(len(text) for text in answer.out.splitlines()) <= 80

@@ -32,11 +32,12 @@ _PER_STEP = {"own": 1, "reference": 2}  # forward passes of FAB
 class AutoAttack:
     """AutoAttack (Croce and Hein, ICML 2020): attacks in a row, each on what still stands.
 
-    Norms: linf, l2. Untargeted. Needs 4 classes and logits. With K < 10 classes the targeted
-    parts take K - 1 targets, and the row's name says so; it also names the engine and the version
-    where they are not the usual ones. In gray box, where examples are replayed, our engine runs
-    its APGD parts at full budget and leaves FAB and Square out, whose examples lie on the border
-    of the ball's broken part and replay badly; the reference has no such form.
+    Norms: linf, l2. In a targeted benchmark the parts of our engine follow the target, but not
+    in `plus`; the reference is untargeted. Needs 4 classes and logits. With K < 10 classes the
+    targeted parts take K - 1 targets, and the row's name says so; it also names our engine, and a
+    version that is not the standard one. In gray box, where examples are replayed, our engine
+    runs its APGD parts at full budget and leaves FAB and Square out, whose examples lie on the
+    border of a class and replay badly; the reference has no such form.
 
     Args:
         engine: `own`: the four attacks in our code; an image leaves as soon as it is fooled, and
@@ -68,6 +69,8 @@ class AutoAttack:
         self.engine, self.version = engine, version
         self.parts: Sequence[str] = _SEQUENCES[version]
         self.batch_dependent = engine == "reference"
+        # The reference has no form for a target, nor has untargeted FAB.
+        self.targeted = engine == "own" and "fab" not in self.parts
         # What `strength` leaves out: see below.
         self.less_in_strength = engine == "own" and version != "rand"
         # What a page says of it.
