@@ -34,8 +34,8 @@ _FILES = sorted({plugin.file for plugin in _ALL if plugin.source == "built-in"})
 
 
 # A thousand passes for each question.
-_LONG = {"apgd_t", "cw", "hopskipjump", "square"}
-_LONGER = {"apgd_pm", "fab", "fab_t"}
+_LONG = {"apgd_t", "autoattack"}
+_LONGER = {"apgd_pm", "cw", "fab", "fab_t", "hopskipjump", "square"}
 
 
 @pytest.mark.parametrize(

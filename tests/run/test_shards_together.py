@@ -81,7 +81,7 @@ def test_shards_are_attacked_in_one_batch_and_verdicts_stay(
             assert row[name] == pytest.approx(after[key][name], abs=1e-5)
 
 
-@pytest.mark.ci
+@pytest.mark.slow
 def test_a_run_goes_on_in_batches_of_another_size(run: Callable[[int, str], Outcome]) -> None:
     first = run(128, "out")
     calls(LOG)
