@@ -1,6 +1,7 @@
 """The config of older results runs with the arguments that it ran with, whatever defaults are."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from superdef_bench.analysis.run_folder import as_recorded, config_of
 from superdef_bench.core.loader import load_plugins
 from superdef_bench.results.load import load_results
+from tests.support.commands import Answer
 from tests.support.documents import write
 
 PUBLISHED = Path(__file__).parents[2] / "leaderboards/signs-linf.json"
@@ -23,6 +25,14 @@ def arguments(path: Path, name: str) -> dict[str, Any]:
 
 def test_a_table_of_before_the_engine_runs_the_reference() -> None:
     assert arguments(PUBLISHED, "autoattack")["engine"] == "reference"
+
+
+@pytest.mark.ci
+def test_its_rows_hold(run_cli: Callable[..., Answer]) -> None:
+    rows = load_results(PUBLISHED).accuracy
+    number = next(n for n, row in enumerate(rows, 1) if row.attack == "autoattack")
+    answer = run_cli("reproduce", PUBLISHED, "--row", number)
+    assert answer.code == 0, answer.out
 
 
 @pytest.mark.parametrize("engine", ["own", "reference"])
