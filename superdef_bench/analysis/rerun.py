@@ -83,8 +83,8 @@ class Again:
         attacks = []
         for attack in benchmark.attacks:
             facts = self._results.attacks.get(attack.name)
-            named = attack.arguments.keys() & (facts.arguments if facts else attack.arguments)
-            kept = {key: attack.arguments[key] for key in attack.arguments if key in named}
+            recorded = facts.arguments if facts else attack.arguments
+            kept = {key: value for key, value in attack.arguments.items() if key in recorded}
             attacks.append(replace(attack, arguments=kept))
         return replace(benchmark, attacks=tuple(attacks))
 

@@ -27,7 +27,7 @@ from superdef_bench.core.fingerprint import fingerprint, tensors
 from superdef_bench.core.handover import HandOver
 from superdef_bench.core.layout import Layouts, key_parts
 from superdef_bench.core.plugins import BUILT_IN, Kind, Plugin, Registry
-from superdef_bench.core.threats import NO_TARGET, AttackKind, Layout, Rung
+from superdef_bench.core.threats import NO_TARGET, Access, AttackKind, Layout, Rung
 from superdef_bench.core.transform import InputTransform, Protected
 from superdef_bench.core.types import Attack, Dataset, Defense, Task
 from superdef_bench.io.documents import toml_key
@@ -263,7 +263,9 @@ def _attack(
         limit=choice.limit,
         defenses=choice.defenses,
         # Rounded to 8 bits, every attack gets the whole budget of its strength form.
-        apart=getattr(attack, "less_in_strength", False) and not config.eightbit,
+        apart=getattr(attack, "less_in_strength", False)
+        and attack.access == Access.GRADIENT
+        and not config.eightbit,
         counted=not own and not short and attack.kind != AttackKind.CORRUPTION,
     )
 

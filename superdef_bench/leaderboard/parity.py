@@ -52,8 +52,8 @@ def parity_page(cases: Sequence[Parity]) -> str:
         "",
         "`autoattack` runs four attacks in our code or, with "
         '`engine = "reference"`, the reference implementation (Croce and Hein, ICML 2020). Both '
-        "ran on the same images here; "
-        "every success of either was confirmed by a forward pass of its own.",
+        "ran on the same images here; every success of either was confirmed by a forward pass of "
+        "its own.",
         "",
         *fenced(map(_command, cases)),
         _verdict(cases),

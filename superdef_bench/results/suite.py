@@ -146,7 +146,10 @@ def _is_standard(attack: Attack, goal: str, eightbit: bool) -> bool:
     Of what is rounded to 8 bits every example is made for strength.
     """
     version = attack.arguments.get("version", _STANDARD[0])
-    whole = not attack.less_in_strength or (goal != "strength" and not eightbit)
+    less = attack.less_in_strength
+    if less is None:  # older than this fact, not than the engine
+        less = attack.arguments.get("engine") == "own"
+    whole = not less or (goal != "strength" and not eightbit)
     return attack.arguments["plugin"] == _AUTOATTACK and version in _STANDARD and whole
 
 

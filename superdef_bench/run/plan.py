@@ -152,10 +152,8 @@ def _known(benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: Buil
     """Return the cells of an attack that knows the defense."""
     limits = benchmark.config.limits
     # The undefended classifier is attacked in white box for every rung asked for.
-    apart = attack.climbs_apart() if defense.name == UNDEFENDED else ()
-    rungs = apart or (rung,)
-    most = [images_of(benchmark, defense.limit, attack.limit, limits.get(r)) for r in rungs]
-    n = max(most)
+    rungs = (defense.name == UNDEFENDED and attack.climbs_apart()) or (rung,)
+    n = max(images_of(benchmark, defense.limit, attack.limit, limits.get(r)) for r in rungs)
     cells = []
     for number, (eps, threat) in enumerate(attack.threats):
         # An image broken at a smaller eps keeps its example: the smaller ones are in the key.

@@ -133,13 +133,13 @@ def test_gradients_count_on_a_rung_that_knows_the_defense_and_queries_in_black_b
         (True, "strength", False, "quick"),  # our engine then leaves FAB and Square out
         (True, "verdict", True, "quick"),  # made for strength, whatever the row is for
         (False, "strength", True, "full: AutoAttack"),
-        (None, "strength", False, "full: AutoAttack"),
+        (None, "strength", False, "quick"),  # older results say the engine alone
     ],
 )
 def test_the_own_engine_runs_all_four_for_a_verdict_alone(
     less: bool | None, goal: str, eightbit: bool, expected: str
 ) -> None:
-    attacks = {"strong": {**attack("autoattack"), "less_in_strength": less}}
+    attacks = {"strong": {**attack("autoattack", engine="own"), "less_in_strength": less}}
     document = faced(attacks, {"strong": "white_box"}, **EXACT)
     document.eightbit = eightbit
     document.rows[-1]["goal"] = goal

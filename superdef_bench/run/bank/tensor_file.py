@@ -49,7 +49,7 @@ def read_tensor_file(path: Path) -> TensorFile:
     try:
         content = read_checkpoint(path, what=_WHAT)
     except DataError as error:
-        if path.suffix in _NUMPY:
+        if path.suffix in _NUMPY and path.is_file():
             raise DataError(
                 f"{_WHAT} {path} is one of NumPy",
                 hint=f"torch.save({{{ADVERSARIAL!r}: torch.from_numpy(images)}}, 'examples.pt')",

@@ -125,3 +125,6 @@ def test_a_file_of_numpy_is_told_how_it_becomes_one(tmp_path: Path, ending: str)
     with pytest.raises(DataError, match="one of NumPy") as raised:
         read_tensor_file(path)
     assert "torch.from_numpy" in str(raised.value.hint)
+    path.unlink()
+    with pytest.raises(DataError, match="does not exist"):
+        read_tensor_file(path)
