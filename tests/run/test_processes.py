@@ -18,7 +18,7 @@ CONFIG = """
 [run]
 dataset = "signs"
 model = "signs_resnet8"
-limit = 130
+limit = 66
 masking = 0
 eot = 1
 rungs = ["gray_box", "bpda"]
