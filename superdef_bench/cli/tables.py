@@ -13,7 +13,7 @@ from superdef_bench.cli.screen import console
 from superdef_bench.core.threats import CLEAN
 from superdef_bench.core.visible import visible
 from superdef_bench.leaderboard.classifier import classifier_title
-from superdef_bench.leaderboard.notes import idle
+from superdef_bench.leaderboard.notes import idle, near_chance
 from superdef_bench.leaderboard.tables import quality_table, ranking_table
 from superdef_bench.results.ranking import RANKED_BY, images_text, rank
 from superdef_bench.results.schema import QualityResults, Results
@@ -87,7 +87,7 @@ def print_ranking(results: Results) -> None:
         screen.print(f"not ranked ({visible(why)}): {', '.join(map(visible, rows))}", markup=False)
     left_out = [(each.rung, each.why, each.defense) for each in results.not_applicable]
     print_left_out(left_out, len(results.defenses) - 1)
-    for line in idle(results):
+    for line in [*idle(results), *near_chance(results)]:
         screen.print(visible(line), markup=False)
 
 

@@ -9,7 +9,11 @@ from superdef_bench.results.facts import Attack, NotApplicable
 from superdef_bench.results.masking import FAIL, FEW, POINTS, SUSPECT
 from superdef_bench.results.ranking import Standing
 from superdef_bench.results.schema import Columns, Results
+from superdef_bench.results.statistics import binomial_tail
 from superdef_bench.results.text import eps_text, escape, grid
+
+_FEWEST = 8  # clean images that can be told from guesses
+_BY_CHANCE = 0.01  # what guesses reach with less than this probability is no guess
 
 
 def transfer_mark(results: Results, defense: str) -> str:
@@ -183,7 +187,7 @@ def notes(results: Results, standings: Sequence[Standing]) -> list[str]:
         if facts.replaces
     ]
     found += _left_out(results.not_applicable)
-    found += [f"{line}." for line in idle(results)]
+    found += [f"{line}." for line in [*idle(results), *near_chance(results)]]
     found += [
         f"{source.name} has the code and weights of the attacked classifier: transfer from "
         "it is gray box under another name."
@@ -245,6 +249,21 @@ def idle(results: Results) -> Iterator[str]:
                 f"asked for and applies ({', '.join(facts.rungs) or 'it names none of them'}) "
                 "takes that"
             )
+
+
+def near_chance(results: Results) -> Iterator[str]:
+    """Say so where the classifier gets clean images right no more often than by guessing."""
+    row, classes = results.clean(), results.dataset.classes
+    if row is None or row.n < _FEWEST:
+        return
+    guessed = binomial_tail(row.correct, row.n, 1 / classes) > _BY_CHANCE
+    if guessed and row.correct * classes <= 2 * row.n:
+        yield (
+            f"{results.model.name} gets {row.correct} of {row.n} clean images of "
+            f"{results.dataset.name} right, near chance: are its classes in the order of the "
+            "dataset's, do labels count from the same number (label_base), is this the size it "
+            "takes"
+        )
 
 
 def _has(results: Results, attack: Attack) -> bool:

@@ -1,11 +1,9 @@
 """Image files in one folder per class, or in one folder with a table of labels."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,13 +15,12 @@ from superdef_bench import (
     DataError,
     balanced_order,
     hash_files,
-    hookimpl,
-    read_file,
     read_picture,
     to_images,
 )
 
-_MOST_TEXT = 2**27  # bytes of a table or a list; a line for each image of ImageNet has a third
+from .table import Columns, LabelTable, read_text
+
 _MOST_CLASSES = 100_000  # ImageNet-21k has 21,841
 _MOST_PIXELS = 89_478_485  # of a resized image, as of one in a file
 _SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -99,15 +96,16 @@ class ImageFolder:
                 hint="leave num_classes out",
             )
         if labels:
-            table = _Table(Path(labels).expanduser(), self._root)
-            self._labels = table.read(image_column, image_suffix, label_column, label_base)
+            columns = Columns(image_column, image_suffix, label_column, label_base, settable=True)
+            table = LabelTable(Path(labels).expanduser(), self._root, columns)
+            self._labels = table.labels
             count = len(names) or num_classes or max(self._labels.values()) + 1
             if count > _MOST_CLASSES:
                 raise DataError(
                     f"table {labels} has labels for {count:,} classes",
                     hint=f"at most {_MOST_CLASSES:,} are taken; is label_column the right one?",
                 )
-            table.check_range(self._labels, count, label_base)
+            table.check_range(count)
             self.class_names = names or [str(label) for label in range(count)]
         else:
             self._labels, self.class_names = self._folders(names)
@@ -198,107 +196,11 @@ class ImageFolder:
         return np.asarray(picture)
 
 
-class _Table:
-    """A CSV with a header, of the images of a folder and their labels."""
-
-    def __init__(self, file: Path, root: Path) -> None:
-        self._file, self._root = file, root
-        self._lines: dict[str, int] = {}
-
-    def read(self, image: str, suffix: str, label: str, base: int) -> dict[str, int]:
-        """Return each image's place below the folder, and its label counted from 0."""
-        labels: dict[str, int] = {}
-        rows = csv.DictReader(io.StringIO(_text(self._file, "table of labels")))
-        try:
-            self._read_rows(rows, labels, image, suffix, label, base)
-        except csv.Error as error:
-            raise DataError(
-                f"table {self._file}, line {rows.line_num}: {error}",
-                hint="a line is an image and its label, separated by a comma",
-            ) from error
-        self._check_images(labels, image, suffix)
-        return labels
-
-    def _read_rows(
-        self,
-        rows: "csv.DictReader[str]",
-        labels: dict[str, int],
-        image: str,
-        suffix: str,
-        label: str,
-        base: int,
-    ) -> None:
-        known = rows.fieldnames or []
-        missing = [column for column in (image, label) if column not in known]
-        if missing:
-            raise DataError(
-                f"table {self._file} has no column {missing[0]!r}",
-                hint=f"it has {', '.join(known)}; set image_column and label_column",
-            )
-        for row in rows:
-            place = f"{row[image] or ''}{suffix}"
-            inside = PurePosixPath(place)
-            if inside.is_absolute() or ".." in inside.parts or place in labels:
-                what = "stands twice" if place in labels else "lies outside of its folder"
-                raise DataError(f"table {self._file}, line {rows.line_num}: {place[:80]!r} {what}")
-            try:
-                labels[place] = int(row[label] or "") - base
-            except ValueError as error:
-                said = (row[label] or "")[:80]
-                raise DataError(
-                    f"table {self._file}, line {rows.line_num}: {label} is {said!r}",
-                    hint="labels are whole numbers",
-                ) from error
-            self._lines[place] = rows.line_num
-
-    def _check_images(self, labels: dict[str, int], image: str, suffix: str) -> None:
-        if not labels:
-            raise DataError(f"table {self._file} lists no images")
-        absent = [place for place in labels if not _is_file(self._root / place)]
-        if absent:
-            raise DataError(
-                f"image {str(self._root / absent[0])[:200]} of table {self._file} is missing: "
-                f"{len(absent)} of {len(labels)} are",
-                hint=f"an image is path/split/{image} + image_suffix, here {suffix!r}",
-            )
-
-    def check_range(self, labels: dict[str, int], count: int, base: int) -> None:
-        """Raise DataError for a label that is no class."""
-        for place, label in labels.items():
-            if 0 <= label < count:
-                continue
-            wrong = f"above the last of {count} classes" if label >= 0 else f"below {base}"
-            raise DataError(
-                f"table {self._file}, line {self._lines[place]}: label {label + base} is {wrong}",
-                hint="label_base is the label of the first class; set num_classes, or classes",
-            )
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long for any file
-        return False
-
-
-def _text(file: Path, what: str) -> str:
-    try:
-        return read_file(file, most=_MOST_TEXT).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", "") or "it is no UTF-8 text"
-        raise DataError(f"{what} {file} cannot be read: {reason}") from error
-
-
 def _class_names(file: Path) -> list[str]:
-    names = [line.strip() for line in _text(file, "list of classes").rstrip().splitlines()]
+    names = [line.strip() for line in read_text(file, "list of classes").rstrip().splitlines()]
     if not all(names):
         line = names.index("") + 1
         raise DataError(
             f"list of classes {file}, line {line}: it is empty", hint="one class a line"
         )
     return names
-
-
-@hookimpl
-def register_datasets() -> dict[str, type[ImageFolder]]:
-    return {"imagefolder": ImageFolder}
