@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from superdef_bench.io.downloads import Download as Download
     from superdef_bench.io.files import data_directory as data_directory
     from superdef_bench.io.files import read_file as read_file
+    from superdef_bench.io.label_table import LabelColumns as LabelColumns
+    from superdef_bench.io.label_table import LabelTable as LabelTable
     from superdef_bench.io.pictures import read_picture as read_picture
     from superdef_bench.io.progress import progress_bar as progress_bar
     from superdef_bench.run.bank.example_file import read_examples as read_examples
@@ -68,6 +70,8 @@ PUBLIC = {
     "Download": "io.downloads",
     "data_directory": "io.files",
     "read_file": "io.files",
+    "LabelColumns": "io.label_table",
+    "LabelTable": "io.label_table",
     "read_picture": "io.pictures",
     "progress_bar": "io.progress",
     "read_examples": "run.bank.example_file",

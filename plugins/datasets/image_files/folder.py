@@ -13,14 +13,16 @@ from torch import Tensor
 from superdef_bench import (
     ConfigError,
     DataError,
+    LabelColumns,
+    LabelTable,
     balanced_order,
     hash_files,
+    read_file,
     read_picture,
     to_images,
 )
 
-from .table import Columns, LabelTable, read_text
-
+_MOST_TEXT = 2**22  # bytes of a list of classes
 _MOST_CLASSES = 100_000  # ImageNet-21k has 21,841
 _MOST_PIXELS = 89_478_485  # of a resized image, as of one in a file
 _SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -96,7 +98,9 @@ class ImageFolder:
                 hint="leave num_classes out",
             )
         if labels:
-            columns = Columns(image_column, image_suffix, label_column, label_base, settable=True)
+            columns = LabelColumns(
+                image_column, image_suffix, label_column, label_base, settable=True
+            )
             table = LabelTable(Path(labels).expanduser(), self._root, columns)
             self._labels = table.labels
             count = len(names) or num_classes or max(self._labels.values()) + 1
@@ -197,7 +201,12 @@ class ImageFolder:
 
 
 def _class_names(file: Path) -> list[str]:
-    names = [line.strip() for line in read_text(file, "list of classes").rstrip().splitlines()]
+    try:
+        text = read_file(file, most=_MOST_TEXT).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", "") or "it is no UTF-8 text"
+        raise DataError(f"list of classes {file} cannot be read: {reason}") from error
+    names = [line.strip() for line in text.rstrip().splitlines()]
     if not all(names):
         line = names.index("") + 1
         raise DataError(

@@ -13,14 +13,14 @@ from torch import Tensor
 from superdef_bench import (
     ConfigError,
     DataError,
+    LabelColumns,
+    LabelTable,
     balanced_order,
     data_directory,
     hash_files,
     read_picture,
     to_images,
 )
-
-from .table import Columns, LabelTable
 
 _SIDE = 299  # pixels of the images as they are distributed
 _SMALLEST = 32
@@ -57,7 +57,7 @@ class Nips2017:
         if not folder.is_dir():
             raise DataError(f"folder {folder} of nips2017 does not exist", hint=_GET)
         self._root, self._size = folder / "images", size
-        table = LabelTable(folder / _TABLE, self._root, Columns())
+        table = LabelTable(folder / _TABLE, self._root, LabelColumns())
         self.class_names = _class_names()
         self.num_classes = len(self.class_names)
         table.check_range(self.num_classes)

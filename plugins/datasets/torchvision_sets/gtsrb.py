@@ -15,6 +15,7 @@ from torch import Tensor
 from superdef_bench import balanced_order, data_directory, hash_files, read_picture, to_images
 
 from .fetch import Archive, Source, fetch
+from .gtsrb_layout import official_layout, track_of
 
 # As torchvision gets and checks them; it keeps them inside of its function.
 _FROM = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370"
@@ -51,12 +52,16 @@ class Gtsrb:
         split: `train` or `test`.
         size: Height and width in pixels.
         download: Download what is not there.
+        path: Folder in the layout of the archives, with `GTSRB` in it, in place of a download. The
+            dataset is then called after it, since nobody checked what it holds.
+
+    Attributes:
+        groups: Of each image the track that it is a frame of, in the order of `ids`; a test image
+            is alone. Frames of a track are near copies, and never straddle a split.
 
     Raises:
         DataError: The data is not there and cannot be downloaded, or is damaged.
     """
-
-    name = "gtsrb"
 
     def __init__(
         self,
@@ -64,19 +69,29 @@ class Gtsrb:
         split: Literal["train", "test"] = "test",
         size: int = 32,
         download: bool = True,
+        path: str = "",
     ) -> None:
         if not 1 <= size <= 1024:
             raise ValueError(f"size is {size}, take 1 to 1024 pixels")
         self.split, self._size = split, size
-        source = gtsrb_source(split)
-        self._root = source.folder / _FOLDERS[split]
-        self._labels = fetch(source, self._list, download=download)
+        if path:
+            folder = Path(path).expanduser()
+            self.name = folder.resolve().name
+            layout = official_layout(folder, split, len(CLASS_NAMES))
+            self._root = layout.root
+            self._labels = {f"{split}/{place}": label for place, label in layout.labels.items()}
+        else:
+            self.name = "gtsrb"
+            source = gtsrb_source(split)
+            self._root = source.folder / _FOLDERS[split]
+            self._labels = fetch(source, self._list, download=download)
         self.class_names = list(CLASS_NAMES)
         self.num_classes = len(CLASS_NAMES)
         members: list[list[str]] = [[] for _ in CLASS_NAMES]
         for name, label in self._labels.items():
             members[label].append(name)
         self.ids = balanced_order(members)
+        self.groups = [track_of(each) if split == "train" else each for each in self.ids]
 
     def _list(self, online: bool) -> dict[str, int]:
         """Return the label of each id, and see that every image is there."""

@@ -5,13 +5,14 @@ import io
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from superdef_bench import DataError, read_file
+from superdef_bench.core.errors import DataError
+from superdef_bench.io.files import read_file
 
-_MOST_TEXT = 2**27  # bytes of a table or a list; a line for each image of ImageNet has a third
+_MOST_BYTES = 2**27  # a line for each image of ImageNet has a third
 
 
 @dataclass(frozen=True)
-class Columns:
+class LabelColumns:
     """What of a table is the image, and what its label.
 
     Args:
@@ -19,6 +20,7 @@ class Columns:
         suffix: What follows the name there to make that of the file.
         label: Column of the label.
         base: Label of the first class.
+        separator: Stands between two columns.
         settable: Whether the user chose them, and is told how to choose others.
     """
 
@@ -26,6 +28,7 @@ class Columns:
     suffix: str = ".png"
     label: str = "TrueLabel"
     base: int = 1
+    separator: str = ","
     settable: bool = False
 
 
@@ -45,17 +48,17 @@ class LabelTable:
             outside of the folder, or a label that is no number.
     """
 
-    def __init__(self, file: Path, root: Path, columns: Columns) -> None:
+    def __init__(self, file: Path, root: Path, columns: LabelColumns) -> None:
         self._file, self._root, self._columns = file, root, columns
         self._lines: dict[str, int] = {}
         self.labels: dict[str, int] = {}
-        rows = csv.DictReader(io.StringIO(read_text(file, "table of labels")))
+        rows = csv.DictReader(io.StringIO(_text(file)), delimiter=columns.separator)
         try:
             self._read_rows(rows)
         except csv.Error as error:
             raise DataError(
                 f"table {file}, line {rows.line_num}: {error}",
-                hint="a line is an image and its label, separated by a comma",
+                hint=f"a line is an image and its label, separated by {columns.separator!r}",
             ) from error
         self._check_images()
 
@@ -121,18 +124,9 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def read_text(file: Path, what: str) -> str:
-    """Return the text of a file.
-
-    Args:
-        file: UTF-8, with or without a mark of it.
-        what: What it is, for messages.
-
-    Raises:
-        DataError: It cannot be read.
-    """
+def _text(file: Path) -> str:
     try:
-        return read_file(file, most=_MOST_TEXT).decode("utf-8-sig")
+        return read_file(file, most=_MOST_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", "") or "it is no UTF-8 text"
-        raise DataError(f"{what} {file} cannot be read: {reason}") from error
+        raise DataError(f"table of labels {file} cannot be read: {reason}") from error
