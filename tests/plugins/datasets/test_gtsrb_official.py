@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,10 @@ def write(folder: Path, places: list[tuple[str, int]], table: Path) -> None:
     table.write_text(_HEAD + "".join(rows))
 
 
+def given(root: Path, **arguments: str) -> Any:
+    return load_dataset("gtsrb", path=str(root), **arguments)
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     folder = tmp_path / "small-gtsrb"
@@ -44,7 +49,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_both_splits_are_read_and_called_after_the_folder(root: Path) -> None:
-    train, test = (load_dataset("gtsrb", path=str(root), split=s) for s in ("train", "test"))
+    train, test = (given(root, split=split) for split in ("train", "test"))
     assert {train.name, test.name} == {"small-gtsrb"}
     assert len(train.ids) == 42 * _TRACKS * _FRAMES + _FRAMES
     assert train.load(range(43))[1].tolist() == list(range(43))

