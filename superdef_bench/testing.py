@@ -4,6 +4,7 @@
 `assert_contract(load_plugins().get("defense", "my_defense"))`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -344,8 +345,19 @@ def check_dataset(dataset: Dataset) -> Iterator[Check]:
         return "" if same else "the same index gave another image"
 
     def balanced() -> str:
-        sizes = torch.bincount(dataset.load(range(count))[1], minlength=dataset.num_classes)
-        return "" if int(sizes.max() - sizes.min()) <= 1 else f"class sizes {sizes.tolist()}"
+        labels = dataset.load(range(count))[1]
+        sizes = torch.bincount(labels, minlength=dataset.num_classes)
+        if int(sizes.max() - sizes.min()) <= 1:
+            return ""
+        if count < len(dataset.ids):
+            return f"class sizes {sizes.tolist()}"
+        # All of it: classes may have run out, so no image may come before one of an earlier round.
+        seen: Counter[int] = Counter()
+        rounds = []
+        for label in labels.tolist():
+            seen[label] += 1
+            rounds.append(seen[label])
+        return "" if rounds == sorted(rounds) else "classes do not come in turn"
 
     yield _attempt("loads float32 images in [0, 1] and int64 labels", first)
     yield _attempt("loads the same image for the same index", subset)
