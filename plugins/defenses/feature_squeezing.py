@@ -9,14 +9,14 @@ from superdef_bench import InputTransform, hookimpl
 class FeatureSqueezing(InputTransform):
     """Fewer levels per channel, then a median filter (Xu et al., NDSS 2018).
 
-    Depth and window are those of the paper's joint setting for CIFAR-10 and ImageNet, without its
-    non-local means. The paper detects: it compares the classifier's answers for the image and for each
-    squeezed one apart, and refuses images on which they differ. That detector is not built. Here
-    squeezers stand one behind the other, and the classifier answers on every image.
+    Depth and window are those of the paper's joint setting for CIFAR-10 and ImageNet, without
+    its non-local means. The paper detects: it compares the classifier's answers for the image and
+    for each squeezed one, and refuses images on which they differ. That detector is not built.
+    Here one squeezer follows the other, and the classifier answers on every image.
 
-    The median is that of `scipy.ndimage.median_filter`, as in the paper's code: borders repeat their
-    pixel, an even window reaches one pixel farther up and left, and takes the higher of the two
-    middle values.
+    The median is that of `scipy.ndimage.median_filter`, as in the paper's code: borders repeat
+    their pixel, an even window reaches one pixel farther up and left, and takes the higher of the
+    two middle values.
 
     Rounding has no gradient. Attacks that know the defense go back through the median alone, which
     picks the same pixel before and after rounding.

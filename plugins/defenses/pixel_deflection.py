@@ -10,18 +10,18 @@ from superdef_bench.nn import wavelet_denoise
 class PixelDeflection(InputTransform):
     """Replace random pixels by neighbours, then denoise by wavelets (Prakash et al., CVPR 2018).
 
-    Each deflection takes a pixel of the image and puts one from the square around it, within the
-    image, in its place, with all channels; every pixel is equally likely. All are read from the
-    image that came in; of two that meet, the later one stays. Denoising is the paper's: BayesShrink
-    with soft thresholds on Haar coefficients in YCbCr, see `wavelet`.
+    Each deflection takes a pixel, every one equally likely, and puts another in its place, with
+    all channels: one from the square around it, within the image. All are read from the image
+    that came in; of two that meet, the later one stays. Denoising is the paper's: BayesShrink with
+    soft thresholds on Haar coefficients in YCbCr, see `wavelet`.
 
-    Without the paper's class activation map, which spares pixels that the classifier looks at: it
-    asks the classifier, and a transform does not have one. The released code replaces single channels,
-    in place, and counts those: its 200 change a third as many values as ours.
+    There is no class activation map, by which the paper spares pixels that the classifier looks
+    at: a transform has no classifier to ask. The released code replaces single channels, in place,
+    and counts those: its 200 change a third as many values as these.
 
-    The number of deflections is that of the paper, for 299x299; it does not shrink with the image.
-    At 32x32 it is a fifth of the pixels. The gradient is exact: a draw moves values, and wavelets
-    have theirs.
+    The number of deflections is the paper's for 299x299. It does not shrink with the image: at
+    32x32 it is a fifth of the pixels. The gradient is exact: deflections move values, and wavelets
+    have a gradient.
 
     Args:
         deflections: Deflections per image.
