@@ -134,7 +134,7 @@ def test_the_gradient_through_all_iterations_is_exact(keep: float) -> None:
     )
 
 
-def test_a_gradient_holds_few_iterations_at_a_time() -> None:
+def test_a_forward_pass_holds_the_ends_of_spans_only() -> None:
     def held(iterations: int) -> float:
         saved: dict[int, int] = {}
 
