@@ -27,6 +27,8 @@ DEFENSES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("bit_depth", {}),
     ("gaussian_blur", {"sigma": 2.0}),
     ("median", {"size": 5}),
+    ("feature_squeezing", {"window": 4}),
+    ("tv_min", {"keep": 1.0, "iterations": 12}),
     ("superdef", {}),
     ("edsr", {}),
 )
