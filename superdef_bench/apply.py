@@ -1,4 +1,4 @@
-"""Run one input transform on image files."""
+"""Run one input transform on image files, or on images of a dataset."""
 
 import io
 import os
@@ -29,6 +29,7 @@ from superdef_bench.core.plugins import Plugin
 from superdef_bench.core.rng import Random, image_id
 from superdef_bench.core.tiles import Tile, bands, overlap_of, scale_of
 from superdef_bench.core.transform import InputTransform
+from superdef_bench.core.types import Dataset
 from superdef_bench.io.files import write_atomically, written_whole
 from superdef_bench.io.machine import fix_numerics
 from superdef_bench.io.pictures import SUFFIXES, read_picture
@@ -37,8 +38,26 @@ from superdef_bench.io.progress import progress_bar
 
 AT_ONCE = 2**20  # pixels of an image that is not taken apart
 TILE = 256  # side of what a tile contributes: EDSR takes half a gigabyte to enlarge it fourfold
+MOST_OF_DATASET = 16  # images; a folder is the way to more
 MOST_WHOLE = 2**22  # pixels of an image that cannot be: wavelets take two gigabytes for them
 _NO_FILE_NAME = re.compile(r"[^\w.+-]")  # of a family's member, say: `library:name`
+
+
+@dataclass(frozen=True)
+class Input:
+    """An image to transform.
+
+    Args:
+        name: What its result is called after, and a random defense draws by.
+        title: What messages call it.
+        read: Returns it, of 8 bits, grey or RGB.
+        file: Where it lies; None for one that is no file.
+    """
+
+    name: str
+    title: str
+    read: Callable[[], Image.Image]
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +86,7 @@ def apply_words(
     words: Sequence[str],
     out: Path,
     *,
+    dataset: Dataset | None = None,
     force: bool,
     device: torch.device,
     seed: int,
@@ -78,18 +98,20 @@ def apply_words(
         plugin: The defense.
         words: Image files, folders of them, and the defense's arguments as flags.
         out: Folder for the results.
+        dataset: Its first images are transformed, 16 at most, beside those of the words.
         force: Overwrite what is there.
         device: Where to compute.
         seed: Seed of a stochastic transform.
         report: Takes a line for each image written, and one for all.
 
     Raises:
-        SuperdefError: See `build_transform`, `plan_files` and `apply`.
+        SuperdefError: See `build_transform`, `inputs_in`, `plan` and `apply`.
     """
     fix_numerics()
     arguments, files = split_flags(plugin.factory, words, plugin.title)
     transform = build_transform(plugin, arguments, device)
-    planned = plan_files(plugin.name, [Path(file) for file in files], out, force=force)
+    inputs = [*inputs_in([Path(file) for file in files]), *(images_of(dataset) if dataset else ())]
+    planned = plan(plugin.name, inputs, out, force=force)
     done: list[Applied] = []
     try:
         for applied in apply(plugin.title, transform, planned, device=device, seed=seed):
@@ -120,36 +142,66 @@ def build_transform(
     return defense.eval().requires_grad_(False).to(device)
 
 
-def plan_files(name: str, images: Sequence[Path], out: Path, *, force: bool) -> dict[Path, Path]:
-    """Return each image file with the file to write: `photo-jpeg.png` of `photo.png`.
+def inputs_in(places: Sequence[Path]) -> Iterator[Input]:
+    """Yield image files; folders stand for the images in them, and none comes twice.
+
+    Raises:
+        DataError: A place is missing, or a folder has no image.
+    """
+    for file in dict.fromkeys(file for place in places for file in _files(place)):
+        yield Input(file.name, str(file), partial(_upright, file), file)
+
+
+def images_of(dataset: Dataset) -> Iterator[Input]:
+    """Yield the first images of a dataset, 16 at most."""
+    for index, name in enumerate(dataset.ids[:MOST_OF_DATASET]):
+        flat = _NO_FILE_NAME.sub("_", Path(name).with_suffix("").as_posix())
+        title = f"{name} of {dataset.name}"
+        yield Input(flat, title, partial(_stored, dataset, index))
+
+
+def _upright(file: Path) -> Image.Image:
+    picture = read_picture(file)
+    ImageOps.exif_transpose(picture, in_place=True)
+    return picture
+
+
+def _stored(dataset: Dataset, index: int) -> Image.Image:
+    images, _ = dataset.load([index])
+    return _to_picture(images[0])
+
+
+def plan(name: str, inputs: Sequence[Input], out: Path, *, force: bool) -> dict[Path, Input]:
+    """Return each file to write with what it is made of: `photo-jpeg.png` of `photo.png`.
 
     Args:
         name: Of the defense.
-        images: Image files; folders stand for the images in them.
+        inputs: Images.
         out: Folder of the files to write.
         force: Whether a file that is there may be written over.
 
     Raises:
-        DataError: There is no image.
-        ConfigError: Two images, or an image and a file that is there, have the same place.
+        ConfigError: There is no image; or two images, or an image and a file that is there, have
+            the same place.
     """
-    files = list(dict.fromkeys(file for image in images for file in _files(image)))
-    if not files:
-        raise ConfigError("there is no image to transform", hint="name image files or folders")
-    planned: dict[Path, Path] = {}
-    owners: dict[Path, Path] = {}
-    inputs = {file.resolve() for file in files}
-    for file in files:
-        target = out / f"{file.stem}-{_NO_FILE_NAME.sub('_', name)}.png"
-        if target in owners:
+    if not inputs:
+        raise ConfigError(
+            "there is no image to transform", hint="name image files or folders, or a --dataset"
+        )
+    planned: dict[Path, Input] = {}
+    files = {each.file.resolve() for each in inputs if each.file}
+    for each in inputs:
+        stem = Path(each.name).stem if each.file else each.name
+        target = out / f"{stem}-{_NO_FILE_NAME.sub('_', name)}.png"
+        if target in planned:
             raise ConfigError(
-                f"{owners[target]} and {file} would both become {target}",
+                f"{planned[target].title} and {each.title} would both become {target}",
                 hint="rename one, or give each a call and a folder of its own",
             )
-        if target.resolve() in inputs:
+        if target.resolve() in files:
             raise ConfigError(f"{target} is an input", hint="choose another folder with -o")
-        owners[target], planned[file] = file, target
-    there = [target for target in owners if os.path.lexists(target)]
+        planned[target] = each
+    there = [target for target in planned if os.path.lexists(target)]
     if there and not force:
         more = f", and {len(there) - 1} more" if len(there) > 1 else ""
         raise ConfigError(
@@ -181,19 +233,19 @@ def _files(path: Path) -> list[Path]:
 def apply(
     title: str,
     transform: InputTransform,
-    planned: Mapping[Path, Path],
+    planned: Mapping[Path, Input],
     *,
     device: torch.device,
     seed: int,
 ) -> Iterator[Applied]:
-    """Transform one file after the other and write the results, rounded to 8 bits, as PNG.
+    """Transform one image after the other and write the results, rounded to 8 bits, as PNG.
 
-    A stochastic transform draws by the seed and the file's name alone.
+    A stochastic transform draws by the seed and the image's name alone.
 
     Args:
         title: What messages call the transform.
         transform: From `build_transform`.
-        planned: From `plan_files`.
+        planned: From `plan`.
         device: Where to compute.
         seed: Seed of a stochastic transform.
 
@@ -204,10 +256,10 @@ def apply(
     """
     done, total = 0, len(planned)
     with progress_bar(total) as bar:
-        for file, target in planned.items():
-            bar.show(f"transforming {file.name}", f"{done}/{total} images")
+        for target, each in planned.items():
+            bar.show(f"transforming {each.name}", f"{done}/{total} images")
             try:
-                applied = _apply_one(title, transform, file, target, device, seed)
+                applied = _apply_one(title, transform, each, target, device, seed)
             except SuperdefError as error:
                 message = f"{error.message}; {done} of {total} images were written"
                 raise type(error)(message, hint=error.hint) from error
@@ -221,15 +273,14 @@ def apply(
 def _apply_one(
     title: str,
     transform: InputTransform,
-    file: Path,
+    given: Input,
     target: Path,
     device: torch.device,
     seed: int,
 ) -> Applied:
-    picture = read_picture(file)
-    ImageOps.exif_transpose(picture, in_place=True)
-    random = Random(seed, "apply", torch.tensor([image_id(file.name)], device=device))
-    owner = f"{title} on {file} ({picture.width}x{picture.height})"
+    picture = given.read()
+    random = Random(seed, "apply", torch.tensor([image_id(given.name)], device=device))
+    owner = f"{title} on {given.title} ({picture.width}x{picture.height})"
     run = partial(_run, owner, transform, random, device)
     pixels, overlap = picture.width * picture.height, overlap_of(transform)
     if overlap is not None and pixels > AT_ONCE:
@@ -237,7 +288,7 @@ def _apply_one(
         return _in_tiles(owner, run, picture, cut, target)
     if pixels > MOST_WHOLE:
         raise DataError(
-            f"image {file} has {pixels:,} pixels, {title} takes {MOST_WHOLE:,} at once",
+            f"image {given.title} has {pixels:,} pixels, {title} takes {MOST_WHOLE:,} at once",
             hint="shrink it first",
         )
     out, seconds = run(_to_tensor(picture))
@@ -302,9 +353,14 @@ def _to_pixels(image: Tensor) -> np.ndarray:
     return (image * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
 
 
+def _to_picture(image: Tensor) -> Image.Image:
+    """Return `(C, H, W)` in [0, 1] as a picture of 8 bits."""
+    pixels = _to_pixels(image)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
 def _to_png(image: Tensor) -> bytes:
     """Return `(C, H, W)` in [0, 1] as a PNG of 8 bits."""
-    pixels = _to_pixels(image)
     file = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
+    _to_picture(image).save(file, "PNG")
     return file.getvalue()

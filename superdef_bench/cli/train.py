@@ -74,10 +74,15 @@ def train_command(
 @app.command("apply", cls=CommandOfDefense, context_settings=_FLAGS)
 def apply_command(
     defense: Annotated[str, typer.Argument(help="Input transform.")],
-    image: Annotated[
-        list[str], typer.Argument(help="Image files, or folders of them (not what lies deeper).")
-    ],
     out: Folder,
+    image: Annotated[
+        list[str] | None,
+        typer.Argument(help="Image files, or folders of them (not what lies deeper)."),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Dataset plugin, its first 16 images.", metavar="NAME"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
     device: Device = "auto",
     seed: Annotated[int, typer.Option(help="Seed of a random defense.")] = 0,
@@ -91,8 +96,14 @@ def apply_command(
     from superdef_bench.apply import apply_words
     from superdef_bench.io.machine import choose_device
 
-    plugin, where = (
-        registry_of(plugins_dir, no_third_party).get("defense", defense),
-        choose_device(device),
+    registry, where = registry_of(plugins_dir, no_third_party), choose_device(device)
+    apply_words(
+        registry.get("defense", defense),
+        image or [],
+        out,
+        dataset=registry.get("dataset", dataset).build() if dataset else None,
+        force=force,
+        device=where,
+        seed=seed,
+        report=say,
     )
-    apply_words(plugin, image, out, force=force, device=where, seed=seed, report=say)
