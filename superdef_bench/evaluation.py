@@ -130,7 +130,7 @@ def evaluate_model(
             live as long as the result.
         keys: Every other key of a config by its name: `rungs`, `limit`, `limits`, `batch_size`,
             `seed`, `norm`, `topk`, `target`, `eightbit`, `eot`, `draws`, `masking`,
-            `cell_seconds`, and `surrogates`, which may be live classifiers too.
+            `cell_seconds`, `undefended_at`, and `surrogates`, which may be live classifiers too.
 
     Returns:
         The tables, and where to put them.

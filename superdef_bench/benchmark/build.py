@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +73,7 @@ def build(
     dataset: Dataset = built[id(config.dataset)]
     with _facts_of(plugins[id(config.dataset)]):
         _check_topk(config, dataset.num_classes)
+    resized = _resized(config, plugins[id(config.dataset)], dataset, mistakes)
     model: nn.Module = built[id(config.model)]
     attacks = []
     for row in config.attacks:
@@ -132,7 +133,30 @@ def build(
         answers_only,
         resolved,
         laid.chosen,
+        resized,
     )
+
+
+def _resized(
+    config: Config, plugin: Plugin, dataset: Dataset, mistakes: Mistakes
+) -> Dataset | None:
+    """Return the images of a config at the other size that it asks for, None where it does not."""
+    size, resized = config.undefended_at, None
+    if size is None:
+        return None
+    with mistakes.at("run", "undefended_at"):
+        if "size" not in plugin.defaults:
+            raise ConfigError(
+                f"undefended_at is {size}, and {plugin.title} takes no size", hint="leave it out"
+            )
+        resized = plugin.build(**{**config.dataset.arguments, "size": size})
+        if list(resized.ids) != list(dataset.ids):
+            raise ConfigError(
+                f"undefended_at is {size}, and {plugin.title} has other images at that size",
+                hint="leave it out",
+            )
+    mistakes.settle()
+    return cast(Dataset, resized)
 
 
 def _two_passes(network: nn.Module, images: Tensor) -> None:

@@ -159,6 +159,7 @@ class Benchmark:
         model_arguments: All arguments that the classifier was built with, under `plugin` its
             plugin's name.
         layouts: How the batches of each classifier lie in memory, by its title.
+        resized: The same images at the size of `undefended_at`, if the config has it.
     """
 
     config: "Config"
@@ -173,6 +174,7 @@ class Benchmark:
     answers_only: bool = False
     model_arguments: Mapping[str, Any] = field(default_factory=dict)
     layouts: Mapping[str, Layout] = field(default_factory=dict)
+    resized: Dataset | None = None
 
     def left_out(self, defense: BuiltDefense, rung: Rung) -> str:
         """Return why a rung does not apply to a defense, or nothing."""

@@ -50,6 +50,7 @@ from superdef_bench.core.threats import (
 )
 from superdef_bench.io.documents import read_toml, shown
 
+_LARGEST = 4096  # pixels of a side
 _MOST_BYTES = 2**18  # of a config; the largest that is shipped has five thousand
 
 
@@ -66,6 +67,7 @@ class Config(Frozen):
         draws: Fresh draws by which a random defense is scored.
         masking: Images on which gradients are probed; 0 probes nothing.
         cell_seconds: A cell that may take longer is refused; None refuses none.
+        undefended_at: A size at which the undefended classifier is also measured, on clean images.
         models: Rows of `[models]`, for what is selected; no part of results.
     """
 
@@ -89,6 +91,7 @@ class Config(Frozen):
     draws: Annotated[int, whole(20, 255)] = 20
     masking: Annotated[int, whole(0, MOST_IMAGES)] = 64
     cell_seconds: Annotated[int, whole(1, MOST_SECONDS)] | None = None
+    undefended_at: Annotated[int, whole(1, _LARGEST)] | None = None
     models: Mapping[str, Choice] = Field(default_factory=dict, exclude=True)
 
     @model_validator(mode="after")

@@ -28,6 +28,7 @@ class Keys(TypedDict, total=False):
     draws: int | None
     masking: int | None
     cell_seconds: int | None
+    undefended_at: int | None
     surrogates: Sequence[Any] | None
 
 

@@ -13,11 +13,11 @@ from superdef_bench.cli.screen import console
 from superdef_bench.core.threats import CLEAN
 from superdef_bench.core.visible import visible
 from superdef_bench.leaderboard.classifier import classifier_title
-from superdef_bench.leaderboard.notes import idle, near_chance
+from superdef_bench.leaderboard.notes import below_ranking, idle, near_chance
 from superdef_bench.leaderboard.tables import quality_table, ranking_table
 from superdef_bench.results.ranking import RANKED_BY, images_text, rank
 from superdef_bench.results.schema import QualityResults, Results
-from superdef_bench.results.suite import FULL, suite_of_table, suites_of_rows
+from superdef_bench.results.suite import FULL, suite_of_table
 from superdef_bench.results.table import Cell, Table, plain_lines
 from superdef_bench.results.text import eps_text, percent
 
@@ -80,7 +80,7 @@ def print_ranking(results: Results) -> None:
     images = images_text(results, standings)
     of = f"{results.dataset.name}, {images}; {classifier_title(results)}"
     screen.print(visible(of), markup=False)
-    for line in suites_of_rows(results, standings):
+    for line in below_ranking(results, standings):
         screen.print(visible(line), markup=False)
     for why in dict.fromkeys(s.reasons[0] for s in standings if s.rank is None and s.reasons):
         rows = [s.defense for s in standings if s.rank is None and why in s.reasons[:1]]

@@ -8,6 +8,7 @@ from superdef_bench.leaderboard.changes import changes_section
 from superdef_bench.leaderboard.classifier import classifier_section, classifier_title
 from superdef_bench.leaderboard.curves import CURVES, has_curves
 from superdef_bench.leaderboard.notes import (
+    below_ranking,
     failures_section,
     masking_section,
     masking_verdict,
@@ -35,7 +36,7 @@ from superdef_bench.results.ranking import (
 )
 from superdef_bench.results.rows import is_drawn, score, with_interval
 from superdef_bench.results.schema import Results
-from superdef_bench.results.suite import FULL, suite_of_table, suites_of_rows
+from superdef_bench.results.suite import FULL, suite_of_table
 from superdef_bench.results.table import to_markdown
 from superdef_bench.results.text import eps_text, escape, fenced, grid, link, percent
 
@@ -130,7 +131,7 @@ def _ranking(results: Results, standings: Sequence[Standing]) -> Iterator[str]:
         + (" Masking: what the checks of its gradient say of a row, see below." if judged else "")
     )
     yield ""
-    suites = suites_of_rows(results, standings)
+    suites = below_ranking(results, standings)
     yield from (f"- {escape(line)}" for line in suites)
     yield from [""] if suites else []
 

@@ -10,7 +10,8 @@ from superdef_bench.results.masking import FAIL, FEW, POINTS, SUSPECT
 from superdef_bench.results.ranking import Standing
 from superdef_bench.results.schema import Columns, Results
 from superdef_bench.results.statistics import binomial_tail
-from superdef_bench.results.text import eps_text, escape, grid
+from superdef_bench.results.suite import suites_of_rows
+from superdef_bench.results.text import eps_text, escape, grid, percent
 
 _FEWEST = 8  # clean images that can be told from guesses
 _BY_CHANCE = 0.01  # what guesses reach with less than this probability is no guess
@@ -43,6 +44,23 @@ def doubts(results: Results, defense: str) -> str:
     suspicion = results.defenses[defense].suspicion
     verdict = masking_verdict(results, defense) or ("suspect" if suspicion else "")
     return verdict if verdict in ("suspect", "fail") else ""
+
+
+def below_ranking(results: Results, standings: Sequence[Standing]) -> list[str]:
+    """Return what belongs right below the ranking: who faced what, and the other size."""
+    return [*suites_of_rows(results, standings), *_resized(results)]
+
+
+def _resized(results: Results) -> Iterator[str]:
+    found = results.undefended_at
+    if found is not None:
+        (height, width), (_, tall, wide) = results.dataset.shape[1:], found.shape
+        interval = f"{100 * found.ci_low:.0f}–{100 * found.ci_high:.0f}"
+        yield (
+            f"outside the ranking: undefended at {wide}x{tall} {percent(found.accuracy)} "
+            f"({interval}) of the same {found.n:,} clean images are right; a part of what a row "
+            f"gains by enlarging {width}x{height} is resolution"
+        )
 
 
 def masking_section(results: Results, standings: Sequence[Standing]) -> Iterator[str]:

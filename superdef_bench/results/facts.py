@@ -286,6 +286,18 @@ class DatasetFacts(Model):
     shape: Annotated[list[Positive], Field(min_length=3, max_length=3)]
 
 
+class Resized(Model):
+    """The undefended classifier on the same clean images at another size."""
+
+    shape: Annotated[list[Positive], Field(min_length=3, max_length=3)]
+    sha256: Annotated[str, Field(json_schema_extra={"pattern": "^[0-9a-f]{64}$"})]
+    n: Positive
+    correct: Count
+    accuracy: Share
+    ci_low: Share
+    ci_high: Share
+
+
 class ModelFacts(Model):
     """The attacked classifier.
 

@@ -42,6 +42,7 @@ from superdef_bench.results.facts import (
     NotApplicable,
     Positive,
     Provenance,
+    Resized,
     RungOfRow,
     RungWord,
     Scale,
@@ -302,6 +303,7 @@ class Results(Document):
     failures: list[Failure]
     refused: list[Refusal] = Field(default_factory=list)
     not_applicable: list[NotApplicable]
+    undefended_at: Resized | None = None
 
     @property
     def last_eps(self) -> float:

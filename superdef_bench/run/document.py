@@ -12,7 +12,7 @@ from superdef_bench.core.threats import CLEAN, MASKING, NO_TARGET, UNDEFENDED, R
 from superdef_bench.io.machine import machine, versions
 from superdef_bench.measure.run_costs import RunCosts
 from superdef_bench.results.aggregate import PROBE, CellRecords, add_conditional
-from superdef_bench.results.facts import SCHEMA, Attack
+from superdef_bench.results.facts import SCHEMA, Attack, Resized
 from superdef_bench.results.masking import report
 from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.results.statistics import unpack_bits
@@ -28,6 +28,7 @@ def describe(
     plan: Plan,
     outcome: Outcome,
     costs: RunCosts,
+    resized: Resized | None,
     *,
     command: str,
     folder: str,
@@ -97,6 +98,8 @@ def describe(
             {"defense": defense, "rung": rung, "why": why} for defense, rung, why in plan.left_out
         ],
     }
+    if resized is not None:
+        document["undefended_at"] = resized.model_dump()
     return Results.of(document)
 
 

@@ -27,6 +27,7 @@ from superdef_bench.run.executors import run_local
 from superdef_bench.run.likely import likely_passes
 from superdef_bench.run.manifest import write_manifest
 from superdef_bench.run.records import Outcome, RecordStore, to_table
+from superdef_bench.run.resized import measure_resized
 from superdef_bench.run.shard import Shard
 from superdef_bench.run.worker import Row, Worker
 
@@ -63,11 +64,13 @@ def run(
         outcome = _compute(benchmark, plan, claimed)
         seconds = time.perf_counter() - start
         costs = costs_in(out, benchmark)
+        resized = measure_resized(benchmark)
         results = describe(
             benchmark,
             plan,
             outcome,
             costs,
+            resized,
             command=command,
             folder=portable(out),
             seconds=seconds,

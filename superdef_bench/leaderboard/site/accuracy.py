@@ -6,7 +6,7 @@ from pathlib import Path
 from superdef_bench.core.threats import Rung
 from superdef_bench.leaderboard.again import commands
 from superdef_bench.leaderboard.classifier import classifier_table, classifier_title
-from superdef_bench.leaderboard.notes import failures, notes, stages
+from superdef_bench.leaderboard.notes import below_ranking, failures, notes, stages
 from superdef_bench.leaderboard.plots import drawn_in
 from superdef_bench.leaderboard.publish import pictures
 from superdef_bench.leaderboard.sections import times_note, work_note
@@ -23,7 +23,7 @@ from superdef_bench.leaderboard.tables import (
 from superdef_bench.results.config_text import config_toml
 from superdef_bench.results.ranking import WITHIN_A_RANK, Standing, images_text
 from superdef_bench.results.schema import Results
-from superdef_bench.results.suite import suite_of_table, suites_of_rows
+from superdef_bench.results.suite import suite_of_table
 from superdef_bench.results.text import eps_text
 
 _RANKING = (  # a reader of screens names a row by its first cell
@@ -58,7 +58,7 @@ def accuracy_page(
         "accuracy.html",
         results=results,
         suite=suite_of_table(results, standings),
-        suites=suites_of_rows(results, standings),
+        suites=below_ranking(results, standings),
         facts=_facts(results, standings),
         last_eps=eps_text(results.last_eps),
         within_a_rank=WITHIN_A_RANK,

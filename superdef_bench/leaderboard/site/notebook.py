@@ -1,11 +1,11 @@
 """The ranking as a notebook shows it: a table, and what has to be said of it. No torch."""
 
-from superdef_bench.leaderboard.notes import failures
+from superdef_bench.leaderboard.notes import below_ranking, failures
 from superdef_bench.leaderboard.site.page import render
 from superdef_bench.leaderboard.tables import ranking_table
 from superdef_bench.results.ranking import rank
 from superdef_bench.results.schema import Results
-from superdef_bench.results.suite import suite_of_table, suites_of_rows
+from superdef_bench.results.suite import suite_of_table
 from superdef_bench.results.text import eps_text
 
 
@@ -17,6 +17,6 @@ def notebook(results: Results) -> str:
         table=ranking_table(results, standings),
         last_eps=eps_text(results.last_eps),
         suite=suite_of_table(results, standings),
-        suites=suites_of_rows(results, standings),
+        suites=below_ranking(results, standings),
         failures=list(failures(results)),
     ).decode()

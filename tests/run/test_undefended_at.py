@@ -1,0 +1,102 @@
+"""The undefended classifier at another size, below the ranking."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from superdef_bench import load_dataset, load_model
+from superdef_bench.results.load import load_results
+from tests.support.commands import Answer
+
+CONFIG = """
+[run]
+dataset = {{ plugin = "{dataset}", size = 32 }}
+model = "signs_resnet8"
+limit = 40
+batch_size = 16
+masking = 0
+undefended_at = {size}
+[attacks]
+fgsm = {{ rungs = ["gray_box"] }}
+[defenses]
+bicubic_x2 = {{}}
+"""
+
+
+def test_it_stands_below_the_ranking_and_is_no_row(
+    run_cli: Callable[..., Answer], config: Callable[[str], Path]
+) -> None:
+    answer = run_cli("run", config(CONFIG.format(dataset="signs", size=48)))
+    assert answer.code == 0, answer.err
+    results = load_results(Path("runs/tiny"))
+    found = results.undefended_at
+    assert found is not None
+    images, labels = load_dataset("signs", size=48).load(range(40))
+    with torch.no_grad():
+        right = int((load_model("signs_resnet8")(images).argmax(1) == labels).sum())
+    assert (found.n, found.correct, found.shape) == (40, right, [3, 48, 48])
+    assert set(results.defenses) == {"none", "bicubic_x2 (native)"}
+    line = f"outside the ranking: undefended at 48x48 {100 * right / 40:.1f} ("
+    assert line in " ".join(answer.out.split())
+    assert line in Path("runs/tiny/tiny.md").read_text()
+    assert "undefended_at = 48" in Path("runs/tiny/tiny.md").read_text()
+    again = run_cli("leaderboard", "runs/tiny", "--html", "site")
+    assert again.code == 0, again.err
+    assert "undefended at 48x48" in next(Path("site").rglob("tiny.html")).read_text()
+
+
+def test_without_it_results_say_nothing(
+    run_cli: Callable[..., Answer], config: Callable[[str], Path]
+) -> None:
+    text = CONFIG.format(dataset="signs", size=48).replace("undefended_at = 48\n", "")
+    assert run_cli("run", config(text), "--limit", "4").code == 0
+    assert "undefended_at" not in json.loads(Path("runs/tiny/results.json").read_text())
+    assert "outside the ranking" not in Path("runs/tiny/tiny.md").read_text()
+
+
+PLUGIN = """
+from superdef_bench import hookimpl, load_dataset
+
+class Plain:
+    def __init__(self):
+        inner = load_dataset("signs")
+        self.name, self.split, self.ids = "plain", "test", inner.ids
+        self.num_classes, self.class_names = 20, inner.class_names
+        self.sha256, self.load = inner.sha256, inner.load
+
+class Shrinking(Plain):
+    def __init__(self, *, size=32):
+        super().__init__()
+        self.ids = self.ids[:size]
+
+@hookimpl
+def register_datasets():
+    return {"plain": Plain, "shrinking": Shrinking}
+"""
+
+
+@pytest.mark.parametrize(
+    ("dataset", "size", "message"),
+    [
+        ('{ plugin = "signs", size = 32 }', 0, "undefended_at is 0"),
+        ('{ plugin = "signs", size = 32 }', '"large"', "undefended_at is 'large'"),
+        ('"plain"', 48, "line 8: undefended_at is 48, and dataset 'plain' takes no size"),
+        ('{ plugin = "shrinking", size = 40 }', 48, "has other images at that size"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    run_cli: Callable[..., Answer],
+    config: Callable[[str], Path],
+    plugin_folder: Callable[..., Path],
+    dataset: str,
+    size: object,
+    message: str,
+) -> None:
+    text = CONFIG.format(dataset="signs", size=size)
+    text = text.replace('{ plugin = "signs", size = 32 }', dataset)
+    answer = run_cli("run", config(text), "--plan", "--plugins-dir", plugin_folder(PLUGIN))
+    assert answer.code == 2
+    assert message in answer.err
