@@ -26,7 +26,9 @@ from superdef_bench.run.images import Images
 _STAGE = 100  # passes of the first stage of a long attack that says nothing of its steps
 _FOOLED = 0.5  # of the passes, until an image is fooled by what knows the defense
 _TIMES = 2
-_AT_ONCE = 16  # images of a measured pass: enough to fill the cores, quick on any network
+_AT_ONCE = 16  # images of a measured pass: enough to fill the cores
+_FEW = 2  # images of the pass that says how many of them a second has room for
+_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,15 @@ def measure_passes(benchmark: Benchmark) -> Mapping[str, Pass]:
 def _measured(
     benchmark: Benchmark, name: str, view: Protected, images: Images, climbs: bool
 ) -> Pass | None:
-    """Return the passes of a network, or None where it fails."""
-    count = len(images)
+    """Return the passes of a network, on as many images as take a second; None where it fails."""
     try:
         with benchmark.watch.to(f"defense {name!r}"):
+            few = images.take(torch.arange(min(_FEW, len(images)), device=images.x.device))
+            start = time.perf_counter()
+            _pass(view, few, climb=climbs)
+            each = (time.perf_counter() - start) / len(few)
+            count = max(len(few), min(len(images), int(_SECONDS / max(each, 1e-9))))
+            images = images.take(torch.arange(count, device=images.x.device))
             forward = _shortest(lambda: _pass(view, images, climb=False))
             both = _shortest(lambda: _pass(view, images, climb=True)) if climbs else forward
     except KeyboardInterrupt:
