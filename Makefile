@@ -15,7 +15,7 @@ LOCK := requirements.lock
 LOCKED := -r $(LOCK)
 endif
 
-.PHONY: ready run test test-ci lint types check lock schema clean
+.PHONY: ready run test test-ci lint types check lock schema pictures clean
 
 run: $(READY)
 	@$(BIN)/superdef-bench run configs/quickstart.toml -o runs/quickstart
@@ -63,6 +63,14 @@ lock:
 # The JSON Schema of results files is made of the models that read them.
 schema: $(READY)
 	$(BIN)/python -m superdef_bench.results.json_schema > docs/results.schema.json
+
+# Photographs, which the repository never holds: pictures/ is ignored.
+pictures: $(READY)
+	for defense in bicubic_x2 mustafa rcan superdef; do \
+	  $(BIN)/superdef-bench apply $$defense --dataset photos --force -o pictures || exit; done
+	if [ -d data/sr-test ]; then \
+	  $(BIN)/superdef-bench quality bicubic_x2 mustafa rcan superdef --data sr-test \
+	    --picture pictures/restored.png --photograph Set5/img_003 --crop 88,60,96; fi
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
