@@ -206,6 +206,37 @@ def versus_command(
             print_comparisons((row, name), rows, why_not(loaded, row, name), tests)
 
 
+@app.command("summary", cls=BriefCommand)
+def summary_command(
+    results: Annotated[list[Path], typer.Argument(help="Run folders or results files.")],
+    row: Annotated[
+        list[str] | None,
+        typer.Option("--row", help="Only this row; repeatable.", metavar="NAME"),
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with all digits.")] = False,
+) -> None:
+    """Say of each row of several tables whom it helps against, and what it costs.
+
+    Beside the undefended classifier, on the same images, at the last eps of each table.
+    """
+    from superdef_bench.analysis.summary import EXPLAINED, summarise, summary_table
+    from superdef_bench.cli.tables import print_table
+    from superdef_bench.core.threats import UNDEFENDED
+    from superdef_bench.results.load import load_results
+    from superdef_bench.results.table import to_markdown
+
+    tables = [load_results(path) for path in results]
+    every = (name for table in tables for name in table.defenses if name != UNDEFENDED)
+    found = summarise(tables, row or list(dict.fromkeys(every)))
+    if as_json:
+        write(json.dumps([asdict(each) for each in found], indent=1) + "\n")
+    elif markdown:
+        write("\n".join([*to_markdown(summary_table(found)), "", EXPLAINED]) + "\n")
+    else:
+        print_table(summary_table(found), EXPLAINED)
+
+
 @app.command("agreement")
 def agreement_command(
     run: Annotated[Path, typer.Argument(help="Run folder.")],

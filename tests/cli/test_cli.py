@@ -14,7 +14,17 @@ from tests.support.pace import takes
 
 VERBS = [
     *("", "run", "init", "show", "list", "check", "leaderboard", "train", "new", "apply"),
-    *("versus", "quality", "agreement", "cost", "verify", "reproduce", "compare", "examples"),
+    *(
+        "versus",
+        "summary",
+        "quality",
+        "agreement",
+        "cost",
+        "verify",
+        "reproduce",
+        "compare",
+        "examples",
+    ),
     *("history", "verify autoattack", "verify submission"),
     *("bank", "bank ls", "bank verify", "bank export", "bank import"),
 ]
@@ -59,6 +69,7 @@ finally:
         ("leaderboard", "-o", "."),
         ("leaderboard", "--html", "site"),
         ("versus", "none", "none"),
+        ("summary", "--markdown"),
         ("compare", str(GOLDEN / "example.json")),
         ("history", "--svg", "history.svg"),
     ],

@@ -159,8 +159,8 @@ def test_the_schema_page_names_every_column() -> None:
 
 def test_the_results_page_shows_what_its_commands_print(run_cli: Callable[..., Answer]) -> None:
     page = (_ROOT / "docs/results.md").read_text()
-    found = re.findall(r"<!-- (versus .*?) -->\n(.*?)<!-- end -->", page, re.S)
-    assert len(found) >= 2
+    found = re.findall(r"<!-- ((?:summary|versus) .*?) -->\n(.*?)<!-- end -->", page, re.S)
+    assert {command.split()[0] for command, _ in found} == {"summary", "versus"}
     for command, shown in found:
         words = [str(_ROOT / w) if w.startswith("leaderboards/") else w for w in command.split()]
         assert run_cli(*words, "--markdown").out == shown, f"superdef-bench {command} --markdown"
