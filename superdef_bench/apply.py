@@ -155,7 +155,9 @@ def inputs_in(places: Sequence[Path]) -> Iterator[Input]:
 def images_of(dataset: Dataset) -> Iterator[Input]:
     """Yield the first images of a dataset, 16 at most."""
     for index, name in enumerate(dataset.ids[:MOST_OF_DATASET]):
-        flat = _NO_FILE_NAME.sub("_", Path(name).with_suffix("").as_posix())
+        whole = Path(name)
+        shown = whole.with_suffix("") if whole.suffix.lower() in SUFFIXES else whole
+        flat = _NO_FILE_NAME.sub("_", shown.as_posix())
         title = f"{name} of {dataset.name}"
         yield Input(flat, title, partial(_stored, dataset, index))
 

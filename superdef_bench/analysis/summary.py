@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from superdef_bench.analysis.versus import why_not
+from superdef_bench.core.errors import ConfigError
 from superdef_bench.core.threats import ADAPTIVE, UNDEFENDED, Rung
 from superdef_bench.results.ranking import Standing, rank
 from superdef_bench.results.rows import Score, find_row, is_called, score, verdicts
@@ -12,13 +14,15 @@ from superdef_bench.results.table import NOTHING, Cell, Line, Table
 from superdef_bench.results.text import eps_text, percent
 
 _SIGNIFICANT = 0.05
-HELPS, ALIKE, HURTS = "helps", "no difference", "hurts"
+HELPS, ALIKE, HURTS = "helps", "not shown", "hurts"
 EXPLAINED = (
-    "Against the undefended classifier on the same images, at the last eps of each table: better "
-    "(helps) or worse (hurts) by McNemar's exact test, p at most 0.05 after Holm's correction over "
-    "all tests of this table. Accuracies in percent on n images; adaptive is the worst case where "
-    "the attacker knows the defense, and of a row that is not ranked has no verdict. GMAC: of the "
-    "pipeline, one image. †: the row is a classifier of its own, and its gray box transfer."
+    "Against the undefended classifier on the same images, whose accuracy is the second number, at "
+    "the last eps of each table: better (helps) or worse (hurts) by McNemar's exact test, p at "
+    "most 0.05 after Holm's correction over all tests of this table; otherwise it is not shown by "
+    "so many images and tests. Accuracies in percent on n images, of several draws their mean, "
+    "while their majority is tested. Adaptive is the worst case where the attacker knows the "
+    "defense, and of a row that is not ranked has no verdict. GMAC: of the pipeline, one image. †: "
+    "the row is a classifier of its own, and its gray box transfer."
 )
 
 
@@ -40,7 +44,7 @@ class Effect:
 
     @property
     def verdict(self) -> str:
-        """`helps`, `hurts`, or `no difference` that the images could show."""
+        """`helps`, `hurts`, or `not shown`: the images do not tell them apart."""
         if self.p > _SIGNIFICANT:
             return ALIKE
         return HELPS if self.first > self.bare else HURTS
@@ -57,7 +61,8 @@ class Summary:
         gray_box: Accuracy under the worst of gray box.
         adaptive: Accuracy under the worst of what knows the defense.
         unaware: Its effect in gray box; None where it was not attacked.
-        aware: Its effect where the attacker knows it; None of a row that is not ranked, too.
+        aware: Its effect where the attacker knows it; None too where it or the undefended row is
+            not ranked.
         replaces: Whether it is a classifier of its own.
         gmac: Giga multiply-accumulates of the pipeline for one image.
     """
@@ -82,9 +87,15 @@ def summarise(tables: Sequence[Results], words: Sequence[str]) -> list[Summary]:
         words: Rows, as `find_row` takes them; a table that lacks one goes without it.
 
     Raises:
-        ConfigError: No table has such a row, or a word means several of one table.
+        ConfigError: No table has such a row, a word means several of one table, or a table comes
+            twice.
     """
-    found = list(_summaries(tables, words))
+    names = [table.name for table in tables]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(
+            f"results {twice[0]!r} are given twice", hint="each would count as tests of its own"
+        )
+    found = list(_summaries(tables, list(dict.fromkeys(words))))
     effects = [each for row in found for each in (row.unaware, row.aware) if each]
     adjusted = iter(holm([each.p for each in effects]))
 
@@ -117,7 +128,7 @@ def _summary(table: Results, standing: Standing) -> Summary:
         gray_box=score(table.worst(name, Rung.GRAY_BOX)),
         adaptive=score(table.worst(name, ADAPTIVE)),
         unaware=_effect(table, name, Rung.GRAY_BOX),
-        aware=None if standing.rank is None else _effect(table, name, ADAPTIVE),
+        aware=None if why_not(table, name, UNDEFENDED) else _effect(table, name, ADAPTIVE),
         replaces=table.defenses[name].replaces,
         gmac=standing.gmac,
     )
@@ -156,4 +167,6 @@ def _accuracy(found: Score | None, effect: Effect | None = None, mark: str = "")
     if found is None:
         return NOTHING
     words = [f"{percent(found.accuracy)}{mark} (n {found.n})"]
-    return Cell(", ".join([*words, *([effect.verdict] if effect else [])]), found.accuracy)
+    if effect:
+        words.append(f"{effect.verdict} against {percent(effect.bare)}")
+    return Cell(", ".join(words), found.accuracy)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from superdef_bench.benchmark.choices import AttackChoice, Choice, DefenseChoice
 from superdef_bench.benchmark.config import ABSENT, Config
 from superdef_bench.benchmark.downloads import downloads_of
 from superdef_bench.benchmark.mistakes import Document, Mistakes, Place
+from superdef_bench.benchmark.resized import resized_images
 from superdef_bench.benchmark.sources import (
     bare_classifier,
     check_other,
@@ -73,7 +74,6 @@ def build(
     dataset: Dataset = built[id(config.dataset)]
     with _facts_of(plugins[id(config.dataset)]):
         _check_topk(config, dataset.num_classes)
-    resized = _resized(config, plugins[id(config.dataset)], dataset, mistakes)
     model: nn.Module = built[id(config.model)]
     attacks = []
     for row in config.attacks:
@@ -91,6 +91,8 @@ def build(
     layout = laid.of(f"classifier:{task.model}", model)
     bare = Protected((), model, seed=config.seed, layout=layout).eval()
     check_classes(classify(bare, first, task.model, task.dataset), task.model, dataset)
+    of_images = plugins[id(config.dataset)]
+    resized = resized_images(config, of_images, dataset, bare, device, mistakes)
     watch = HandOver()
     watch.add("classifier", model, partial(_two_passes, model, first))
     made: dict[str, BuiltDefense] = {}
@@ -135,28 +137,6 @@ def build(
         laid.chosen,
         resized,
     )
-
-
-def _resized(
-    config: Config, plugin: Plugin, dataset: Dataset, mistakes: Mistakes
-) -> Dataset | None:
-    """Return the images of a config at the other size that it asks for, None where it does not."""
-    size, resized = config.undefended_at, None
-    if size is None:
-        return None
-    with mistakes.at("run", "undefended_at"):
-        if "size" not in plugin.defaults:
-            raise ConfigError(
-                f"undefended_at is {size}, and {plugin.title} takes no size", hint="leave it out"
-            )
-        resized = plugin.build(**{**config.dataset.arguments, "size": size})
-        if list(resized.ids) != list(dataset.ids):
-            raise ConfigError(
-                f"undefended_at is {size}, and {plugin.title} has other images at that size",
-                hint="leave it out",
-            )
-    mistakes.settle()
-    return cast(Dataset, resized)
 
 
 def _two_passes(network: nn.Module, images: Tensor) -> None:

@@ -232,7 +232,7 @@ def summary_command(
     if as_json:
         write(json.dumps([asdict(each) for each in found], indent=1) + "\n")
     elif markdown:
-        write("\n".join([*to_markdown(summary_table(found)), "", EXPLAINED]) + "\n")
+        write("\n".join([*to_markdown(summary_table(found)), EXPLAINED]) + "\n")
     else:
         print_table(summary_table(found), EXPLAINED)
 

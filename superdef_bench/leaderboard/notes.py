@@ -14,6 +14,7 @@ from superdef_bench.results.suite import suites_of_rows
 from superdef_bench.results.text import eps_text, escape, grid, percent
 
 _FEWEST = 8  # clean images that can be told from guesses
+_NEAR = 0.05  # of the way from chance to all right
 _BY_CHANCE = 0.01  # what guesses reach with less than this probability is no guess
 
 
@@ -271,11 +272,11 @@ def idle(results: Results) -> Iterator[str]:
 
 def near_chance(results: Results) -> Iterator[str]:
     """Say so where the classifier gets clean images right no more often than by guessing."""
-    row, classes = results.clean(), results.dataset.classes
-    if row is None or row.n < _FEWEST:
+    row, chance = results.clean(), results.threat.topk / results.dataset.classes
+    if row is None or row.n < _FEWEST or chance >= 1:
         return
-    guessed = binomial_tail(row.correct, row.n, 1 / classes) > _BY_CHANCE
-    if guessed and row.correct * classes <= 2 * row.n:
+    guessed = binomial_tail(row.correct, row.n, chance) > _BY_CHANCE
+    if guessed and row.correct <= row.n * (chance + _NEAR * (1 - chance)):
         yield (
             f"{results.model.name} gets {row.correct} of {row.n} clean images of "
             f"{results.dataset.name} right, near chance: are its classes in the order of the "

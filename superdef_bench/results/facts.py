@@ -3,9 +3,9 @@
 Models, which check what they name and keep what else a later version wrote. No torch.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from superdef_bench.core.threats import (
     ADAPTIVE,
@@ -296,6 +296,14 @@ class Resized(Model):
     accuracy: Share
     ci_low: Share
     ci_high: Share
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if abs(self.accuracy * self.n - self.correct) > 1e-3 * self.n:
+            raise ValueError("accuracy is not that of correct of n")
+        if not self.ci_low <= self.accuracy <= self.ci_high:
+            raise ValueError("accuracy is outside of its interval")
+        return self
 
 
 class ModelFacts(Model):

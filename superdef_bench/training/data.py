@@ -2,6 +2,7 @@
 
 import hashlib
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -31,11 +32,15 @@ def dataset_of(data: str) -> tuple[str, dict[str, Any]] | None:
     if not data.lstrip().startswith("{"):
         return (data, {}) if data in known else None
     try:
-        table = tomllib.loads(f"data = {data}")["data"]
+        table, *more = tomllib.loads(f"data = {data}").values()
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"--data {data} is no table: {error}", hint=_TABLE) from error
-    if not isinstance(table, dict) or not isinstance(table.get("plugin"), str):
+    if more or not isinstance(table, dict) or not isinstance(table.get("plugin"), str):
         raise ConfigError(f"--data {data} names no plugin", hint=_TABLE)
+    if "split" in table:
+        raise ConfigError(
+            f"--data {data} has a split", hint="leave it out: training takes those it needs"
+        )
     name = table.pop("plugin")
     if name not in known:
         raise ConfigError(f"unknown dataset plugin {name!r}", hint=did_you_mean(name, known))
@@ -195,9 +200,14 @@ def _hold_out(train: Dataset) -> tuple[Dataset, Dataset]:
 
 
 def _tenth_of_groups(train: Dataset, groups: Sequence[str]) -> list[int]:
-    """Return the places of the images of a tenth of the groups of each class, at least of one.
+    """Return the places of the images of some groups: a tenth of those of each class, or one.
 
-    A class that is one group keeps it. Which ones is drawn by the sha256 of their names.
+    Which is drawn by the sha256 of their names. A group may be of several classes; none is taken
+    that would leave a class without images to train on, or by which more than a third of all
+    images were held out.
+
+    Raises:
+        DataError: No group can be held out.
     """
     if len(groups) != len(train.ids):
         raise DataError(
@@ -208,10 +218,22 @@ def _tenth_of_groups(train: Dataset, groups: Sequence[str]) -> list[int]:
     of_class: dict[int, set[str]] = {}
     for group, label in zip(groups, labels.tolist(), strict=True):
         of_class.setdefault(label, set()).add(group)
+    sizes, room = Counter(groups), len(groups) // 3
     held: set[str] = set()
     for names in of_class.values():
-        drawn = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-        held.update(drawn[: max(1, round(len(names) / 10)) if len(names) > 1 else 0])
+        wanted = max(1, round(len(names) / 10))
+        for name in sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest()):
+            if len(names & held) >= wanted:
+                break
+            spares = all(each - held - {name} for each in of_class.values() if name in each)
+            if name not in held and spares and sizes[name] <= room:
+                held.add(name)
+                room -= sizes[name]
+    if not held:
+        raise DataError(
+            f"the {len(sizes)} groups of {train.name} are too few to hold out a tenth",
+            hint="give a split validation, or more groups",
+        )
     return [place for place, group in enumerate(groups) if group in held]
 
 

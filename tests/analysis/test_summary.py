@@ -101,3 +101,18 @@ def test_a_row_that_is_not_ranked_has_no_verdict_where_it_is_known(tmp_path: Pat
     assert row.aware is None
     assert row.unaware is not None
     assert row.adaptive is not None
+
+
+def test_no_verdict_where_the_undefended_row_is_not_ranked(tmp_path: Path) -> None:
+    document: dict[str, Any] = json.loads(_GOLDEN.read_text())
+    document["defenses"]["none"]["missing"] = ["white_box fgsm 8/255: it failed"]
+    write(tmp_path / "less.json", document)
+    (row,) = summarise([load_results(tmp_path / "less.json")], ["jpeg"])
+    assert row.aware is None
+    assert row.unaware is not None
+
+
+def test_a_table_that_comes_twice_is_refused(run_cli: Run) -> None:
+    answer = run_cli("summary", _SIGNS, _SIGNS, "--row", "superdef")
+    assert answer.code == 2
+    assert answer.err.startswith("error: results 'signs-linf' are given twice")

@@ -58,6 +58,8 @@ def test_without_it_results_say_nothing(
 
 
 PLUGIN = """
+from torch import nn
+
 from superdef_bench import hookimpl, load_dataset
 
 class Plain:
@@ -72,9 +74,17 @@ class Shrinking(Plain):
         super().__init__()
         self.ids = self.ids[:size]
 
+class Cut(Plain):
+    def __init__(self, *, size=32, crop=0):
+        super().__init__()
+
 @hookimpl
 def register_datasets():
-    return {"plain": Plain, "shrinking": Shrinking}
+    return {"plain": Plain, "shrinking": Shrinking, "cut": Cut}
+
+@hookimpl
+def register_models():
+    return {"fixed": lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 20))}
 """
 
 
@@ -83,8 +93,11 @@ def register_datasets():
     [
         ('{ plugin = "signs", size = 32 }', 0, "undefended_at is 0"),
         ('{ plugin = "signs", size = 32 }', '"large"', "undefended_at is 'large'"),
+        ('{ plugin = "signs", size = 32 }', 32, "undefended_at is 32: the images have that size"),
+        ('{ plugin = "signs", size = 32 }', 1025, "line 8: undefended_at is 1025: signs of 1025"),
+        ('{ plugin = "cut", size = 40, crop = 32 }', 48, "undefended_at is 48, and crop is 32"),
         ('"plain"', 48, "line 8: undefended_at is 48, and dataset 'plain' takes no size"),
-        ('{ plugin = "shrinking", size = 40 }', 48, "has other images at that size"),
+        ('{ plugin = "shrinking", size = 40 }', 48, "there are other images at that size"),
     ],
 )
 def test_what_cannot_be_is_one_line(
@@ -100,3 +113,15 @@ def test_what_cannot_be_is_one_line(
     answer = run_cli("run", config(text), "--plan", "--plugins-dir", plugin_folder(PLUGIN))
     assert answer.code == 2
     assert message in answer.err
+
+
+def test_a_classifier_of_one_size_is_refused_before_anything_runs(
+    run_cli: Callable[..., Answer],
+    config: Callable[[str], Path],
+    plugin_folder: Callable[..., Path],
+) -> None:
+    text = CONFIG.format(dataset="signs", size=48).replace('"signs_resnet8"', '"fixed"')
+    answer = run_cli("run", config(text), "--plugins-dir", plugin_folder(PLUGIN))
+    assert answer.code == 2
+    assert "line 8: undefended_at is 48: model 'fixed' cannot take the images" in answer.err
+    assert not Path("runs/tiny/records").exists()

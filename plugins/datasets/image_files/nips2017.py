@@ -61,7 +61,12 @@ class Nips2017:
         self.class_names = _class_names()
         self.num_classes = len(self.class_names)
         table.check_range(self.num_classes)
-        self._labels = {Path(place).stem: label for place, label in table.labels.items()}
+        if deeper := next((place for place in table.labels if "/" in place), ""):
+            raise DataError(
+                f"table {folder / _TABLE}: {deeper[:80]!r} is no ImageId", hint="get it again"
+            )
+        end = len(LabelColumns().suffix)
+        self._labels = {place[:-end]: label for place, label in table.labels.items()}
         members: list[list[str]] = [[] for _ in self.class_names]
         for name, label in self._labels.items():
             members[label].append(name)

@@ -76,7 +76,8 @@ class Gtsrb:
         self.split, self._size = split, size
         if path:
             folder = Path(path).expanduser()
-            self.name = folder.resolve().name
+            place = folder.resolve().name
+            self.name = f"{place} (folder)" if place == "gtsrb" else place  # nobody checked it
             layout = official_layout(folder, split, len(CLASS_NAMES))
             self._root = layout.root
             self._labels = {f"{split}/{place}": label for place, label in layout.labels.items()}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from superdef_bench import DataError, load_dataset
+from superdef_bench import DataError, load_dataset, use_plugins
 from superdef_bench.core.errors import ConfigError
 from superdef_bench.testing import check_dataset
 from superdef_bench.training import splits_of
@@ -65,6 +65,7 @@ def test_both_splits_are_read_and_called_after_the_folder(root: Path) -> None:
 @pytest.mark.parametrize("name", ["gtsrb", "gtsrb-32"])
 def test_the_held_out_tenth_is_whole_tracks_of_every_class(root: Path, name: str) -> None:
     place = root.rename(root.with_name(name))
+    assert given(place).name == ("gtsrb (folder)" if name == "gtsrb" else name)
     train, validation, test = splits_of(f"{{ plugin = 'gtsrb', path = '{place}' }}")
     assert test.split == "test"
     tracks = [{each.rpartition("_")[0] for each in part.ids} for part in (train, validation)]
@@ -74,6 +75,42 @@ def test_the_held_out_tenth_is_whole_tracks_of_every_class(root: Path, name: str
     assert sorted({int(x) for x in validation.load(range(len(validation.ids)))[1]}) == [
         label for label in range(43) if label != 7
     ]
+
+
+WRITERS = """
+from superdef_bench import hookimpl, load_dataset
+
+class Written:
+    def __init__(self, *, split="test", writers=3, share=2):
+        if split not in ("train", "test"):
+            raise ValueError(split)
+        inner = load_dataset("signs", split=split)
+        self.name, self.split, self.ids = "written", split, inner.ids[:300]
+        self.num_classes, self.class_names = 20, inner.class_names
+        self.sha256, self.load = inner.sha256, inner.load
+        # A writer has pictures of several classes, each class of `share` writers.
+        self.groups = [f"w{(n % 20 + n // 20 % share) % writers}" for n in range(300)]
+
+@hookimpl
+def register_datasets():
+    return {"written": Written}
+"""
+
+
+def test_groups_of_several_classes_leave_every_class_images_to_train_on(
+    plugin_folder: Callable[..., Path],
+) -> None:
+    use_plugins([plugin_folder(WRITERS)], third_party=False)
+    train, validation, _ = splits_of("{ plugin = 'written', writers = 20 }")
+    whole: Any = load_dataset("written", split="train", writers=20)
+    group = dict(zip(whole.ids, whole.groups, strict=True))
+    kept, held = ({group[name] for name in part.ids} for part in (train, validation))
+    assert kept.isdisjoint(held)
+    assert 0 < len(validation.ids) <= 100 < len(train.ids)
+    assert len(set(train.load(range(len(train.ids)))[1].tolist())) == 20
+    for few in (1, 2):
+        with pytest.raises(DataError, match=r"groups of written are too few to hold out a tenth"):
+            splits_of(f"{{ plugin = 'written', writers = {few}, share = {few} }}")
 
 
 def test_groups_of_another_number_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +154,8 @@ def test_a_table_of_another_class_is_named(root: Path) -> None:
         ("{ plugin = gtsrb }", "is no table"),
         ("{ path = 'x' }", "names no plugin"),
         ("{ plugin = 'gtsrp' }", "unknown dataset plugin 'gtsrp'"),
+        ("{ plugin = 'signs', split = 'test' }", "has a split"),
+        ("{ plugin = 'signs' }\nx = 3", "names no plugin"),
     ],
 )
 def test_a_table_of_data_that_says_nothing_is_refused(data: str, message: str) -> None:

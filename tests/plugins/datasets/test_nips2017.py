@@ -3,6 +3,8 @@
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image
 
 from superdef_bench import ConfigError, DataError, load_dataset, load_model
 from superdef_bench.core.transform import resize
+from superdef_bench.leaderboard.notes import near_chance
 from tests.support.commands import Answer
 
 _PHOTOGRAPHS = Path(__file__).parents[3] / "data/nips2017"
@@ -69,6 +72,7 @@ def test_the_folder_of_data_is_looked_at_where_no_path_is_given(
         (",1000,", ",0,", "line 2: label 0 is below 1"),
         (",1000,", ",1001,", "line 2: label 1001 is above the last of 1000 classes"),
         (",1000,", ",dog,", "line 2: TrueLabel is 'dog'"),
+        ("0000000000000002,", "./0000000000000002,", "'./0000000000000002.png' is no ImageId"),
         ("0000000000000002", "0000000000000009", "0000000000000009.png .* is missing: 1 of 8 are"),
     ],
 )
@@ -114,6 +118,31 @@ nearest_x2 = {{}}
     assert answer.code == 0, answer.err
     said = " ".join(answer.out.split())
     assert "gets 0 of 8 clean images of nips2017 right, near chance" in said
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "classes", "topk", "near"),
+    [
+        (0, 8, 1000, 1, True),
+        (4, 8, 2, 1, True),
+        (7, 8, 2, 1, False),
+        (5, 8, 3, 1, False),
+        (11, 40, 20, 5, True),
+        (20, 40, 20, 5, False),
+        (2, 2, 2, 1, False),
+    ],
+)
+def test_near_chance_is_no_better_than_guesses(
+    right: int, n: int, classes: int, topk: int, near: bool
+) -> None:
+    row = SimpleNamespace(correct=right, n=n)
+    results: Any = SimpleNamespace(
+        clean=lambda: row,
+        dataset=SimpleNamespace(classes=classes, name="d"),
+        threat=SimpleNamespace(topk=topk),
+        model=SimpleNamespace(name="m"),
+    )
+    assert bool(list(near_chance(results))) is near
 
 
 @pytest.mark.slow
