@@ -114,6 +114,7 @@ def test_what_is_replayed_on_random_rows_alone_is_made_on_the_bare_classifier(
     assert ("gray_box", "drawn") not in met(results, "wavelet")
 
 
+@pytest.mark.slow
 def test_rounded_to_8_bits_it_is_no_full_suite(run_cli: Run, config: Write) -> None:
     text = CONFIG.replace("fgsm = {}", 'autoattack = { eps = "8/255" }').replace(
         "bicubic_x2", "jpeg"
