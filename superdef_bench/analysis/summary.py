@@ -1,26 +1,25 @@
 """Several tables in one: does a row help, against whom, and what does it cost? No torch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from superdef_bench.analysis.versus import why_not
 from superdef_bench.core.errors import ConfigError
 from superdef_bench.core.threats import ADAPTIVE, UNDEFENDED, Rung
-from superdef_bench.results.ranking import Standing, rank
+from superdef_bench.results.facts import PIPELINE
 from superdef_bench.results.rows import Score, find_row, is_called, score, verdicts
 from superdef_bench.results.schema import Results
-from superdef_bench.results.statistics import holm, mcnemar
+from superdef_bench.results.statistics import SIGNIFICANT, holm, mcnemar
 from superdef_bench.results.table import NOTHING, Cell, Line, Table
 from superdef_bench.results.text import eps_text, percent
 
-_SIGNIFICANT = 0.05
 HELPS, ALIKE, HURTS = "helps", "not shown", "hurts"
 EXPLAINED = (
     "Against the undefended classifier on the same images, whose accuracy is the second number, at "
     "the last eps of each table: better (helps) or worse (hurts) by McNemar's exact test, p at "
-    "most 0.05 after Holm's correction over all tests of this table; otherwise it is not shown by "
-    "so many images and tests. Accuracies in percent on n images, of several draws their mean, "
-    "while their majority is tested. Adaptive is the worst case where the attacker knows the "
+    f"most {SIGNIFICANT} after Holm's correction over all tests of this table; otherwise it is not "
+    "shown by so many images and tests. Accuracies in percent on n images, of several draws their "
+    "mean, while their majority is tested. Adaptive is the worst case where the attacker knows the "
     "defense, and of a row that is not ranked has no verdict. GMAC: of the pipeline, one image. †: "
     "the row is a classifier of its own, and its gray box transfer."
 )
@@ -45,7 +44,7 @@ class Effect:
     @property
     def verdict(self) -> str:
         """`helps`, `hurts`, or `not shown`: the images do not tell them apart."""
-        if self.p > _SIGNIFICANT:
+        if self.p > SIGNIFICANT:
             return ALIKE
         return HELPS if self.first > self.bare else HURTS
 
@@ -108,18 +107,17 @@ def summarise(tables: Sequence[Results], words: Sequence[str]) -> list[Summary]:
 
 
 def _summaries(tables: Sequence[Results], words: Sequence[str]) -> Iterator[Summary]:
-    standings: list[Mapping[str, Standing]] = [{s.defense: s for s in rank(t)} for t in tables]
     for word in words:
         has = [any(is_called(name, word) for name in table.defenses) for table in tables]
         if not any(has):
             find_row(tables[0], word)  # says which there are
-        for table, places, there in zip(tables, standings, has, strict=True):
+        for table, there in zip(tables, has, strict=True):
             if there:
-                yield _summary(table, places[find_row(table, word)])
+                yield _summary(table, find_row(table, word))
 
 
-def _summary(table: Results, standing: Standing) -> Summary:
-    name = standing.defense
+def _summary(table: Results, name: str) -> Summary:
+    costs = (c.gmac for c in table.cost if c.defense == name and c.scope == PIPELINE)
     return Summary(
         defense=name,
         table=table.name,
@@ -130,7 +128,7 @@ def _summary(table: Results, standing: Standing) -> Summary:
         unaware=_effect(table, name, Rung.GRAY_BOX),
         aware=None if why_not(table, name, UNDEFENDED) else _effect(table, name, ADAPTIVE),
         replaces=table.defenses[name].replaces,
-        gmac=standing.gmac,
+        gmac=next(costs, None),
     )
 
 

@@ -9,13 +9,12 @@ from superdef_bench.core.threats import ADAPTIVE, GRADIENT_RUNGS, AttackKind, Ru
 from superdef_bench.results.facts import PIPELINE, Defense
 from superdef_bench.results.rows import Score, score, shares, smallest_eps, verdicts
 from superdef_bench.results.schema import AccuracyRow, Results
-from superdef_bench.results.statistics import mcnemar, median_with_infinity
+from superdef_bench.results.statistics import SIGNIFICANT, mcnemar, median_with_infinity
 
-_SIGNIFICANT = 0.05
-RANKED_BY = f"ranks: by adaptive accuracy; = shares one (McNemar's exact test, p > {_SIGNIFICANT})"
+RANKED_BY = f"ranks: by adaptive accuracy; = shares one (McNemar's exact test, p > {SIGNIFICANT})"
 WITHIN_A_RANK = (
     "Rows share a rank, marked =, unless McNemar's exact test on the same images tells them from "
-    f"the first of it (p ≤ {_SIGNIFICANT}); within a rank they go by adaptive accuracy, median "
+    f"the first of it (p ≤ {SIGNIFICANT}); within a rank they go by adaptive accuracy, median "
     "eps, clean accuracy and cost."
 )
 
@@ -98,7 +97,7 @@ def rank(results: Results) -> list[Standing]:
     order = sorted(ranked, key=lambda name: -int(bits[name].sum()))
     standings: list[Standing] = []
     while order:
-        group = [name for name in order if mcnemar(bits[order[0]], bits[name]) > _SIGNIFICANT]
+        group = [name for name in order if mcnemar(bits[order[0]], bits[name]) > SIGNIFICANT]
         # A group is a run from the top: it ends at the first row that differs.
         size = next((i for i, name in enumerate(order) if name not in group), len(order))
         place = len(standings) + 1

@@ -15,6 +15,9 @@ _Z95 = 1.959963984540054
 _FEWEST = 5
 
 
+SIGNIFICANT = 0.05  # p of a difference that is told
+
+
 def wilson(correct: int, n: int) -> tuple[float, float]:
     """Return the 95 % interval of a proportion (Wilson, 1927)."""
     if n == 0:

@@ -5,10 +5,8 @@ resolution. How it does at its own size says how much that can be.
 """
 
 from superdef_bench.benchmark.built import Benchmark
-from superdef_bench.benchmark.task import check_classes, classify
+from superdef_bench.benchmark.task import classify
 from superdef_bench.core.errors import ContractError
-from superdef_bench.core.layout import layout_for
-from superdef_bench.core.transform import Protected
 from superdef_bench.io.process import check_stopped
 from superdef_bench.io.progress import progress_bar
 from superdef_bench.results.facts import Resized
@@ -19,13 +17,13 @@ def measure_resized(benchmark: Benchmark) -> Resized | None:
     """Return the clean accuracy at the size of `undefended_at`; None where there is none.
 
     Raises:
-        ConfigError: The classifier does not take images of that size.
+        ConfigError: The classifier fails on an image.
     """
     dataset, task, config = benchmark.resized, benchmark.task, benchmark.config
     if dataset is None:
         return None
     n, right = benchmark.limit, 0
-    model, shape = benchmark.bare, [0, 0, 0]
+    shape: list[int] = []
     with progress_bar(n) as bar:
         for start in range(0, n, config.batch_size):
             places = range(start, min(start + config.batch_size, n))
@@ -33,13 +31,8 @@ def measure_resized(benchmark: Benchmark) -> Resized | None:
             with benchmark.watch.to(f"dataset {dataset.name!r}", ContractError, draws=True):
                 images, labels = dataset.load(places)
             x, y = images.to(benchmark.device), labels.to(benchmark.device)
-            if not start:
-                shape = list(x.shape[1:])
-                classifier = benchmark.bare.classifier
-                layout = layout_for(classifier, x)
-                model = Protected((), classifier, seed=config.seed, layout=layout).eval()
-            logits = classify(model, x, task.model, dataset.name)
-            check_classes(logits, task.model, dataset)
+            shape = list(x.shape[1:])
+            logits = classify(benchmark.bare, x, task.model, dataset.name)
             found = logits.topk(config.topk, dim=1).indices == y[:, None]
             right += int(found.any(dim=1).sum())
             size = f"{shape[2]}x{shape[1]}"

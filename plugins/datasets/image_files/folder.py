@@ -22,7 +22,7 @@ from superdef_bench import (
     to_images,
 )
 
-_MOST_TEXT = 2**22  # bytes of a list of classes
+_MOST_TEXT = 2**27  # bytes of a list of classes, which may name many more than are taken
 _MOST_CLASSES = 100_000  # ImageNet-21k has 21,841
 _MOST_PIXELS = 89_478_485  # of a resized image, as of one in a file
 _SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
