@@ -11,10 +11,9 @@ from torch import Tensor
 from superdef_bench.analysis.run_folder import open_run
 from superdef_bench.core.errors import ConfigError, DataError, did_you_mean
 from superdef_bench.core.plugins import Registry
-from superdef_bench.core.threats import MASKING
+from superdef_bench.core.threats import MASKING, is_called
 from superdef_bench.io.files import write_atomically
 from superdef_bench.io.strips import Panels, draw_strip
-from superdef_bench.results.rows import is_called
 from superdef_bench.results.text import eps_text
 from superdef_bench.run.cells import SHARD, Cell, Group
 from superdef_bench.run.images import eight_bits

@@ -17,7 +17,7 @@ from superdef_bench.core.errors import ConfigError
 from superdef_bench.core.fingerprint import fingerprint, tensors
 from superdef_bench.core.plugins import Registry
 from superdef_bench.core.rng import Random
-from superdef_bench.core.threats import Rung, Threat, parse_eps
+from superdef_bench.core.threats import Rung, Threat, is_called, parse_eps
 from superdef_bench.core.transform import Protected
 from superdef_bench.core.types import AttackContext
 from superdef_bench.engine import margin
@@ -33,7 +33,6 @@ from superdef_bench.results.parity import (
     load_parity,
     save_parity,
 )
-from superdef_bench.results.rows import is_called
 from superdef_bench.results.statistics import pack_bits, pack_floats
 from superdef_bench.run.cells import SHARD
 from superdef_bench.run.images import Images

@@ -14,9 +14,8 @@ from superdef_bench.benchmark.choices import Choice
 from superdef_bench.benchmark.config import Config
 from superdef_bench.core.errors import CellError, DataError
 from superdef_bench.core.plugins import Registry
-from superdef_bench.core.threats import CLEAN, MASKING, UNDEFENDED, Layout, Rung
+from superdef_bench.core.threats import CLEAN, MASKING, UNDEFENDED, Layout, Rung, is_called
 from superdef_bench.results.aggregate import add_conditional
-from superdef_bench.results.rows import is_called
 from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.run.cells import SHARD, Cell, Plan
 from superdef_bench.run.document import cells_of

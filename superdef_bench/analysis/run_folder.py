@@ -15,8 +15,8 @@ from superdef_bench.benchmark.built import Benchmark
 from superdef_bench.benchmark.config import Config
 from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.core.plugins import Registry
+from superdef_bench.core.threats import is_called
 from superdef_bench.results.load import FILE, load_results
-from superdef_bench.results.rows import is_called
 from superdef_bench.results.schema import Results
 from superdef_bench.run.attack import Examples
 from superdef_bench.run.bank.store import Bank

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from superdef_bench.analysis.versus import why_not
 from superdef_bench.core.errors import ConfigError
-from superdef_bench.core.threats import ADAPTIVE, UNDEFENDED, Rung
+from superdef_bench.core.threats import ADAPTIVE, UNDEFENDED, Rung, is_called
 from superdef_bench.results.facts import PIPELINE
-from superdef_bench.results.rows import Score, find_row, is_called, score, verdicts
+from superdef_bench.results.rows import Score, find_row, score, verdicts
 from superdef_bench.results.schema import Results
 from superdef_bench.results.statistics import SIGNIFICANT, holm, mcnemar
 from superdef_bench.results.table import NOTHING, Cell, Line, Table

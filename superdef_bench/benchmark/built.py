@@ -8,13 +8,15 @@ import torch
 
 from superdef_bench.core.handover import HandOver
 from superdef_bench.core.threats import (
+    UNDEFENDED,
     AttackKind,
-    DefenseKind,
     Layout,
     Norm,
+    Only,
     Rung,
     Threat,
     is_among,
+    only_text,
     parse_eps,
 )
 from superdef_bench.core.transform import Gradient, Protected
@@ -45,7 +47,7 @@ class BuiltAttack:
     rungs: tuple[Rung, ...]
     limit: int | None
     counted: bool
-    defenses: DefenseKind | None = None
+    defenses: Only = None
     apart: bool = False
 
     @property
@@ -68,17 +70,17 @@ class BuiltAttack:
         """Whether its records in gray box, on the undefended classifier, are those of a rung."""
         if rung is Rung.GRAY_BOX:
             return True
-        met = not self.apart and self.runs_against(stochastic=False)
+        met = not self.apart and self.runs_against(UNDEFENDED, stochastic=False)
         return met and not rung.replays and rung.takes(self.attack.access)
 
     def climbs_apart(self) -> tuple[Rung, ...]:
         """Return the rungs for which it attacks the undefended classifier once more, whole."""
-        met = self.apart and self.runs_against(stochastic=False)
+        met = self.apart and self.runs_against(UNDEFENDED, stochastic=False)
         return tuple(rung for rung in self.rungs if met and rung.climbs)
 
-    def runs_against(self, *, stochastic: bool) -> bool:
-        """Whether it runs against defenses of this kind."""
-        return is_among(self.defenses, stochastic=stochastic)
+    def runs_against(self, row: str, *, stochastic: bool) -> bool:
+        """Whether it runs against a defense, by its row and its kind."""
+        return is_among(self.defenses, row, stochastic=stochastic)
 
     def passes(self, threat: Threat, *, strength: bool = False) -> tuple[int, int] | None:
         """Return the most forwards and backwards per image, if the attack knows."""
@@ -184,8 +186,8 @@ class Benchmark:
         if not taken:
             wants = "scores or labels" if rung is Rung.BLACK_BOX else "gradients"
             return f"no attack asks for {wants}"
-        if not any(a.runs_against(stochastic=defense.stochastic) for a in taken):
-            return f"its attacks run against {taken[0].defenses} defenses only"
+        if not any(a.runs_against(defense.name, stochastic=defense.stochastic) for a in taken):
+            return f"its attacks run against {only_text(taken[0].defenses)}"
         of_rung = [source for source in self.sources if source.rung is rung]
         if rung.replays and not of_rung:
             wanted = "classifier" if rung is Rung.TRANSFER else "defense"

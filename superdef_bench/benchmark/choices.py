@@ -16,8 +16,8 @@ from superdef_bench.core.threats import (
     NORMS,
     UNDEFENDED,
     WORST,
-    DefenseKind,
     Norm,
+    Only,
     Rung,
     parse_eps,
 )
@@ -156,7 +156,7 @@ class AttackChoice(Choice):
     eps: Radii | None = None
     limit: Images | None = None
     rungs: tuple[Rung, ...] | None = None
-    defenses: DefenseKind | None = None
+    defenses: Only = None
 
 
 class DefenseChoice(Choice):
@@ -223,6 +223,19 @@ def _row(
     return {key: rest.pop(key) for key in keys if key in table}, rest
 
 
+def _only(value: object, where: str) -> object:
+    """Return the defenses that an attack runs against: a kind, or names of rows."""
+    if isinstance(value, str):
+        return word_of(value, DEFENSE_KINDS, "defenses", where)
+    named = value if isinstance(value, list | tuple) else ()
+    if not named or not all(isinstance(name, str) for name in named):
+        raise ConfigError(
+            f"defenses of {where} is {shown(value)}",
+            hint=f'take from {list(DEFENSE_KINDS)}, or name rows: defenses = ["superdef"]',
+        )
+    return tuple(dict.fromkeys(named))
+
+
 def attack_of(name: str, value: object) -> AttackChoice:
     """Return the attack that a row of `[attacks]` means."""
     own, rest = _row(name, value, "attack", AttackChoice)
@@ -234,7 +247,7 @@ def attack_of(name: str, value: object) -> AttackChoice:
     if "norm" in own:
         word_of(own["norm"], NORMS, "norm", where)
     if "defenses" in own:
-        word_of(own["defenses"], DEFENSE_KINDS, "defenses", where)
+        own["defenses"] = _only(own["defenses"], where)
     if "rungs" in own:
         own["rungs"] = rungs_of(own["rungs"], f"rungs of {where}")
     return AttackChoice(**{**dict(choice_of(name, rest, "attack")), **own, "name": name})

@@ -196,6 +196,12 @@ def _check_radius(row: AttackChoice, norm: Norm, eps: Sequence[str]) -> None:
         )
 
 
+def _check_named(row: AttackChoice, defenses: Sequence[str]) -> None:
+    """Raise ConfigError for an attack against a row that the config lacks."""
+    for name in row.defenses if isinstance(row.defenses, tuple) else ():
+        word_of(name, defenses, "defense", f"defenses of attack {row.name!r}")
+
+
 def shipped_configs(below: Literal["", "presets"] = "") -> dict[str, Path]:
     """Return the files of the shipped configs, or of the attack lists, by name."""
     folder = shipped("configs") / below
@@ -306,6 +312,9 @@ def parse(
     for row in () if refused else attacks.values():
         with mistakes.at(*(("attacks", row.name) if row.norm or row.eps else ("threat", "eps"))):
             _check_radius(row, norm, eps)
+    for row in attacks.values():
+        with mistakes.at("attacks", row.name, "defenses"):
+            _check_named(row, [choice.name for choice in all_defenses])
     rows: dict[str, Any] = {
         "name": name,
         **plugins,

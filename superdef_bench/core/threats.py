@@ -13,6 +13,8 @@ Goal = Literal["verdict", "strength"]
 Target = Literal["none", "random", "next", "least_likely"]
 Layout = Literal["contiguous", "channels_last"]
 DefenseKind = Literal["random", "deterministic"]
+# The rows that an attack runs against: all, those of a kind, or those named.
+Only = DefenseKind | tuple[str, ...] | None
 
 NORMS: tuple[Norm, ...] = get_args(Norm)
 GOALS: tuple[Goal, ...] = get_args(Goal)
@@ -37,9 +39,25 @@ MASKING = "masking"  # of a rung: a gradient is probed
 STANDING = "standing"  # of a rung that broke an image: none did
 
 
-def is_among(kind: DefenseKind | None, *, stochastic: bool) -> bool:
-    """Return whether a defense is of the kind that an attack runs against; None is any."""
-    return kind is None or (kind == RANDOM) == stochastic
+def is_called(row: str, name: str) -> bool:
+    """Return whether a row has a name, with or without what stands in brackets behind it."""
+    return row == name or row.startswith(f"{name} (")
+
+
+def is_among(only: Only, row: str, *, stochastic: bool) -> bool:
+    """Return whether a row is one of those that an attack runs against."""
+    if only is None:
+        return True
+    if isinstance(only, str):
+        return (only == RANDOM) == stochastic
+    return any(is_called(row, name) for name in only)
+
+
+def only_text(only: Only) -> str:
+    """Return the words for the rows that an attack runs against; none where that is all."""
+    if only is None:
+        return ""
+    return f"{only} defenses only" if isinstance(only, str) else f"{', '.join(only)} only"
 
 
 class AttackKind(StrEnum):

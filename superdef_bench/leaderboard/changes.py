@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from superdef_bench.core.threats import only_text
 from superdef_bench.leaderboard.notes import given, masking_verdict
 from superdef_bench.results.facts import Attack, Changes
 from superdef_bench.results.ranking import Standing, rank
@@ -116,7 +117,7 @@ def _attack(name: str, facts: Attack) -> dict[str, str]:
         f"attack {name}, ball": ball,
         f"attack {name}, rungs": ", ".join(facts.rungs),
         f"attack {name}, images": str(facts.limit or "all"),
-        f"attack {name}, defenses": facts.defenses or "all",
+        f"attack {name}, defenses": only_text(facts.defenses) or "all",
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from superdef_bench.core.threats import CLEAN, NO_TARGET, Access, AttackKind, Rung
+from superdef_bench.core.threats import CLEAN, NO_TARGET, Access, AttackKind, Rung, only_text
 from superdef_bench.core.visible import shortened
 from superdef_bench.results.facts import Attack, NotApplicable
 from superdef_bench.results.masking import FAIL, FEW, POINTS, SUSPECT
@@ -261,7 +261,7 @@ def idle(results: Results) -> Iterator[str]:
     met = {row.attack for row in ran if row.rung}
     for name, facts in results.attacks.items():
         if name not in met and facts.defenses and not _has(results, facts):
-            yield f"attack {name} did not run: it runs against {facts.defenses} defenses only"
+            yield f"attack {name} did not run: it runs against {only_text(facts.defenses)}"
         elif name not in met:
             yield (
                 f"attack {name} did not run: it asks for {facts.access}, and no rung that is "
@@ -286,8 +286,9 @@ def near_chance(results: Results) -> Iterator[str]:
 
 
 def _has(results: Results, attack: Attack) -> bool:
-    """Return whether a defense is of the kind that an attack runs against."""
-    return any(attack.runs_against(stochastic=d.stochastic) for d in results.defenses.values())
+    """Return whether there is a defense that an attack runs against."""
+    rows = results.defenses.items()
+    return any(attack.runs_against(row, stochastic=d.stochastic) for row, d in rows)
 
 
 def _out_of_the_ball(results: Results) -> Iterator[str]:

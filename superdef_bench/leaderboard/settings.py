@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from superdef_bench.core.threats import AttackKind
+from superdef_bench.core.threats import AttackKind, only_text
 from superdef_bench.leaderboard.notes import arguments_text
 from superdef_bench.results.facts import Attack
 from superdef_bench.results.schema import Results
@@ -77,7 +77,7 @@ def _line(results: Results, name: str, attack: Attack) -> Iterator[str]:
     yield _several(row.draws for row in rows)
     taken = {"plugin", *named.values()}
     other = {key: value for key, value in attack.arguments.items() if key not in taken}
-    only = f"{attack.defenses} defenses only" if attack.defenses else ""
+    only = only_text(attack.defenses)
     yield ", ".join(filter(None, (only, arguments_text(other)))) or _NOTHING
 
 

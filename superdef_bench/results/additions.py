@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from superdef_bench.core.errors import DataError
-from superdef_bench.core.threats import ADAPTIVE, RANDOM, UNDEFENDED, AttackKind, Rung
+from superdef_bench.core.threats import ADAPTIVE, UNDEFENDED, AttackKind, Rung, is_called
 from superdef_bench.results.comparable import (
     UNSAID,
     Difference,
@@ -24,7 +24,7 @@ from superdef_bench.results.contradictions import contradictions
 from superdef_bench.results.facts import Attack
 from superdef_bench.results.masking import report
 from superdef_bench.results.ranking import conditional, rank, ranked_images
-from superdef_bench.results.rows import find_row, is_called, score, shares, verdicts, words_of
+from superdef_bench.results.rows import find_row, score, shares, verdicts, words_of
 from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.results.text import eps_text
 
@@ -157,6 +157,7 @@ def _unmet(table: Results, run: Results, name: str) -> Iterator[str]:
     """Yield the counted cells that a row without gaps, which would be ranked, did not face."""
     met = {row.place for row in run.rows(defense=name)}
     left_out = {each.rung for each in run.not_applicable if each.defense == name}
+    stochastic = run.defenses[name].stochastic
     for row in table.rows(defense=UNDEFENDED):
         rung = row.attacked
         if rung is None or row.worst or rung in left_out or row.place in met:
@@ -166,13 +167,15 @@ def _unmet(table: Results, run: Results, name: str) -> Iterator[str]:
         idle = (
             rung not in attack.rungs
             or (rung.replays and attack.kind == AttackKind.MINIMAL)
-            or not attack.runs_against(stochastic=run.defenses[name].stochastic)
+            or not attack.runs_against(name, stochastic=stochastic)
         )
         if attack.counted and not own and not idle:
             yield f"{name}, {words_of(row)}: the run has no such row, and does not say why"
-    # The undefended classifier, which draws nothing, did not meet these.
-    unmet = [a for a in table.attacks.items() if a[1].counted and a[1].defenses == RANDOM]
-    for attack_name, attack in unmet if run.defenses[name].stochastic else ():
+    for attack_name, attack in table.attacks.items():
+        # Others are among the rows of the undefended classifier.
+        apart = attack.counted and not attack.runs_against(UNDEFENDED, stochastic=False)
+        if not apart or not attack.runs_against(name, stochastic=stochastic):
+            continue
         for rung in map(Rung, attack.rungs):
             wanted = not rung.replays and rung.takes(attack.access) and rung not in left_out
             for eps in attack.eps if wanted and attack.kind == AttackKind.BUDGET else ():

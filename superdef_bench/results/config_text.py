@@ -81,9 +81,20 @@ def _tables(config: _Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield "transfer", {"surrogates": names}
     if models:
         yield "models", models
-    yield "attacks", {row.name: _row(row) for row in config.attacks}
+    yield "attacks", dict(_attacks(config))
     defenses = {row.name: _row(row) for row in config.defenses if row.name != UNDEFENDED}
     yield "defenses", {**defenses, **{row.name: _row(row) for row in _lenders(config)}}
+
+
+def _attacks(config: _Config) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the attacks; of defenses that one names, those that are rows: others are refused."""
+    rows = {row.name for row in config.defenses}
+    for attack in config.attacks:
+        table = _row(attack)
+        if isinstance(only := table.get("defenses"), list):
+            table["defenses"] = [name for name in only if name in rows]
+        if table.get("defenses") != []:
+            yield attack.name, table
 
 
 def _said(model: Model) -> dict[str, Any]:

@@ -145,12 +145,12 @@ class Attack(Model):
     limit: Positive | None
     counted: bool
     settings: Settings | None = None
-    defenses: DefenseKind | None = None
+    defenses: DefenseKind | Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     less_in_strength: bool | None = None
 
-    def runs_against(self, *, stochastic: bool) -> bool:
-        """Whether it runs against defenses of this kind."""
-        return is_among(self.defenses, stochastic=stochastic)
+    def runs_against(self, row: str, *, stochastic: bool) -> bool:
+        """Whether it runs against a defense, by its row and its kind."""
+        return is_among(self.defenses, row, stochastic=stochastic)
 
     def amount(self, argument: str) -> int:
         """Return a whole number among its arguments, such as its steps; 0 where it has none."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superdef_bench.core.errors import ConfigError, did_you_mean
-from superdef_bench.core.threats import CLEAN
+from superdef_bench.core.threats import CLEAN, is_called
 from superdef_bench.results.schema import AccuracyRow, Results
 from superdef_bench.results.statistics import (
     Bits,
@@ -68,11 +68,6 @@ def score_of(right: NDArray[np.float64], *, drawn: bool) -> Score:
     """
     low, high = mean_interval(right) if drawn else wilson(int(right.sum()), len(right))
     return Score(float(right.mean()), low, high, len(right))
-
-
-def is_called(row: str, name: str) -> bool:
-    """Return whether a row has a name, with or without what stands in brackets behind it."""
-    return row == name or row.startswith(f"{name} (")
 
 
 def find_row(results: Results, word: str) -> str:

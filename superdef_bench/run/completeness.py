@@ -51,13 +51,14 @@ def missing(
             if why:
                 yield f"{_title(group, cell)}: {why}"
     last = benchmark.config.eps[-1]
-    met = [a for a in benchmark.attacks if a.runs_against(stochastic=defense.stochastic)]
+    stochastic = defense.stochastic
+    met = [a for a in benchmark.attacks if a.runs_against(defense.name, stochastic=stochastic)]
     counted = [a for a in met if a.counted]
     if counted and not any(parse_eps(last) in map(parse_eps, a.eps) for a in counted):
         yield f"no counted attack at the last eps, {last}"
     knowing = [a for a in met if _knows(a)]
     if not knowing:
-        only = f", for {'random' if defense.stochastic else 'deterministic'} ones"
+        only = f", for {'random' if stochastic else 'deterministic'} ones"
         yield "no counted attack that knows the defense was asked for" + only * (
             len(met) < len(benchmark.attacks)
         )

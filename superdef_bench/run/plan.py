@@ -71,7 +71,7 @@ def _attacked(benchmark: Benchmark, defense: BuiltDefense) -> Iterator[Group]:
 def _wanted(benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: BuiltAttack) -> bool:
     asked = rung in attack.rungs and rung.takes(attack.attack.access)
     applies = asked and not benchmark.left_out(defense, rung)
-    if not attack.runs_against(stochastic=defense.stochastic):
+    if not attack.runs_against(defense.name, stochastic=defense.stochastic):
         # What other rows replay is made on it.
         return applies and rung.replays and defense.name == UNDEFENDED
     if defense.name != UNDEFENDED or benchmark.answers_only:

@@ -1,10 +1,11 @@
-"""Attacks that run against random or against deterministic defenses only, and what `none` meets."""
+"""Attacks that run against some defenses only, by kind or by name, and what `none` meets."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from superdef_bench.results.config_text import config_toml
 from superdef_bench.results.contradictions import contradictions
 from superdef_bench.results.load import load_results
 from superdef_bench.results.ranking import like_for_like, rank
@@ -15,6 +16,7 @@ from tests.support.commands import CONFIG, Answer
 Run = Callable[..., Answer]
 Write = Callable[..., Path]
 
+ASKED = {("black_box", "asked"), ("black_box", "asked_first")}
 KINDS = CONFIG.replace(
     "fgsm = {}",
     'fgsm = { rungs = ["gray_box"] }\n'
@@ -52,6 +54,10 @@ def test_each_kind_of_defense_meets_its_own_attacks_and_is_ranked(
     [
         ('defenses = "random"', "its attacks run against random defenses only"),
         ('defenses = "some"', "'some'"),
+        ('defenses = ["none"]', "its attacks run against none only"),
+        ('defenses = ["bicubic"]', "did you mean 'bicubic_x2'?"),
+        ("defenses = []", "name rows"),
+        ("defenses = [1]", "name rows"),
     ],
 )
 def test_a_rung_without_such_an_attack_says_why(
@@ -59,6 +65,45 @@ def test_a_rung_without_such_an_attack_says_why(
 ) -> None:
     answer = run_cli("run", config(CONFIG.replace("fgsm = {}", f"fgsm = {{ {attack} }}")), "--plan")
     assert why in " ".join((answer.out + answer.err).split())
+
+
+def test_named_rows_alone_meet_an_attack(run_cli: Run, config: Write) -> None:
+    text = CONFIG.replace(
+        "fgsm = {}",
+        "fgsm = {}\n"
+        'asked = { plugin = "square", queries = 5, defenses = ["bicubic_x2"] }\n'
+        'asked_first = { plugin = "square", queries = 6, limit = 2, defenses = ["none", "jpeg"] }',
+    )
+    text = text.replace("bicubic_x2 = {}", "bicubic_x2 = {}\njpeg = {}\nmedian = {}")
+    text = text.replace('"gray_box", "white_box", "bpda"', '"gray_box", "black_box", "bpda"')
+    assert run_cli("run", config(text.replace("limit = 8", "limit = 4"))).code == 0
+    results = load_results(Path("runs/tiny"))
+    by_row = {name: met(results, name) & ASKED for name in results.defenses}
+    assert by_row == {
+        "none": {("black_box", "asked_first")},
+        "bicubic_x2 (native)": {("black_box", "asked")},
+        "jpeg": {("black_box", "asked_first")},
+        "median": set(),
+    }
+    assert not any(facts.missing for facts in results.defenses.values())
+    assert results.attacks["asked"].defenses == ("bicubic_x2",)
+    assert list(contradictions(results)) == []
+    answer = run_cli("leaderboard", "runs/tiny", "-o", "boards")
+    assert answer.code == 0, answer.err
+    assert "bicubic_x2 only" in Path("boards/tiny.md").read_text()
+
+
+def test_a_config_of_some_rows_names_those_alone(run_cli: Run, config: Write) -> None:
+    asked = 'asked = { plugin = "square", queries = 5, defenses = ["jpeg", "median"] }'
+    other = asked.replace("asked", "other", 1).replace('"jpeg", ', "")
+    text = CONFIG.replace("fgsm = {}", f"fgsm = {{}}\n{asked}\n{other}")
+    text = text.replace("bicubic_x2 = {}", "jpeg = {}\nmedian = {}").replace("= 8", "= 2")
+    assert run_cli("run", config(text), "-d", "jpeg").code == 0
+    written = config_toml(load_results(Path("runs/tiny")))
+    assert 'defenses = ["jpeg"]' in written
+    assert "other" not in written
+    again = config(written)
+    assert run_cli("run", again, "-o", "runs/again").code == 0
 
 
 def test_what_leaves_parts_out_of_examples_meets_the_bare_classifier_whole(
