@@ -111,11 +111,18 @@ def _narrowed(config: Config, row: AccuracyRow) -> Config:
     if defense is None or (row.attacked and attack is None):
         raise _gone(row)
     sources = [s for s in config.sources if s.choice.name == row.made_on]
+    rungs = config.rungs
+    if attack is not None and row.defense == UNDEFENDED and row.goal == "strength":
+        # Older tables attack it so for every rung, also where nothing is replayed.
+        rungs = tuple(dict.fromkeys((Rung.GRAY_BOX, *rungs)))
+        own = attack.rungs and tuple(dict.fromkeys((Rung.GRAY_BOX, *attack.rungs)))
+        attack = attack.model_copy(update={"rungs": own})
     return config.model_copy(
         update={
             "defenses": (none,) if defense is none else (none, defense),
             "attacks": () if attack is None else (attack,),
             "sources": tuple(sources),
+            "rungs": rungs,
         }
     )
 
@@ -131,8 +138,9 @@ def _only(benchmark: Benchmark, plan: Plan, row: AccuracyRow) -> Plan:
     rung = row.rung
     known = row.attacked is not None and not row.attacked.replays
     if row.defense == UNDEFENDED and known and not benchmark.answers_only:
-        # Attacked once, and once more for a verdict by what makes examples with fewer parts.
-        rung = Rung.GRAY_BOX if row.goal == "strength" else Rung.WHITE_BOX
+        # Attacked once in strength, and once for a verdict, whatever the rung.
+        verdicts = [r for r in (row.rung, Rung.WHITE_BOX) if r != Rung.BPDA]
+        rung = Rung.GRAY_BOX if row.goal == "strength" else verdicts[0]
     wanted = (row.defense, rung, row.source, row.attack)
     clean = [g for g in plan.groups if g.clean and g.defense.name == row.defense]
     for group in plan.groups:

@@ -267,9 +267,11 @@ def _attack(
         limit=choice.limit,
         defenses=choice.defenses,
         # Rounded to 8 bits, every attack gets the whole budget of its strength form.
-        apart=getattr(attack, "less_in_strength", False)
-        and attack.access == Access.GRADIENT
-        and not config.eightbit,
+        apart=not config.eightbit
+        and (
+            not any(rung.replays for rung in rungs)
+            or (getattr(attack, "less_in_strength", False) and attack.access == Access.GRADIENT)
+        ),
         counted=not own and not short and attack.kind != AttackKind.CORRUPTION,
     )
 

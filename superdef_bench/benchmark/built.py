@@ -33,8 +33,8 @@ class BuiltAttack:
     Attributes:
         counted: Whether it takes part in worst cases, ranks and completeness.
         defenses: The only ones it runs against; None for all.
-        apart: Whether its examples to replay are made with fewer parts than a verdict, so that it
-            attacks the undefended classifier once more, whole.
+        apart: Whether it attacks the undefended classifier for a verdict, apart from examples to
+            replay: they are made with fewer parts, or there are none.
         batch_dependent: None where the attack does not say.
     """
 
@@ -73,10 +73,11 @@ class BuiltAttack:
         met = not self.apart and self.runs_against(UNDEFENDED, stochastic=False)
         return met and not rung.replays and rung.takes(self.attack.access)
 
-    def climbs_apart(self) -> tuple[Rung, ...]:
-        """Return the rungs for which it attacks the undefended classifier once more, whole."""
+    def judged_apart(self) -> tuple[Rung, ...]:
+        """Return the rungs for which it attacks the undefended classifier for a verdict, once."""
         met = self.apart and self.runs_against(UNDEFENDED, stochastic=False)
-        return tuple(rung for rung in self.rungs if met and rung.climbs)
+        asked = [rung for rung in self.rungs if not rung.replays and rung.takes(self.attack.access)]
+        return tuple(asked) if met else ()
 
     def runs_against(self, row: str, *, stochastic: bool) -> bool:
         """Whether it runs against a defense, by its row and its kind."""

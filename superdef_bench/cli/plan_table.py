@@ -111,7 +111,8 @@ def _explained(benchmark: Benchmark, plan: Plan) -> Iterator[str]:
             f"{UNDEFENDED}, the undefended classifier, is attacked in gray_box: it has no "
             f"defense to know, and its records stand for {', '.join(rungs)}, too"
         )
-    again = [a.name for a in benchmark.attacks if a.climbs_apart() and not benchmark.answers_only]
+    judged = () if benchmark.answers_only else benchmark.attacks
+    again = [a.name for a in judged if a.judged_apart() and any(r.replays for r in a.rungs)]
     if again:
         yield (
             f"{', '.join(again)} makes examples to replay with fewer parts: on {UNDEFENDED} it "

@@ -177,8 +177,8 @@ def _records(
             if attack and itself and group.rung is Rung.GRAY_BOX:
                 stands = [rung for rung in attack.rungs if attack.stands_for(rung)]
                 yield from _undefended(records, stands, benchmark.config.limits)
-            elif attack and itself and group.rung is Rung.WHITE_BOX:
-                yield from _undefended(records, attack.climbs_apart(), benchmark.config.limits)
+            elif attack and itself and group.rung and not group.rung.replays:
+                yield from _undefended(records, attack.judged_apart(), benchmark.config.limits)
             else:
                 yield records
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from superdef_bench.benchmark.built import Benchmark, BuiltAttack, BuiltDefense, Source
 from superdef_bench.core.fingerprint import fingerprint, sources
-from superdef_bench.core.threats import MASKING, NO_ATTACK, UNDEFENDED, Rung, Threat
+from superdef_bench.core.threats import MASKING, NO_ATTACK, UNDEFENDED, Access, Rung, Threat
 from superdef_bench.run.cells import (
     HARNESS,
     SHARD,
@@ -79,9 +79,10 @@ def _wanted(benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: Bui
     if rung is Rung.GRAY_BOX:
         # Attacked once, in strength; that stands for every rung that was asked for.
         return any(attack.stands_for(other) for other in attack.rungs)
-    if rung is Rung.WHITE_BOX:
-        return bool(attack.climbs_apart())
-    return applies and rung.replays
+    if rung.replays:
+        return applies
+    gradients = attack.attack.access == Access.GRADIENT
+    return bool(attack.judged_apart()) and rung is (Rung.WHITE_BOX if gradients else Rung.BLACK_BOX)
 
 
 def images_of(benchmark: Benchmark, *limits: int | None) -> int:
@@ -151,8 +152,8 @@ def _replayed(
 def _known(benchmark: Benchmark, defense: BuiltDefense, rung: Rung, attack: BuiltAttack) -> Group:
     """Return the cells of an attack that knows the defense."""
     limits = benchmark.config.limits
-    # The undefended classifier is attacked in white box for every rung asked for.
-    rungs = (defense.name == UNDEFENDED and attack.climbs_apart()) or (rung,)
+    # The undefended classifier is attacked once for every rung asked for.
+    rungs = (defense.name == UNDEFENDED and attack.judged_apart()) or (rung,)
     n = max(images_of(benchmark, defense.limit, attack.limit, limits.get(r)) for r in rungs)
     cells = []
     for number, (eps, threat) in enumerate(attack.threats):
