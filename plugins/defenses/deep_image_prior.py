@@ -46,18 +46,32 @@ class DeepImagePrior(InputTransform):
         steps: Of `static`: 1,750 of the five-scale network (that of Deep Protection), 120 of the
             small one. Of the others the most, 3,000 and 800.
         net: `auto` takes what fits the size of the image.
+        attack_steps: Steps of the fit that attacks go around: fewer of them cost less, and rows say
+            so. 0 for the defense's own fit.
     """
 
     differentiable = False
     stochastic = True
 
     def __init__(
-        self, *, stop: Stop = "static", steps: int | None = None, net: Net = "auto"
+        self,
+        *,
+        stop: Stop = "static",
+        steps: int | None = None,
+        net: Net = "auto",
+        attack_steps: int = 0,
     ) -> None:
         super().__init__()
         if steps is not None and steps < 1:
             raise ValueError(f"steps is {steps}, take 1 or more")
-        self.stop, self.steps, self.net = stop, steps, net
+        if attack_steps < 0:
+            raise ValueError(f"attack_steps is {attack_steps}, take 0 or more")
+        self.stop, self.steps, self.net, self.attack_steps = stop, steps, net, attack_steps
+
+    def attack_view(self) -> InputTransform:
+        if not self.attack_steps:
+            return self
+        return DeepImagePrior(steps=self.attack_steps, net=self.net)
 
     def transform(self, x: Tensor, *, random: Random) -> Tensor:
         shape = _SHAPES.get(self.net) or shape_for(*x.shape[-2:])

@@ -35,6 +35,20 @@ def check_defense_facts(owner: str, defense: Defense) -> None:
         )
     if isinstance(defense, InputTransform) and not hasattr(type(defense), "transform"):
         raise ContractError(f"{owner} has no transform", hint="write transform(self, x)")
+    if isinstance(defense, InputTransform):
+        _check_attack_view(owner, defense, defense.attack_view())
+
+
+def _check_attack_view(owner: str, defense: InputTransform, view: object) -> None:
+    if not isinstance(view, InputTransform):
+        raise ContractError(
+            f"{owner} has an attack_view {type(view).__name__}", hint="return an InputTransform"
+        )
+    if view.stochastic and not defense.stochastic:
+        raise ContractError(
+            f"{owner} draws nothing, and its attack_view does",
+            hint="set stochastic = False for the view",
+        )
 
 
 def plain_tensor(owner: str, returned: object) -> Tensor:

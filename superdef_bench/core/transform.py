@@ -42,6 +42,7 @@ class InputTransform(nn.Module):
     the defense then go back through `bpda_surrogate(x)` (BPDA; Athalye et al., ICML 2018), by
     default the identity. What it returns is resized (bicubic) where its size is not that of the
     transform. That of a stochastic transform gets `random` with the draw of the forward pass.
+    Where the transform takes too long for that, `attack_view` may return a cheaper one.
 
     Attributes:
         differentiable: Whether autograd through `transform` gives its true gradient.
@@ -69,6 +70,14 @@ class InputTransform(nn.Module):
         return x
 
     surrogate = bpda_surrogate  # its older name, which plugins may override
+
+    def attack_view(self) -> "InputTransform":
+        """Return what attacks that go around the transform (BPDA) run forward, by default itself.
+
+        A cheaper transform, with images of the same size and no more random than this one. Whether
+        examples fool is asked of the transform itself; rows say so, and count as no full suite.
+        """
+        return self
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Make one method of the two names, whichever the class or a base of it defines."""
@@ -176,7 +185,11 @@ class Protected(nn.Module):
         self.classifier = classifier
         self.gradient, self.seed, self.stream = gradient, seed, stream
         self.layout = layout
-        self.transforms = [stage for stage in stages if isinstance(stage, InputTransform)]
+        self.transforms = [
+            stage.attack_view() if gradient == "bpda" else stage
+            for stage in stages
+            if isinstance(stage, InputTransform)
+        ]
         self.stochastic = stochastic or any(stage.stochastic for stage in self.transforms)
         self.passes = Passes()
         self._active: _Draws | None = None
@@ -229,6 +242,12 @@ class Protected(nn.Module):
             # A stage hides its gradient. Attacks see zeros and go on; checks make it suspect.
             logits = logits + 0.0 * x.flatten(1).sum(dim=1, keepdim=True)
         return logits
+
+    @property
+    def has_attack_view(self) -> bool:
+        """Whether attacks that go around a stage run another one in its place."""
+        seen = self.view("bpda").transforms
+        return any(shown is not stage for shown, stage in zip(seen, self.transforms, strict=True))
 
     @property
     def drew_by_row(self) -> bool:

@@ -205,6 +205,12 @@ def notes(results: Results, standings: Sequence[Standing]) -> list[str]:
         for name, facts in results.defenses.items()
         if facts.replaces
     ]
+    found += [
+        f"{name}: attacks that go around it (BPDA) saw a cheaper attack view in its place; what "
+        "they found was scored with the defense itself."
+        for name, facts in results.defenses.items()
+        if facts.attack_view
+    ]
     found += _left_out(results.not_applicable)
     found += [f"{line}." for line in [*idle(results), *near_chance(results)]]
     found += [

@@ -218,6 +218,7 @@ class Defense(Model):
     stochastic: bool
     stages: Count
     replaces: bool
+    attack_view: bool = False
     limit: Positive | None
     suspicion: str
     missing: list[str]

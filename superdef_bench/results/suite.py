@@ -80,6 +80,8 @@ def suite_of(results: Results, standing: Standing) -> Suite:
       `_RESTARTS` restarts, on such a rung, and `_QUERIES` queries for scores.
     - EOT: gradients in `_EOT_STEPS` steps over `_EOT` draws each, scored on fresh draws, on such a
       rung, and `_EOT_QUERIES` queries. A row that draws needs this one, any other one of the above.
+
+    Where attacks saw an attack view in a defense's place it faced none.
     """
     gray, adaptive = standing.gray, standing.adaptive
     if gray is None or adaptive is None:
@@ -91,6 +93,8 @@ def suite_of(results: Results, standing: Standing) -> Suite:
     if not replayed or gray.n < adaptive.n:
         return Suite("", adaptive.n)
     facts = results.defenses[standing.defense]
+    if facts.attack_view:
+        return Suite("", adaptive.n)
     known = [(row, attack) for row, attack in faced if row.rung in _knowing(facts)]
     asked = [attack for row, attack in faced if row.rung == Rung.BLACK_BOX]
     eightbit = results.threat.eightbit

@@ -230,6 +230,7 @@ def _defense(
         "stochastic": defense.stochastic,
         "stages": len(defense.protected.transforms),
         "replaces": defense.replaces,
+        "attack_view": defense.protected.has_attack_view,
         "limit": defense.limit,
         "suspicion": suspicion,
         "masking": judged.to_json(),

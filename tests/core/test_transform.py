@@ -77,6 +77,26 @@ def test_bpda_forward_is_exact_and_backward_is_its_surrogate() -> None:
     assert gradient(protect(Round()).view("exact"), x).abs().max() == 0
 
 
+class Slow(Mirror):
+    """A process of which attacks get another one."""
+
+    def attack_view(self) -> InputTransform:
+        return Round()
+
+
+def test_an_attack_view_stands_in_where_an_attack_goes_around_alone() -> None:
+    x, _ = toy_images()
+    protected = protect(Identity(), Slow())
+    assert protected.has_attack_view
+    assert not protect(Identity(), Mirror()).has_attack_view
+    assert torch.equal(protected.view("exact")(x), toy_model()((x * 7).round() / 7))
+    seen = protected.view("bpda")
+    assert [type(stage) for stage in seen.transforms] == [Identity, Round]
+    # Round goes back through the identity, Mirror through three times that.
+    torch.testing.assert_close(gradient(seen, x), gradient(toy_model(), (x * 7).round() / 7))
+    assert [type(s) for s in seen.view("exact").transforms] == [Identity, Slow]
+
+
 class Codec(InputTransform):
     """Leaves torch on its way."""
 

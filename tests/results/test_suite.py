@@ -73,6 +73,8 @@ EXACT = {"differentiable": True}
         ({}, "white_box", {}, "quick"),
         ({}, "white_box", {**EXACT, "suspicion": "a rounding is hidden in it"}, "quick"),
         ({}, "bpda", {**EXACT, "suspicion": "a rounding is hidden in it"}, "full: AutoAttack"),
+        # What an attacker saw in the defense's place is not what it does.
+        ({}, "bpda", {"attack_view": True}, "quick"),
         ({}, "surrogate", EXACT, "quick"),
         ({}, "masking", EXACT, "quick"),
     ],

@@ -49,6 +49,51 @@ def test_each_kind_of_defense_meets_its_own_attacks_and_is_ranked(
     assert "random defenses only" in Path("boards/tiny.md").read_text()
 
 
+VIEWED = """
+from superdef_bench import InputTransform, hookimpl
+
+class Coarse(InputTransform):
+    differentiable = False
+    def transform(self, x):
+        return (x * 15).round() / 15
+
+class Slow(Coarse):
+    def transform(self, x):
+        assert not self.training
+        return (x * 255).round() / 255
+    def attack_view(self):
+        return Coarse()
+
+class Vague(Slow):
+    def attack_view(self):
+        return None
+
+@hookimpl
+def register_defenses():
+    return {"slow": Slow, "vague": Vague}
+"""
+
+
+def test_a_row_says_that_attacks_saw_a_cheaper_view(
+    run_cli: Run, config: Write, plugin_folder: Callable[..., Path]
+) -> None:
+    folder = plugin_folder(VIEWED)
+    text = CONFIG.replace("bicubic_x2 = {}", "slow = {}\njpeg = {}").replace(
+        "limit = 8", "limit = 2"
+    )
+    answer = run_cli("run", config(text), "--plugins-dir", folder)
+    assert answer.code == 0, answer.err
+    results = load_results(Path("runs/tiny"))
+    assert [name for name, facts in results.defenses.items() if facts.attack_view] == ["slow"]
+    assert not results.defenses["slow"].missing
+    page = Path("runs/tiny/tiny.md").read_text()
+    assert "slow: attacks that go around it (BPDA) saw a cheaper attack view" in page
+    text = text.replace("slow = {}", "vague = {}")
+    answer = run_cli("run", config(text), "--plugins-dir", folder)
+    assert answer.code == 2
+    assert "has an attack_view NoneType" in answer.err
+
+
 @pytest.mark.parametrize(
     ("attack", "why"),
     [
