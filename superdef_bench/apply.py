@@ -1,6 +1,5 @@
 """Run one input transform on image files, or on images of a dataset."""
 
-import io
 import os
 import re
 import time
@@ -33,6 +32,7 @@ from superdef_bench.core.types import Dataset
 from superdef_bench.io.files import write_atomically, written_whole
 from superdef_bench.io.machine import fix_numerics
 from superdef_bench.io.pictures import SUFFIXES, read_picture
+from superdef_bench.io.pixels import to_picture, to_pixels, to_png, to_tensor
 from superdef_bench.io.png import PngRows
 from superdef_bench.io.progress import progress_bar
 
@@ -170,7 +170,7 @@ def _upright(file: Path) -> Image.Image:
 
 def _stored(dataset: Dataset, index: int) -> Image.Image:
     images, _ = dataset.load([index])
-    return _to_picture(images[0])
+    return to_picture(images[0])
 
 
 def plan(name: str, inputs: Sequence[Input], out: Path, *, force: bool) -> dict[Path, Input]:
@@ -293,8 +293,8 @@ def _apply_one(
             f"image {given.title} has {pixels:,} pixels, {title} takes {MOST_WHOLE:,} at once",
             hint="shrink it first",
         )
-    out, seconds = run(_to_tensor(picture))
-    write_atomically(target, _to_png(out[0]))
+    out, seconds = run(to_tensor(picture))
+    write_atomically(target, to_png(out[0]))
     return Applied(target, picture.size, (out.shape[-1], out.shape[-2]), seconds)
 
 
@@ -329,40 +329,16 @@ def _in_tiles(
         for tiles in cut:
             parts = []
             for tile in tiles:
-                x = _to_tensor(picture.crop(tile.seen))
+                x = to_tensor(picture.crop(tile.seen))
                 out, taken = run(x)
                 found, seconds = scale_of(owner, x, out), seconds + taken
                 scale = scale or found
                 if found != scale:
                     raise PluginError(f"{owner} enlarged a tile by {found}, others by {scale}")
-                parts.append(_to_pixels(tile.keep(out, scale)[0]))
+                parts.append(to_pixels(tile.keep(out, scale)[0]))
             rows = np.concatenate(parts, axis=1)
             writer = writer or PngRows(file, rows.shape[1], scale * picture.height, rows.shape[2])
             writer.write(rows)
         if writer is not None:
             writer.close()
     return Applied(target, picture.size, (scale * picture.width, scale * picture.height), seconds)
-
-
-def _to_tensor(picture: Image.Image) -> Tensor:
-    """Return `(1, C, H, W)` in [0, 1]."""
-    pixels = np.atleast_3d(np.asarray(picture, dtype=np.float32))  # (H, W, C)
-    return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous() / 255
-
-
-def _to_pixels(image: Tensor) -> np.ndarray:
-    """Return `(C, H, W)` in [0, 1] as uint8 `(H, W, C)`."""
-    return (image * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-
-
-def _to_picture(image: Tensor) -> Image.Image:
-    """Return `(C, H, W)` in [0, 1] as a picture of 8 bits."""
-    pixels = _to_pixels(image)
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-
-
-def _to_png(image: Tensor) -> bytes:
-    """Return `(C, H, W)` in [0, 1] as a PNG of 8 bits."""
-    file = io.BytesIO()
-    _to_picture(image).save(file, "PNG")
-    return file.getvalue()

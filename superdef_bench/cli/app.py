@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _ORDER = (
     *("run", "init", "show", "leaderboard", "reproduce", "compare", "examples", "bank"),
     *("history", "versus", "summary", "quality", "agreement", "cost", "verify"),
-    *("list", "check", "new", "train", "apply"),
+    *("list", "check", "new", "train", "apply", "residual"),
 )
 
 

@@ -1,6 +1,6 @@
 """What the command line prints of results, as tables that fit 80 columns. No torch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from superdef_bench.results.text import eps_text, percent
 
 if TYPE_CHECKING:
     from superdef_bench.analysis.agreement import Alike
+    from superdef_bench.prior.text import Found
 
 _QUALITY = ("network", "set", "PSNR", "SSIM", "photographs")
 
@@ -130,6 +131,16 @@ def print_quality(results: QualityResults) -> None:
     table = quality_table(results).pick(*_QUALITY, photographs="n")
     note = "On luma of images rounded to 8 bits, borders left out."
     print_table(replace(table, caption=results.name), note)
+
+
+def print_found_text(found: Mapping[str, "Found"]) -> None:
+    """Print how much of a known text was found, by iteration."""
+    rows = [
+        [what, percent(f.recall), percent(f.precision), percent(f.f1)] for what, f in found.items()
+    ]
+    head = ["after", "recall", "precision", "F1"]
+    note = "After: iterations of the fit; a blur fits nothing, and is what a fit has to beat."
+    print_table(Table("text", "text that was found, % of pixels", head, plain_lines(rows)), note)
 
 
 def print_agreement(names: Sequence[str], found: Iterable["Alike"]) -> None:

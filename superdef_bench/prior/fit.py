@@ -9,7 +9,6 @@ from superdef_bench.nn.skip import PUBLISHED, SMALL, SkipShape, draw, draw_weigh
 
 _LATENT = 0.1  # of the uniform latent image
 _GUARDED = 50  # steps between looks at whether a fit fell apart
-_TOGETHER = 4  # rows come in multiples: with fewer a CPU takes other kernels, and other bits
 _FALL = 10 ** (5 / 10)  # a mean squared error so many times the last one is a fall of 5 dB
 
 
@@ -30,6 +29,15 @@ def shape_for(height: int, width: int) -> SkipShape:
     )
 
 
+def no_memory(images: Tensor) -> DataError:
+    """Return the error of images `(N, 3, H, W)` of which one is too large for the memory."""
+    height, width = images.shape[-2:]
+    return DataError(
+        f"no memory for a network of Deep Image Prior on an image of {height}x{width}",
+        hint="give smaller images, or a machine with more memory",
+    )
+
+
 class PriorFit:
     """Networks that are being fitted, one per row.
 
@@ -45,6 +53,8 @@ class PriorFit:
         shape: Size of the networks; by default that of `shape_for`.
         rate: Learning rate of Adam.
         noise: Standard deviation of the noise on the latent image.
+        together: Rows come in multiples of so many, filled up: with fewer a CPU takes other
+            kernels, and other bits. 1 is faster for a row that is always alone.
 
     Raises:
         DataError: The images are too small for the network, or have no three channels.
@@ -58,6 +68,7 @@ class PriorFit:
         shape: SkipShape | None = None,
         rate: float = 0.01,
         noise: float = 1 / 30,
+        together: int = 4,
     ) -> None:
         rows, channels, height, width = images.shape
         self.shape = shape or shape_for(height, width)
@@ -73,8 +84,8 @@ class PriorFit:
                 hint=f"give more than {self.shape.stride} pixels a side, or fewer scales",
             )
         self.step_number = 0
-        self._rows, self._noise = rows, noise
-        places = _filled(torch.arange(rows, device=images.device))
+        self._rows, self._noise, self._together = rows, noise, together
+        places = self._filled(torch.arange(rows, device=images.device))
         random, self._images = random.take(places), images.detach()[places]
         # Sides that are no multiple of the stride are drawn larger, and cut.
         stride = self.shape.stride
@@ -127,7 +138,7 @@ class PriorFit:
     @torch.no_grad()
     def keep(self, rows: Tensor) -> None:
         """Go on with some rows alone: indices, int64 `(K,)`, of which there is one at least."""
-        self._rows, rows = len(rows), _filled(rows)
+        self._rows, rows = len(rows), self._filled(rows)
         self._images, self._latent = self._images[rows], self._latent[rows]
         self._error = self._error[rows]
         self._kept = [value[rows] for value in self._kept]
@@ -146,7 +157,6 @@ class PriorFit:
         # Adam goes number by number, so that one for all rows is one for each.
         return torch.optim.Adam(list(self._weights.values()), lr=rate, fused=True)
 
-
-def _filled(rows: Tensor) -> Tensor:
-    """Return rows, the last one again up to a multiple."""
-    return torch.cat([rows, rows[-1:].expand(-len(rows) % _TOGETHER)])
+    def _filled(self, rows: Tensor) -> Tensor:
+        """Return rows, the last one again up to a multiple."""
+        return torch.cat([rows, rows[-1:].expand(-len(rows) % self._together)])

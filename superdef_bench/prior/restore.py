@@ -7,8 +7,9 @@ from torch import Tensor
 
 from superdef_bench.core.errors import DataError
 from superdef_bench.core.rng import Random
+from superdef_bench.io.machine import out_of_memory
 from superdef_bench.nn.skip import SkipShape
-from superdef_bench.prior.fit import PriorFit
+from superdef_bench.prior.fit import PriorFit, no_memory
 from superdef_bench.prior.stopping import StopRule, at_least_one
 
 AT_ONCE = 16  # rows; more of them are no faster on a CPU
@@ -32,23 +33,26 @@ def restore(
         shape: Size of the networks; by default that of `shape_for`.
 
     Returns:
-        Images `(N, 3, H, W)` in [0, 1].
+        Images `(N, 3, H, W)` in [0, 1]. Where memory is short they are fitted in smaller batches,
+        to the same images.
 
     Raises:
-        DataError: The images are too small, a fit ended in no number, or memory is short.
+        DataError: The images are too small, a fit ended in no number, or memory is too short for
+            one row.
     """
+    left = list(torch.arange(len(images), device=images.device).split(AT_ONCE))
     parts = []
-    for rows in torch.arange(len(images), device=images.device).split(AT_ONCE):
-        rules = {"": rule()}
+    while left:
+        rows = left.pop(0)
         try:
             fit = PriorFit(images[rows], random.take(rows), shape=shape)
-            found = follow(fit, images[rows], rules, most=most)[""][0]
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            raise DataError(
-                f"no memory for {len(rows)} networks of Deep Image Prior at once",
-                hint="take a smaller --batch-size or smaller images",
-            ) from error
-        parts.append(found)
+            parts.append(follow(fit, images[rows], {"": rule()}, most=most)[""][0])
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            if len(rows) == 1:
+                raise no_memory(images) from error
+            left[:0] = rows.split((len(rows) + 1) // 2)
     return torch.cat(parts) if parts else images
 
 

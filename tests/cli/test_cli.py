@@ -15,6 +15,7 @@ from tests.support.pace import takes
 VERBS = [
     *("", "run", "init", "show", "list", "check", "leaderboard", "train", "new", "apply"),
     *(
+        "residual",
         "versus",
         "summary",
         "quality",

@@ -1,0 +1,71 @@
+"""The command that finds text in a map by what Deep Image Prior draws last."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from superdef_bench.cli.app import Device, Folder, app
+from superdef_bench.cli.output import say
+
+_LOOKS = 8  # at a fit whose text is known
+
+
+@app.command("residual")
+def residual_command(
+    out: Folder,
+    image: Annotated[Path | None, typer.Argument(help="Map, an image file.")] = None,
+    iterations: Annotated[
+        int, typer.Option(help="Of the fit; later ones draw the letters, too.")
+    ] = 50,
+    threshold: Annotated[
+        float, typer.Option(help="By how much every channel differs where text is.")
+    ] = 0.25,
+    known: Annotated[
+        Path | None,
+        typer.Option(help="Its text, white on black: print how much is found.", metavar="FILE"),
+    ] = None,
+    drawn: Annotated[
+        int,
+        typer.Option(help="In place of an image, this many plans and aerial maps drawn by code."),
+    ] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option(help="Of the network's random weights.")] = 0,
+) -> None:
+    """Find text in a map: Deep Image Prior draws ground and streets first, letters last.
+
+    Writes what was drawn, what that leaves of the map, and the text, white on black.
+    """
+    from superdef_bench.cli.tables import print_found_text
+    from superdef_bench.io.machine import choose_device, fix_numerics
+    from superdef_bench.io.progress import progress_bar
+    from superdef_bench.prior.map_files import maps_to_read, write_residual
+    from superdef_bench.prior.text import Found, blurred, check_threshold, residuals
+
+    check_threshold(threshold)
+    where = choose_device(device)
+    fix_numerics()
+    maps = maps_to_read(image, drawn, known, out, force=force)
+    found: dict[str, list[Found]] = {}
+    with progress_bar(len(maps) * iterations) as bar:
+        for number, each in enumerate(maps):
+            picture = each.image.to(where)
+            text = None if each.text is None else each.text.to(where)
+            if text is not None:
+                found.setdefault(f"{each.kind}a blur", []).append(
+                    Found.of(blurred(picture).text(threshold), text)
+                )
+            for residual in residuals(picture, iterations, seed=seed + number):
+                step = residual.iteration
+                looked = step * _LOOKS // iterations > (step - 1) * _LOOKS // iterations
+                if text is not None and looked:
+                    found.setdefault(f"{each.kind}{step}", []).append(
+                        Found.of(residual.text(threshold), text)
+                    )
+                bar.show(f"drawing {each.name}", f"{step}/{iterations} iterations")
+                bar.advance(1)
+            for path in write_residual(each.files, residual, threshold):
+                say(path)
+    if found:
+        print_found_text({what: Found.mean(several) for what, several in found.items()})
