@@ -1,33 +1,25 @@
 """Deep Image Prior: the image as an untrained network draws it before it draws the noise."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 from torch import Tensor
 
 from superdef_bench import InputTransform, Random, hookimpl
 from superdef_bench.prior import (
+    MOST,
     PUBLISHED,
     SMALL,
-    Plateau,
+    STEPS,
     SkipShape,
-    Static,
-    StopRule,
-    Subsample,
-    Variance,
+    Stop,
     restore,
+    rule_of,
     shape_for,
 )
 
-Stop = Literal["static", "eswmv", "subsample", "plateau"]
 Net = Literal["auto", "published", "small"]
 
 _SHAPES: dict[str, SkipShape] = {"published": PUBLISHED, "small": SMALL}
-# Steps of `static`: those of the poster at 224 pixels; for the small network the steps by which
-# most images of 32 pixels are right again.
-_STEPS = {PUBLISHED: 1750, SMALL: 120}
-_MOST = {PUBLISHED: 3000, SMALL: 800}
 
 
 class DeepImagePrior(InputTransform):
@@ -75,19 +67,9 @@ class DeepImagePrior(InputTransform):
 
     def transform(self, x: Tensor, *, random: Random) -> Tensor:
         shape = _SHAPES.get(self.net) or shape_for(*x.shape[-2:])
-        usual = _STEPS if self.stop == "static" else _MOST
-        most = self.steps or usual[shape]
-        return restore(x, random, self._rule(most, shape), most=most, shape=shape).clamp(0.0, 1.0)
-
-    def _rule(self, most: int, shape: SkipShape) -> Callable[[], StopRule]:
-        small = shape is SMALL
-        if self.stop == "eswmv":
-            return partial(Variance, 30 if small else 100, 100 if small else 1000)
-        if self.stop == "subsample":
-            return partial(Subsample, 50 if small else 200, warm_up=50 if small else 100)
-        if self.stop == "plateau":
-            return partial(Plateau, 50 if small else 100)
-        return partial(Static, most)
+        most = self.steps or (STEPS if self.stop == "static" else MOST)[shape]
+        rule = rule_of(self.stop, shape, most)
+        return restore(x, random, rule, most=most, shape=shape).clamp(0.0, 1.0)
 
 
 @hookimpl

@@ -1,14 +1,58 @@
-"""The command that finds text in a map by what Deep Image Prior draws last."""
+"""Commands on fits of Deep Image Prior: what they draw when, and what they draw last."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from superdef_bench.cli.app import Device, Folder, app
+from superdef_bench.cli.analysis import Trust, registry_of_run
+from superdef_bench.cli.app import (
+    DataDirectory,
+    Device,
+    Directories,
+    Folder,
+    OwnOnly,
+    app,
+    keep_data_in,
+)
 from superdef_bench.cli.output import say
 
 _LOOKS = 8  # at a fit whose text is known
+
+
+@app.command("fits")
+def fits_command(
+    run: Annotated[Path, typer.Argument(help="Run folder, with a rung gray_box.")],
+    out: Folder,
+    steps: Annotated[int, typer.Option(help="Of every fit.")] = 800,
+    every: Annotated[int, typer.Option(help="Steps between two looks.")] = 20,
+    images: Annotated[int, typer.Option(help="Of each attack, at most.")] = 64,
+    draws: Annotated[int, typer.Option(help="Fits of each image.")] = 2,
+    static: Annotated[
+        int, typer.Option(help="Steps of the rule static; 0 for the network's default.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Of weights and noise.")] = 0,
+    device: Device = "auto",
+    data_dir: DataDirectory = None,
+    plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
+    trust: Trust = False,
+) -> None:
+    """Watch Deep Image Prior restore what a run attacked in gray box, and when to stop it.
+
+    One fit serves every rule, and an oracle that looks at the label. Nothing is attacked
+    again; a call that was stopped goes on where it was.
+    """
+    from superdef_bench.analysis.fits import Watch, watch_fits
+    from superdef_bench.analysis.fits_page import write_page
+    from superdef_bench.io.machine import choose_device
+
+    watch = Watch(steps, every, images, draws, static, seed)
+    keep_data_in(data_dir)
+    registry = registry_of_run(run, plugins_dir, no_third_party, trust=trust)
+    kinds = watch_fits(run, out, watch, registry=registry, device=choose_device(device))
+    for path in write_page(out, run.name, watch, kinds):
+        say(path)
 
 
 @app.command("residual")
