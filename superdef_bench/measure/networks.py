@@ -1,5 +1,6 @@
 """The networks that a command line names: defenses, files of weights, sizes without weights."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from superdef_bench.nn.pretrained import check_file
 from superdef_bench.nn.weights import read_provenance
 
 KINDS = ("edsr", "rcan", "superdef", "superdef_no_kd")
+_LONG = 1.0  # seconds of an image; a fit for each takes longer
 _UNTRAINED = {"EDSR": "EDSR", "RCAN": "RCAN", "SUPERDEF": "SuperDef"}
 
 
@@ -61,7 +63,8 @@ def pipelines_of(
     """Return classifiers behind networks by the name of their row; last `none`, the bare one.
 
     Args:
-        words: As `networks_of` takes them; without any, all defenses that need no argument.
+        words: As `networks_of` takes them; without any, all defenses that need no argument and
+            take no longer than a second for a small image.
         model: Classifier: a plugin, or an untrained one of torchvision, `torchvision:resnet50`.
         scale: 2, 3 or 4; for what has such an option.
         device: Where to compute.
@@ -85,9 +88,28 @@ def pipelines_of(
             found |= networks_of([word] if word != UNDEFENDED else [], scale, device)
         except SuperdefError as error:
             left_out[word] = error.message
+            continue
+        seconds = _seconds(found[word], device) if word in found else 0.0
+        if seconds > _LONG:
+            del found[word]
+            left_out[word] = f"takes {seconds:.0f} s for an image of 32x32; name it to measure it"
     pipelines = {name: Protected([network], classifier) for name, network in found.items()}
     pipelines[UNDEFENDED] = Protected([], classifier)
     return {name: one.eval() for name, one in pipelines.items()}, left_out
+
+
+def _seconds(transform: InputTransform, device: torch.device) -> float:
+    """Return the seconds of a pass over one small image; 0 where it fails, which is told later."""
+    image = torch.full((1, 3, 32, 32), 0.5, device=device)
+    start = time.perf_counter()
+    try:
+        with torch.no_grad():
+            Protected([transform], nn.Identity()).eval().defend(image)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a plugin may raise anything
+        return 0.0
+    return time.perf_counter() - start
 
 
 def _untrained(word: str, scale: int) -> InputTransform:

@@ -85,10 +85,16 @@ def test_without_names_all_that_can_be_built_is_measured(
 ) -> None:
     folder = plugin_folder(
         """
+import time
 from superdef_bench import InputTransform, hookimpl
 
 class Twice(InputTransform):
     def transform(self, x):
+        return x
+
+class Sleepy(Twice):
+    def transform(self, x):
+        time.sleep(1.1)
         return x
 
 class Needy(Twice):
@@ -97,7 +103,7 @@ class Needy(Twice):
 
 @hookimpl
 def register_defenses():
-    return {"twice": Twice, "needy": Needy}
+    return {"twice": Twice, "needy": Needy, "sleepy": Sleepy}
 """
     )
     answer = run_cli("cost", *QUICK, "--json", "--plugins-dir", folder)
@@ -106,6 +112,7 @@ def register_defenses():
     assert {"twice", "superdef", "rcan", "mustafa", "jpeg", "random_resize_pad", "none"} <= measured
     assert "left out: needy" in answer.err
     assert "left out: adversarial_training" in answer.err
+    assert "left out: sleepy: takes 1 s for an image of 32x32; name it to measure it" in answer.err
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ _FILES = sorted({plugin.file for plugin in _ALL if plugin.source == "built-in"})
 
 # A thousand passes for each question.
 _LONG = {"apgd_t", "autoattack"}
-_LONGER = {"apgd_pm", "cw", "fab", "fab_t", "hopskipjump", "square"}
+# Ten thousand, or a fit to every image; the latter's own tests ask it with a few steps.
+_LONGER = {"apgd_pm", "cw", "deep_image_prior", "fab", "fab_t", "hopskipjump", "square"}
 
 
 @pytest.mark.parametrize(
