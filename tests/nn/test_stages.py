@@ -87,7 +87,7 @@ def test_the_levels_are_three_fewer_than_fit() -> None:
 @pytest.mark.parametrize("sigma", [0.01, 0.04])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_gradient_is_that_of_finite_differences(sigma: float, channels: int) -> None:
-    x = (0.1 + 0.8 * photographs(8, 12)[:2, :channels]).double().requires_grad_()
+    x = (0.1 + 0.8 * photographs(8, 12)[:1, :channels]).double().requires_grad_()
 
     def denoise(images: Tensor) -> Tensor:
         return wavelet_denoise(images, sigma=sigma, levels=2)
