@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from superdef_bench.core.errors import DataError as DataError
     from superdef_bench.core.errors import PluginError as PluginError
     from superdef_bench.core.errors import SuperdefError as SuperdefError
+    from superdef_bench.core.errors import UnavailableError as UnavailableError
     from superdef_bench.core.hookspecs import hookimpl as hookimpl
     from superdef_bench.core.loader import load_attack as load_attack
     from superdef_bench.core.loader import load_dataset as load_dataset
@@ -48,6 +49,7 @@ PUBLIC = {
     "DataError": "core.errors",
     "PluginError": "core.errors",
     "SuperdefError": "core.errors",
+    "UnavailableError": "core.errors",
     "hookimpl": "core.hookspecs",
     "load_attack": "core.loader",
     "load_dataset": "core.loader",

@@ -125,6 +125,8 @@ def _kind(argument: str, text: str) -> str:
     """Return what a text names that is not of the benchmark, or nothing."""
     if _CODE.match(text):
         return "code"
+    if argument == "token" and text:
+        return "an environment variable whose value is sent"
     if _ADDRESS.match(text):
         return "an address"
     if _NUMBERS.fullmatch(text) or not _is_place(argument, text):

@@ -27,6 +27,8 @@ def make_task(
         resolved: All arguments that it was built with, under `plugin` the plugin's name.
     """
     channels, height, width = dataset.load([0])[0].shape[1:]
+    # A plugin may say which of its arguments change no answer: its class attribute `operational`.
+    operational: frozenset[str] = getattr(plugin.factory, "operational", frozenset())
     return Task(
         dataset=dataset.name,
         sha256=dataset.sha256,
@@ -36,7 +38,7 @@ def make_task(
         model=name,
         model_fingerprint=fingerprint(
             "model",
-            resolved,
+            {key: value for key, value in resolved.items() if key not in operational},
             plugin.key_parts,
             *(sources(file) for file in plugin.named_files(resolved)),
             tensors(model.state_dict()),

@@ -52,6 +52,10 @@ class MistakesError(ConfigError):
         return "\nerror: ".join(shown)
 
 
+class UnavailableError(SuperdefError):
+    """A service that does not answer: what it was asked for has no result, good or bad."""
+
+
 class PluginError(SuperdefError):
     """A plugin that cannot be loaded or built."""
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from superdef_bench.benchmark.built import Benchmark, BuiltAttack, BuiltDefense
 from superdef_bench.core.calls import reason
-from superdef_bench.core.errors import InterruptError
+from superdef_bench.core.errors import CellError, InterruptError, UnavailableError
 from superdef_bench.core.rng import Random
 from superdef_bench.core.threats import UNDEFENDED, Threat
 from superdef_bench.core.transform import Gradient, InputTransform, Protected
@@ -183,5 +183,7 @@ def ask(
         return QUESTIONS[name].ask(protected, gradient, images).tolist(), None
     except (KeyboardInterrupt, InterruptError):
         raise
+    except UnavailableError as error:
+        raise CellError(error.message, hint=error.hint) from error
     except BaseException as error:  # a plugin may raise anything, SystemExit too
         return [True] * len(images), reason(error)

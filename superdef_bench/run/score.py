@@ -9,7 +9,7 @@ from torch import Tensor
 from superdef_bench.benchmark.built import BuiltDefense
 from superdef_bench.core.calls import reason
 from superdef_bench.core.checks import check_defended, check_logits, plain_tensor
-from superdef_bench.core.errors import CellError, ContractError, InterruptError
+from superdef_bench.core.errors import CellError, ContractError, InterruptError, UnavailableError
 from superdef_bench.core.transform import resize
 from superdef_bench.core.types import fooled
 from superdef_bench.nn.quality import psnr, ssim
@@ -55,7 +55,7 @@ def score(
     as broken.
 
     Raises:
-        CellError: The defense returned what its contract forbids.
+        CellError: The defense returned what its contract forbids, or a service does not answer.
     """
     parts = []
     for batch in _batches(attacked, images, batch_size):
@@ -63,7 +63,7 @@ def score(
             parts.append(_score(defense, *batch, num_classes, topk, draws))
         except (KeyboardInterrupt, InterruptError):
             raise
-        except ContractError as error:
+        except (ContractError, UnavailableError) as error:
             raise CellError(error.message, hint=error.hint) from error
         except BaseException:  # a plugin may raise anything, SystemExit too
             rows = _batches(*batch, 1)
@@ -89,7 +89,7 @@ def _score_one(
         return _score(defense, attacked, image, num_classes, topk, draws)
     except (KeyboardInterrupt, InterruptError):
         raise
-    except ContractError as error:
+    except (ContractError, UnavailableError) as error:
         raise CellError(error.message, hint=error.hint) from error
     except BaseException as error:  # as above
         nothing = torch.full((1,), torch.nan)

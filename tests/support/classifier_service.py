@@ -55,8 +55,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.seen[f"token {self.headers.get('Authorization', '')}"] += 1
         if way == "/busy" and self.seen[way] % 3:
             self._say({"error": "busy"}, 503, Retry_After="0")
-        elif way == "/always-busy":
-            self._say({"error": "busy"}, 429)
+        elif way in ("/always-busy", "/busy-for-good"):
+            self._say({"error": "busy"}, 429, Retry_After="0")
+        elif way == "/cut":
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b'{"predic')
+            self.close_connection = True
+        elif way == "/dripping":
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            for _ in range(10):
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                time.sleep(0.1)
+            self.close_connection = True
         elif way == "/slow":
             time.sleep(2)
             self._say({})

@@ -37,13 +37,15 @@ class HttpClassifier(nn.Module):
             found again by address, names and this.
         batch: Images of a request, at most.
         rate: Requests per second, at most; 0 for no limit.
-        timeout: Seconds to wait for an answer.
+        timeout: Seconds for an answer, to its last byte.
         retries: How often a request is sent again.
         budget: Images that are asked for, at most, in this process; 0 for no limit.
         token: Environment variable with a token, sent as `Authorization: Bearer`; never kept.
     """
 
     differentiable = False
+    # How it is asked, not what answers: no part of the keys of records.
+    operational = frozenset({"batch", "rate", "timeout", "retries", "budget", "token"})
     endpoint_sha256: Tensor
 
     def __init__(
@@ -64,7 +66,12 @@ class HttpClassifier(nn.Module):
         super().__init__()
         _check(batch=batch, rate=rate, timeout=timeout, retries=retries, budget=budget)
         client = Client(
-            _checked(url), _headers(url, token), rate=rate, timeout=timeout, retries=retries
+            _checked(url).rstrip("/") if protocol == "v2" else _checked(url),
+            _headers(url, token),
+            rate=rate,
+            timeout=timeout,
+            retries=retries,
+            budget=budget,
         )
         if protocol == "v2" and not model:
             raise ConfigError(
@@ -79,7 +86,7 @@ class HttpClassifier(nn.Module):
         self._protocol: Protocol = (
             OpenInference(client, model) if protocol == "v2" else Instances(client)
         )
-        self._scores, self._batch, self._budget, self._asked = scores, batch, budget, 0
+        self._client, self._scores, self._batch = client, scores, batch
         identity = repr((url, protocol, model, scores, version, self._protocol.version))
         digest = hashlib.sha256(identity.encode()).digest()
         self.register_buffer("endpoint_sha256", torch.tensor(list(digest), dtype=torch.uint8))
@@ -88,20 +95,12 @@ class HttpClassifier(nn.Module):
         if x.is_meta:
             raise NotImplementedError("the work of a service is not known")
         images = x.detach().cpu().float()
-        self._spend(len(images))
+        self._client.spend(len(images))
         answers = torch.cat([self._protocol.ask(part) for part in images.split(self._batch)])
         if self._scores == "probabilities":
             self._protocol.check_probabilities(answers)
             answers = answers.clamp_min(_LEAST).log()
         return answers.to(x.device)
-
-    def _spend(self, images: int) -> None:
-        if self._budget and self._asked + images > self._budget:
-            raise ConfigError(
-                f"the budget of {self._budget:,} images at {self._protocol.address} is spent",
-                hint="raise budget, or give attacks fewer images and queries; what is done is kept",
-            )
-        self._asked += images
 
 
 def _check(**numbers: float) -> None:
@@ -123,7 +122,12 @@ def _checked(url: str) -> str:
             "the url of a service has a name or a password in it, and results print it",
             hint='put a token into an environment variable, and name that: token = "MY_TOKEN"',
         )
-    return url.rstrip("/")
+    if parts.query or parts.fragment:
+        raise ConfigError(
+            "the url of a service has a part behind ? or #, and results print it",
+            hint='name the service by its path; a key goes by token = "MY_TOKEN"',
+        )
+    return url
 
 
 def _headers(url: str, token: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import torch
 from torch import Tensor
 
-from superdef_bench import ConfigError, DataError
+from superdef_bench import ConfigError, DataError, UnavailableError
 
 from .client import Client
 
@@ -27,7 +27,7 @@ class Protocol(ABC):
         """Return scores `(N, K)` of images `(N, C, H, W)` in [0, 1].
 
         Raises:
-            DataError: The service does not answer, or with something else.
+            UnavailableError: The service does not answer, or with something else.
         """
 
     def check_probabilities(self, scores: Tensor) -> None:
@@ -51,8 +51,8 @@ class Protocol(ABC):
             raise self._nonsense("scores that are not finite")
         return scores
 
-    def _nonsense(self, what: str) -> DataError:
-        return DataError(
+    def _nonsense(self, what: str) -> UnavailableError:
+        return UnavailableError(
             f"{self.address} answers with {what}",
             hint="a classifier gives a row of scores for each image; docs/models.md shows how",
         )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from superdef_bench import load_model
-from superdef_bench.core.errors import SuperdefError
+from superdef_bench.core.errors import SuperdefError, UnavailableError
 from superdef_bench.core.loader import load_dataset
 from tests.support.classifier_service import TOKEN, service
 from tests.support.commands import Answer
@@ -77,11 +77,24 @@ def test_a_busy_service_is_asked_again(address: str, images: Tensor) -> None:
     assert seen(address)["/busy"] == 3
 
 
-def test_it_asks_no_faster_than_the_rate(address: str, images: Tensor) -> None:
-    model = load_model("http", url=f"{address}/classify", batch=1, rate=20)
+def test_an_answer_that_breaks_off_is_asked_for_again(address: str, images: Tensor) -> None:
+    model = load_model("http", url=f"{address}/cut", retries=1, timeout=5)
     start = time.monotonic()
-    asked(model, images)
-    assert time.monotonic() - start >= 4 / 20
+    with pytest.raises(UnavailableError, match=r"broke off \(2 tries\)"):
+        asked(model, images)
+    assert seen(address)["/cut"] == 2
+    assert time.monotonic() - start >= 0.25
+
+
+def test_it_asks_no_faster_than_the_rate(address: str, images: Tensor) -> None:
+    for path, batch, retries in (("/classify", 1, 0), ("/busy-for-good", 5, 4)):
+        model = load_model("http", url=f"{address}{path}", batch=batch, rate=20, retries=retries)
+        start = time.monotonic()
+        try:
+            asked(model, images)
+        except UnavailableError:
+            assert seen(address)[path] == 5
+        assert time.monotonic() - start >= 4 / 20
 
 
 @pytest.mark.parametrize(
@@ -89,6 +102,8 @@ def test_it_asks_no_faster_than_the_rate(address: str, images: Tensor) -> None:
     [
         ("/slow", r"no answer within 0.3 s \(one try\)"),
         ("/broken", r"broke off \(one try\)"),
+        ("/cut", r"broke off \(one try\)"),
+        ("/dripping", r"no answer within 0.3 s \(one try\)"),
         ("/always-busy", r"answers 429: '\{\"error\": \"busy\"\}'"),
         ("/elsewhere", "answers 302"),
         ("/page", "no JSON: '<html>Sign in</html>'"),
@@ -129,6 +144,7 @@ def test_a_service_that_is_down_or_has_no_such_model_is_told_at_once(address: st
         ({"url": "models.example"}, "no address of a service"),
         ({"url": "file:///etc/hosts"}, "no address of a service"),
         ({"url": "https://me:secret@models.example"}, "a name or a password in it"),
+        ({"url": "https://models.example/x?key=secret"}, r"a part behind \? or #"),
         ({"protocol": "v2"}, "no model named"),
         ({"model": "signs"}, "one model at an address"),
         ({"timeout": 0.0}, "timeout is 0"),
@@ -172,14 +188,24 @@ def test_a_run_asks_the_service_as_it_would_the_network(
 def test_a_spent_budget_ends_its_cells_and_keeps_the_others(
     address: str, tmp_path: Path, run_cli: Callable[..., Answer]
 ) -> None:
-    model = f'{{ plugin = "http", url = "{address}/classify", budget = 100 }}'
+    model = f'{{ plugin = "http", url = "{address}/paid", budget = 100 }}'
     file = tmp_path / "short.toml"
     file.write_text(RUN.format(model=model))
     answer = run_cli("run", str(file), "-o", str(tmp_path / "short"))
     assert answer.code == 1
     assert "the budget of 100 images" in answer.err + answer.out
     document = json.loads((tmp_path / "short" / "results.json").read_text())
-    assert any(row["rung"] == "transfer" for row in document["accuracy"])
+    rows = {(row["defense"], row["rung"]): row for row in document["accuracy"]}
+    assert all(row["correct"] == row["n"] for row in rows.values() if row["rung"] == "")
+    # Nothing that was not answered counts as fooled: another budget goes on where this one ended.
+    assert len(rows) < len(document["failures"]) + len(rows)
+    assert not any(row["errors"] for row in document["accuracy"])
+    file.write_text(RUN.format(model=model.replace("100", "1000")))
+    answer = run_cli("run", str(file), "-o", str(tmp_path / "short"))
+    assert answer.code == 0, answer.err
+    more = json.loads((tmp_path / "short" / "results.json").read_text())
+    assert more["provenance"]["records"]["reused"] >= 4 * len(rows)
+    assert not more["failures"]
 
 
 def test_other_classes_than_the_dataset_has_are_refused(
