@@ -1,7 +1,7 @@
 """Fits of Deep Image Prior to the images of a run, each watched by every rule, and by the label."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from superdef_bench.analysis.run_folder import RunFolder, open_run
 from superdef_bench.core.errors import ConfigError, DataError
-from superdef_bench.core.fingerprint import fingerprint, sources
+from superdef_bench.core.fingerprint import fingerprint, sources, tensors
 from superdef_bench.core.plugins import Registry
 from superdef_bench.core.rng import Random
 from superdef_bench.core.threats import CLEAN, UNDEFENDED, Rung
@@ -20,13 +20,14 @@ from superdef_bench.io.files import read_file, write_atomically
 from superdef_bench.io.machine import fix_numerics
 from superdef_bench.io.progress import progress_bar
 from superdef_bench.nn.quality import psnr
-from superdef_bench.prior import RULES, STEPS, PriorFit, follow, rule_of, shape_for
+from superdef_bench.prior import MOST, RULES, STEPS, PriorFit, SkipShape, follow, rule_of, shape_for
 from superdef_bench.prior import restore as prior_room
 from superdef_bench.prior.restore import AT_ONCE
 from superdef_bench.prior.stopping import StopRule, at_least_one
 from superdef_bench.results.facts import Model
+from superdef_bench.run.images import eight_bits
 
-ORACLE = "oracle"
+ORACLE, BEST = "oracle", "any look"
 TOP = 5  # labels that count beside the first one
 _FOLDER = "fits"
 _MOST_BYTES = 2**26
@@ -37,7 +38,7 @@ class Watch:
     """How fits are watched.
 
     Attributes:
-        steps: Of every fit.
+        steps: Of every fit; 0 for the most that rules of the network's size take.
         every: Steps between two looks at what the classifier says.
         images: Of each kind, at most.
         draws: Fits of each image.
@@ -45,7 +46,7 @@ class Watch:
         seed: Of the networks' weights and noise.
     """
 
-    steps: int = 800
+    steps: int = 0
     every: int = 20
     images: int = 64
     draws: int = 2
@@ -53,12 +54,26 @@ class Watch:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "every", "images", "draws"):
+        for name in ("every", "images", "draws"):
             at_least_one(getattr(self, name), name)
-        if self.every > self.steps:
-            raise ConfigError(
-                f"every is {self.every}, but a fit has {self.steps} steps", hint="look more often"
-            )
+        for name in ("steps", "static"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}", hint="take 0 or more")
+
+    def settled(self, shape: SkipShape) -> "Watch":
+        """Return the same with the steps of a network.
+
+        Raises:
+            ConfigError: Looks, or the stop of `static`, come after the last step.
+        """
+        steps, static = self.steps or MOST[shape], self.static or STEPS[shape]
+        for name, value in (("every", self.every), ("static", static)):
+            if value > steps:
+                raise ConfigError(
+                    f"{name} is {value}, but a fit has {steps} steps",
+                    hint="give more --steps, or a smaller --" + name,
+                )
+        return replace(self, steps=steps, static=static)
 
 
 class Stopped(Model):
@@ -116,7 +131,7 @@ class Kind(Model):
 
 def watch_fits(
     folder: Path, out: Path, watch: Watch, *, registry: Registry, device: torch.device
-) -> list[Kind]:
+) -> tuple[Watch, list[Kind]]:
     """Fit networks to the clean images of a run, and to those attacked in gray box.
 
     Every batch is kept in `out` once it is done, and found there again.
@@ -128,12 +143,16 @@ def watch_fits(
         registry: Plugins.
         device: Where to compute.
 
+    Returns:
+        How they were watched, with all steps settled, and what was seen.
+
     Raises:
-        ConfigError: The run has no gray box.
+        ConfigError: The run has no gray box, or steps do not fit together.
         DataError: The folder has no results or examples, or what is kept is damaged.
     """
     fix_numerics()
     run = open_run(folder, registry, device)
+    watch = watch.settled(shape_for(*run.benchmark.task.input_shape[1:]))
     batches = [batch for kind in _kinds(run, watch.images) for batch in kind.batches(watch)]
     found: dict[str, Kind] = {}
     with progress_bar(sum(len(batch) for batch in batches)) as bar:
@@ -144,7 +163,7 @@ def watch_fits(
                 kind = kind.model_copy(update={"fits": [*found[batch.kind].fits, *kind.fits]})
             found[batch.kind] = kind
             bar.advance(len(batch))
-    return list(found.values())
+    return watch, list(found.values())
 
 
 @dataclass(frozen=True)
@@ -194,11 +213,12 @@ def _kinds(run: RunFolder, most: int) -> Iterator[_Batch]:
             f"{run.benchmark.config.name} attacks nothing in gray box",
             hint='give it rungs = ["gray_box"]',
         )
-    shards = list(run.shards())
     for group in [None, *groups]:
         parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         names: list[str] = []
-        for shard in shards:
+        for shard in run.shards():
+            if len(names) >= most:
+                break
             count = len(shard.images.x) if group is None else shard.attacked(group)
             if not count:
                 break
@@ -208,29 +228,44 @@ def _kinds(run: RunFolder, most: int) -> Iterator[_Batch]:
                 right, chosen = chosen, torch.zeros_like(chosen)
                 for cell in group.cells:
                     attacked = run.kept_examples(group, cell, shard).images
+                    if run.benchmark.config.eightbit:
+                        attacked = eight_bits(attacked, clean.x)
                     new = right & ~chosen & _fooled(bare, attacked, clean.y)
                     seen = torch.where(new[:, None, None, None], attacked, seen)
                     chosen |= new
             rows = chosen.nonzero().flatten()
             names += [shard.names[row] for row in rows.tolist()]
             parts.append((seen[rows], clean.x[rows], clean.y[rows], clean.ids[rows]))
-        kind = CLEAN if group is None or group.attack is None else group.attack.name
+        kind = CLEAN
+        if group is not None and group.attack is not None:
+            kind = group.attack.name if group.attack.name != CLEAN else f"{CLEAN} (attack)"
         images, cleans, labels, ids = (
             torch.cat([part[place] for part in parts])[:most] for place in range(4)
         )
         yield _Batch(kind, images, cleans, labels, ids, names[:most], torch.zeros_like(ids))
 
 
-def _kept(run: RunFolder, batch: _Batch, out: Path, watch: Watch) -> Kind:
-    key = fingerprint(
-        asdict(watch),
-        run.benchmark.task.model_fingerprint,
+def key_of(model: str, batch: _Batch, watch: Watch) -> str:
+    """Return the key under which a batch is kept: all that could change what is seen of it.
+
+    Args:
+        model: Fingerprint of the classifier.
+        batch: What is fitted.
+        watch: How they are watched, settled.
+    """
+    return fingerprint(
+        [watch.steps, watch.every, watch.static, watch.seed],
+        model,
         batch.kind,
         [list(batch.names), batch.draws.tolist(), batch.labels.tolist()],
-        [batch.images, batch.clean],
+        tensors({"images": batch.images, "clean": batch.clean}),
         sources(Path(__file__)),
         sources(Path(prior_room.__code__.co_filename)),
     )
+
+
+def _kept(run: RunFolder, batch: _Batch, out: Path, watch: Watch) -> Kind:
+    key = key_of(run.benchmark.task.model_fingerprint, batch, watch)
     file = out / _FOLDER / f"{key}.json"
     try:
         return Kind.model_validate(parse_json(read_file(file, most=_MOST_BYTES)))
@@ -251,10 +286,7 @@ def _watched(run: RunFolder, batch: _Batch, watch: Watch) -> Kind:
     if not len(batch):
         return Kind(name=batch.kind, looks=[], num_classes=num_classes, fits=[])
     random = Random(watch.seed, "fits", batch.ids, draws=batch.draws)
-    rules: dict[str, StopRule] = {
-        name: rule_of(name, shape, min(watch.static or STEPS[shape], watch.steps))()
-        for name in RULES
-    }
+    rules: dict[str, StopRule] = {name: rule_of(name, shape, watch.static)() for name in RULES}
     seen_as = _classes(bare, batch.images)[:, 0]
     looks: list[int] = []
     seen: list[tuple[Tensor, ...]] = []
@@ -304,9 +336,14 @@ def _fooled(bare: torch.nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _classes(bare: torch.nn.Module, images: Tensor) -> Tensor:
-    """Return the classes of the highest logits, the highest first, `(N, 5)`."""
+    """Return the classes of the highest logits, the highest first, `(N, top_of(K))`."""
     logits: Tensor = bare(images)
-    return logits.topk(min(TOP, logits.shape[1]), dim=1).indices
+    return logits.topk(top_of(logits.shape[1]), dim=1).indices
+
+
+def top_of(num_classes: int) -> int:
+    """Return how many classes count as the first ones: five of many, of a few the first alone."""
+    return TOP if num_classes > 2 * TOP else 1
 
 
 def _right(classes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -331,11 +368,11 @@ class Outcome:
 
 
 def outcomes(kind: Kind) -> Mapping[str, Outcome]:
-    """Return what each rule makes of fits, and `oracle`, which looks at the label.
+    """Return what each rule makes of fits, and beside them two that look at the label.
 
-    The oracle stops at the first look at which the label is among the first classes and that of
-    the attack is not. No rule without labels can count on doing better than an oracle that takes
-    the best look, and none that is deployed has one.
+    `oracle` is that of Deep Protection: it stops at the first look at which the label is among the
+    first classes and that of the attack is not; a fit that has no such look is lost. `any look`
+    counts a fit as right that is right at a look or a stop.
     """
     found: dict[str, Outcome] = {}
     for rule in RULES:
@@ -345,18 +382,29 @@ def outcomes(kind: Kind) -> Mapping[str, Outcome]:
             _share([stop.among for stop in stops]),
             _median([float(stop.step) for stop in stops]),
         )
-    steps, first, among = [], [], []
-    for fit in kind.fits:
-        good = [
-            place
-            for place, (is_among, is_rid) in enumerate(zip(fit.among, fit.rid, strict=True))
-            if is_among and (is_rid or fit.seen_as == fit.label)
-        ]
-        steps += [float(kind.looks[good[0]])] if good else []
-        among.append(bool(good))
-        first.append(any(fit.first))
-    found[ORACLE] = Outcome(_share(first), _share(among), _median(steps))
+    chosen = [_oracle(fit) for fit in kind.fits]
+    found[ORACLE] = Outcome(
+        _share(
+            [at is not None and fit.first[at] for fit, at in zip(kind.fits, chosen, strict=True)]
+        ),
+        _share([at is not None for at in chosen]),
+        _median([float(kind.looks[at]) for at in chosen if at is not None]),
+    )
+    found[BEST] = Outcome(
+        _share([any([*fit.first, *(s.first for s in fit.stops.values())]) for fit in kind.fits]),
+        _share([any([*fit.among, *(s.among for s in fit.stops.values())]) for fit in kind.fits]),
+        None,
+    )
     return found
+
+
+def _oracle(fit: Fit) -> int | None:
+    """Return the look at which the oracle stops."""
+    attacked = fit.seen_as != fit.label
+    for place, (among, rid) in enumerate(zip(fit.among, fit.rid, strict=True)):
+        if among and (rid or not attacked):
+            return place
+    return None
 
 
 def misfits(kind: Kind) -> tuple[float, float]:

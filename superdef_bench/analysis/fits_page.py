@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from superdef_bench.analysis.fits import ORACLE, TOP, Kind, Watch, misfits, outcomes
+from superdef_bench.analysis.fits import BEST, ORACLE, Kind, Watch, misfits, outcomes, top_of
 from superdef_bench.io.files import write_atomically
 from superdef_bench.leaderboard.plots import draw, plain
 from superdef_bench.prior import RULES
@@ -57,22 +57,25 @@ def write_page(out: Path, title: str, watch: Watch, kinds: Sequence[Kind]) -> li
 
 def _page(title: str, watch: Watch, kinds: Sequence[Kind]) -> Iterator[str]:
     classes = kinds[0].num_classes
+    top = top_of(classes)
     yield f"# Fits of Deep Image Prior: {escape(title)}"
     yield ""
     yield (
-        f"{watch.steps} steps, {watch.draws} fits of each image, seen every {watch.every} steps. "
+        f"{watch.steps} steps, {watch.draws} fits of each image, seen every {watch.every} steps; "
+        f"`static` stops after {watch.static}. "
         "Fitted are images that the bare classifier gets right, and of an attack those that fool "
         "it, at the smallest radius that does; the attacker does not know of the fit. **Not a "
         "robustness claim.**"
     )
     yield ""
     yield (
-        f"† The oracle stops where the true label is among the first {min(TOP, classes)} classes "
-        "and that of the attack is not. It needs the label: an upper bound, and no defense."
+        "† They need the label, and are no defenses. The oracle, that of Deep Protection, stops "
+        f"at the first look at which the label is among the first {top} and the attack's class is "
+        "not. *Any look* counts what was right once: a rule that looks there can get no more."
     )
     yield ""
-    for among in (False, True):
-        k = min(TOP, classes) if among else 1
+    for among in (False, True)[: 1 + (top > 1)]:
+        k = top if among else 1
         yield f"## Top-{k} accuracy in %, by guessing {percent(k / classes)}"
         yield ""
         rows = [
@@ -86,7 +89,7 @@ def _page(title: str, watch: Watch, kinds: Sequence[Kind]) -> Iterator[str]:
             ]
             for kind in kinds
         ]
-        yield from grid(["images", "fits", *RULES, f"{ORACLE} †"], rows)
+        yield from grid(["images", "fits", *RULES, f"{ORACLE} †", f"{BEST} †"], rows)
     yield "## Step of the stop, median, and what `static` loses in %"
     yield ""
     yield (
@@ -96,7 +99,7 @@ def _page(title: str, watch: Watch, kinds: Sequence[Kind]) -> Iterator[str]:
     yield ""
     rows = []
     for kind in kinds:
-        medians = [found.median for found in outcomes(kind).values()]
+        medians = [found.median for name, found in outcomes(kind).items() if name != BEST]
         steps = ["–" if step is None else f"{step:.0f}" for step in medians]
         lost = misfits(kind) if kind.fits else (None, None)
         rows.append([escape(kind.name), *steps, *map(percent, lost)])
@@ -132,7 +135,7 @@ def _panels(figure: "Figure", kinds: Sequence[Kind], paint: Callable[["Axes", Ki
 def _accuracy(axes: "Axes", kind: Kind) -> None:
     for name, label, colour in (
         ("first", "top 1", "#e45756"),
-        ("among", f"top {min(TOP, kind.num_classes)}", "#4c78a8"),
+        ("among", f"top {top_of(kind.num_classes)}", "#4c78a8"),
     ):
         shares = np.mean([getattr(fit, name) for fit in kind.fits], axis=0)
         axes.plot(kind.looks, 100 * shares, color=colour, label=label, linewidth=1.2)
@@ -154,7 +157,7 @@ def _psnr(axes: "Axes", kind: Kind) -> None:
 
 def _stops(figure: "Figure", kinds: Sequence[Kind]) -> None:
     axes = figure.add_subplot()
-    most = max((step for kind in kinds for step in kind.looks), default=1)
+    most = max((s.step for kind in kinds for f in kind.fits for s in f.stops.values()), default=1)
     edges = np.linspace(0, most, 21)
     for number, rule in enumerate(RULES):
         steps = [fit.stops[rule].step for kind in kinds for fit in kind.fits]

@@ -93,7 +93,7 @@ def cost_command(
         list[str] | None,
         typer.Argument(
             help="Defenses, files of weights, or untrained sizes: RCAN:10x20x64. "
-            "By default all defenses that need no argument."
+            "By default all defenses that need no argument and less than a second."
         ),
     ] = None,
     model: Annotated[

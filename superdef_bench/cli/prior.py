@@ -24,7 +24,9 @@ _LOOKS = 8  # at a fit whose text is known
 def fits_command(
     run: Annotated[Path, typer.Argument(help="Run folder, with a rung gray_box.")],
     out: Folder,
-    steps: Annotated[int, typer.Option(help="Of every fit.")] = 800,
+    steps: Annotated[
+        int, typer.Option(help="Of every fit; 0 for 800 of the small network, else 3,000.")
+    ] = 0,
     every: Annotated[int, typer.Option(help="Steps between two looks.")] = 20,
     images: Annotated[int, typer.Option(help="Of each attack, at most.")] = 64,
     draws: Annotated[int, typer.Option(help="Fits of each image.")] = 2,
@@ -50,7 +52,7 @@ def fits_command(
     watch = Watch(steps, every, images, draws, static, seed)
     keep_data_in(data_dir)
     registry = registry_of_run(run, plugins_dir, no_third_party, trust=trust)
-    kinds = watch_fits(run, out, watch, registry=registry, device=choose_device(device))
+    watch, kinds = watch_fits(run, out, watch, registry=registry, device=choose_device(device))
     for path in write_page(out, run.name, watch, kinds):
         say(path)
 

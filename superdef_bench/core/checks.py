@@ -49,6 +49,12 @@ def _check_attack_view(owner: str, defense: InputTransform, view: object) -> Non
             f"{owner} draws nothing, and its attack_view does",
             hint="set stochastic = False for the view",
         )
+    own = {id(tensor) for tensor in (*defense.parameters(), *defense.buffers())}
+    if any(id(tensor) not in own for tensor in (*view.parameters(), *view.buffers())):
+        raise ContractError(
+            f"{owner} has an attack_view with weights of its own",
+            hint="keep them in a submodule of the transform: records are found by its weights",
+        )
 
 
 def plain_tensor(owner: str, returned: object) -> Tensor:

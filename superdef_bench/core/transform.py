@@ -74,8 +74,9 @@ class InputTransform(nn.Module):
     def attack_view(self) -> "InputTransform":
         """Return what attacks that go around the transform (BPDA) run forward, by default itself.
 
-        A cheaper transform, with images of the same size and no more random than this one. Whether
-        examples fool is asked of the transform itself; rows say so, and count as no full suite.
+        A cheaper transform, with images of the same size and no more random than this one; what
+        weights it has are this one's, or in a submodule of it. Whether examples fool is asked of
+        the transform itself; rows say so, and count as no full suite.
         """
         return self
 
@@ -185,11 +186,14 @@ class Protected(nn.Module):
         self.classifier = classifier
         self.gradient, self.seed, self.stream = gradient, seed, stream
         self.layout = layout
-        self.transforms = [
-            stage.attack_view() if gradient == "bpda" else stage
-            for stage in stages
-            if isinstance(stage, InputTransform)
-        ]
+        self.transforms = [stage for stage in stages if isinstance(stage, InputTransform)]
+        if gradient == "bpda":
+            # No submodules: what they hold belongs to the stages.
+            views = [stage.attack_view() for stage in self.transforms]
+            self.transforms = [
+                stage if view is stage else view.eval()
+                for stage, view in zip(self.transforms, views, strict=True)
+            ]
         self.stochastic = stochastic or any(stage.stochastic for stage in self.transforms)
         self.passes = Passes()
         self._active: _Draws | None = None
@@ -306,6 +310,11 @@ class Protected(nn.Module):
             return stage.straight_through(x, random(), random())
         out: Tensor = stage(x, random())
         return out
+
+
+def shows_a_view(protected: Protected, gradient: Gradient) -> bool:
+    """Return whether an attack in a gradient view sees an attack view in a stage's place."""
+    return gradient == "bpda" and protected.has_attack_view
 
 
 class ScoresOnly(nn.Module):

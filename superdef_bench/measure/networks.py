@@ -105,6 +105,8 @@ def _seconds(transform: InputTransform, device: torch.device) -> float:
     try:
         with torch.no_grad():
             Protected([transform], nn.Identity()).eval().defend(image)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
     except KeyboardInterrupt:
         raise
     except BaseException:  # a plugin may raise anything

@@ -117,23 +117,31 @@ class PriorFit:
             drawn = draw(self.shape, self._weights, z)[..., :height, :width]
             errors = (drawn - self._images).square().mean(dim=(1, 2, 3))
             gradients = torch.autograd.grad(errors.sum(), list(self._weights.values()))
+        self.step_number += 1
+        fell = None
+        if self.step_number % _GUARDED == 0:
+            fell = self._kept_or_fell(errors.detach())
         for value, gradient in zip(self._weights.values(), gradients, strict=True):
             value.grad = gradient
         self._adam.step()
-        self.step_number += 1
-        if self.step_number % _GUARDED == 0:
-            self._go_back(errors.detach())
+        if fell is not None:
+            self._go_back(fell)
         return drawn.detach()[: self._rows], errors.detach()[: self._rows]
 
     @torch.no_grad()
-    def _go_back(self, errors: Tensor) -> None:
-        """Put back the weights of rows that fell apart; keep those of the others."""
+    def _kept_or_fell(self, errors: Tensor) -> Tensor:
+        """Keep the weights that made these errors; return which rows fell apart, which do not."""
         fell = errors > _FALL * self._error
         for value, kept in zip(self._weights.values(), self._kept, strict=True):
-            mask = fell.reshape(-1, *[1] * (value.ndim - 1))
-            kept.copy_(torch.where(mask, kept, value))
-            value.copy_(kept)
+            kept.copy_(torch.where(_mask(fell, value), kept, value))
         self._error = torch.where(fell, self._error, errors)
+        return fell
+
+    @torch.no_grad()
+    def _go_back(self, fell: Tensor) -> None:
+        """Put back the weights of rows that fell apart."""
+        for value, kept in zip(self._weights.values(), self._kept, strict=True):
+            value.copy_(torch.where(_mask(fell, value), kept, value))
 
     @torch.no_grad()
     def keep(self, rows: Tensor) -> None:
@@ -160,3 +168,8 @@ class PriorFit:
     def _filled(self, rows: Tensor) -> Tensor:
         """Return rows, the last one again up to a multiple."""
         return torch.cat([rows, rows[-1:].expand(-len(rows) % self._together)])
+
+
+def _mask(rows: Tensor, like: Tensor) -> Tensor:
+    """Return a mask of rows that goes with a tensor of theirs."""
+    return rows.reshape(-1, *[1] * (like.ndim - 1))

@@ -40,7 +40,7 @@ def restore(
         DataError: The images are too small, a fit ended in no number, or memory is too short for
             one row.
     """
-    left = list(torch.arange(len(images), device=images.device).split(AT_ONCE))
+    left = list(torch.arange(len(images), device=images.device).split(AT_ONCE))[: len(images)]
     parts = []
     while left:
         rows = left.pop(0)
@@ -92,6 +92,8 @@ def follow(
     rows = torch.arange(len(images), device=images.device)
     for step in range(1, most + 1):
         drawn, errors = fit.step()
+        if step % _LOOK == 0 and not bool(errors.isfinite().all()):
+            raise _no_number()
         if watch is not None:
             watch(step, drawn, errors)
         for rule in rules.values():
@@ -113,11 +115,15 @@ def follow(
         _write(found, rules, rows, torch.ones_like(rows, dtype=torch.bool))
     for images_of_rule, _ in found.values():
         if not bool(images_of_rule.isfinite().all()):
-            raise DataError(
-                "a fit of Deep Image Prior ended in no number",
-                hint="is the image itself one, and in [0, 1]?",
-            )
+            raise _no_number()
     return found
+
+
+def _no_number() -> DataError:
+    return DataError(
+        "a fit of Deep Image Prior ended in no number",
+        hint="is the image itself one, and in [0, 1]?",
+    )
 
 
 _LOOK = 10  # steps between looks at who has stopped

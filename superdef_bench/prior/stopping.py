@@ -87,7 +87,7 @@ class Patience(StopRule):
         lower = (score < (1 - self.less) * self._least) & ~self.stopped
         self._least = torch.where(lower, score, self._least)
         self._take(lower, step, drawn)
-        self.stopped = self.stopped | (step - self.at >= self.patience)
+        self.stopped = self.stopped | ((self.at > 0) & (step - self.at >= self.patience))
 
     @abstractmethod
     def _score(self, step: int, drawn: Tensor, errors: Tensor) -> Tensor | None:

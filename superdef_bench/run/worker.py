@@ -12,6 +12,7 @@ from superdef_bench.core.clock import checking
 from superdef_bench.core.errors import CellError, ContractError
 from superdef_bench.core.fingerprint import fingerprint
 from superdef_bench.core.threats import NORMS, Rung, Threat
+from superdef_bench.core.transform import shows_a_view
 from superdef_bench.core.types import distance
 from superdef_bench.run.attack import Examples, make_examples
 from superdef_bench.run.bank.store import Bank
@@ -234,6 +235,9 @@ class Worker:
         assert group.attack is not None
         config = self._benchmark.config
         attacked = group.source.protected if group.source else group.defense.protected
+        # Rounding undoes what fools by a hair, and so do fresh draws and what fools a cheaper view
+        # alone: the whole budget.
+        whole = config.eightbit or attacked.stochastic or shows_a_view(attacked, group.gradient)
         owner = f"attack {group.attack.name!r}"
         if attacked.stages:  # the code of both runs, and who did it cannot be told
             owner += f" or defense {cell.defense if group.source is None else group.source.name!r}"
@@ -243,8 +247,7 @@ class Worker:
                 attacked.view(group.gradient),
                 images,
                 cell.threat,
-                # Rounding undoes what fools by a hair, and so do fresh draws: the whole budget.
-                "strength" if config.eightbit or attacked.stochastic else cell.goal,
+                "strength" if whole else cell.goal,
                 topk=config.topk,
                 seed=config.seed,
                 batch_size=self._size,

@@ -5,10 +5,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from superdef_bench.analysis import fits as fits_module
-from superdef_bench.analysis.fits import ORACLE, Fit, Kind, Stopped, Watch, misfits, outcomes
+from superdef_bench.analysis.fits import (
+    BEST,
+    ORACLE,
+    Fit,
+    Kind,
+    Stopped,
+    Watch,
+    _Batch,
+    key_of,
+    misfits,
+    outcomes,
+)
 from superdef_bench.core.errors import ConfigError
+from superdef_bench.prior import PUBLISHED, SMALL
 from tests.support.commands import Answer
 
 Run = Callable[..., Answer]
@@ -65,8 +78,9 @@ def test_an_oracle_waits_for_the_label_and_for_the_attack_to_go() -> None:
     )
     found = outcomes(some)
     assert found[ORACLE].among == 0.75
-    assert found[ORACLE].first == 0.75
+    assert found[ORACLE].first == 0.5  # the first look at which it can stop counts
     assert found[ORACLE].median == 20
+    assert (found[BEST].first, found[BEST].among) == (0.75, 1.0)
     assert (found["plateau"].first, found["plateau"].median) == (0.25, 30)
 
 
@@ -87,7 +101,8 @@ def test_a_run_is_watched_and_found_again(
     config, run, out = tmp_path / "small.toml", tmp_path / "run", tmp_path / "out"
     config.write_text(CONFIG)
     assert run_cli("run", str(config), "-o", str(run)).code == 0
-    words = ("fits", str(run), "-o", str(out), "--steps", "12", "--every", "4", "--images", "2")
+    words = ["fits", str(run), "-o", str(out), *["--steps", "12", "--every", "4", "--static", "10"]]
+    words += ["--images", "2"]
     answer = run_cli(*words)
     assert answer.code == 0, answer.err
     kept = sorted((out / "fits").iterdir())
@@ -106,12 +121,15 @@ def test_a_run_is_watched_and_found_again(
     for name in ("accuracy", "psnr", "stops"):
         assert (out / f"fits-{name}.svg").read_bytes().startswith(b"<?xml")
 
-    fit = Kind.model_validate_json(kept[0].read_text())
-    assert fit.looks in ([4, 8, 12], [])
+    found = [Kind.model_validate_json(file.read_text()) for file in kept]
+    assert sorted(kind.looks for kind in found) == [[], *[[4, 8, 12]] * 4]
     with monkeypatch.context() as patched:
         patched.setattr(fits_module, "PriorFit", None)  # nothing is fitted again
         assert run_cli(*words).code == 0
         assert (out / "fits.md").read_text() == page
+    more = run_cli(*words, "--images", "3")
+    assert more.code == 0, more.err
+    assert set(kept) < set((out / "fits").iterdir())
     kept[0].write_text("{}")
     answer = run_cli(*words)
     assert answer.code == 2
@@ -120,11 +138,21 @@ def test_a_run_is_watched_and_found_again(
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"steps": 0}, "steps is 0"), ({"draws": 0}, "draws is 0"), ({"every": 900}, "every is 900")],
+    [
+        ({"steps": -1}, "steps is -1"),
+        ({"draws": 0}, "draws is 0"),
+        ({"every": 900}, "every is 900, but a fit has 800 steps"),
+        ({"steps": 100}, "static is 120, but a fit has 100 steps"),
+    ],
 )
 def test_what_cannot_be_watched(settings: dict[str, int], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        Watch(**settings)
+        Watch(**settings).settled(SMALL)
+
+
+def test_steps_are_those_of_the_network_where_none_are_given() -> None:
+    settled = Watch().settled(PUBLISHED)
+    assert (settled.steps, settled.static) == (3000, 1750)
 
 
 def test_a_run_without_gray_box_has_nothing_to_fit(run_cli: Run, tmp_path: Path) -> None:
@@ -134,3 +162,14 @@ def test_a_run_without_gray_box_has_nothing_to_fit(run_cli: Run, tmp_path: Path)
     answer = run_cli("fits", str(tmp_path / "run"), "-o", str(tmp_path / "out"))
     assert answer.code == 2
     assert "attacks nothing in gray box" in answer.err
+
+
+def test_the_key_of_fits_sees_every_pixel() -> None:
+    images, labels = torch.rand(16, 3, 32, 32), torch.zeros(16, dtype=torch.int64)
+    other = images.clone()
+    other[8, 1, 16, 16] += 0.01
+    batches = [
+        _Batch("pgd", each, images, labels, labels, ["a"] * 16, labels) for each in (images, other)
+    ]
+    first, second = (key_of("classifier", batch, Watch().settled(SMALL)) for batch in batches)
+    assert first != second

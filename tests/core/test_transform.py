@@ -95,6 +95,7 @@ def test_an_attack_view_stands_in_where_an_attack_goes_around_alone() -> None:
     # Round goes back through the identity, Mirror through three times that.
     torch.testing.assert_close(gradient(seen, x), gradient(toy_model(), (x * 7).round() / 7))
     assert [type(s) for s in seen.view("exact").transforms] == [Identity, Slow]
+    assert not seen.transforms[1].training
 
 
 class Codec(InputTransform):

@@ -10,7 +10,7 @@ from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.core.loader import load_dataset
 from superdef_bench.core.rng import Random
 from superdef_bench.nn.skip import PUBLISHED, SMALL, SkipShape
-from superdef_bench.prior import PriorFit, Static, follow, restore, shape_for
+from superdef_bench.prior import Plateau, PriorFit, Static, follow, restore, shape_for
 from superdef_bench.prior import fit as fit_module
 
 TINY = SkipShape((4, 8), (0, 2))
@@ -84,9 +84,10 @@ def test_a_fit_that_fell_apart_goes_back(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(fit_module, "_GUARDED", 10)
     images = signs(2)
     fit = PriorFit(images, random(0, 1), shape=TINY)
-    for _ in range(10):
-        before = fit.step()[1]
-    kept = fit._weights["colours.bias"].detach().clone()
+    for _ in range(9):
+        fit.step()
+    kept = fit._weights["colours.bias"].detach().clone()  # what the tenth error is the error of
+    before = fit.step()[1]
     with torch.no_grad():
         fit._weights["colours.bias"][0] += 9.0  # white, whatever it drew
     for _ in range(9):
@@ -122,6 +123,8 @@ def test_what_cannot_be_fitted_is_told_in_a_line() -> None:
         restore(signs(1), random(0), lambda: Static(1), most=0, shape=TINY)
     with pytest.raises(DataError, match="ended in no number"):
         restore(signs(2) / 0, random(0, 1), lambda: Static(2), most=2, shape=TINY)
+    with pytest.raises(DataError, match="ended in no number"):
+        restore(signs(2) / 0, random(0, 1), lambda: Plateau(5), most=30, shape=TINY)
 
 
 def test_many_images_are_cut_into_batches() -> None:
@@ -129,6 +132,7 @@ def test_many_images_are_cut_into_batches() -> None:
     found = restore(images, random(*range(20)), lambda: Static(2), most=2, shape=TINY)
     last = drawn(images[18:], random(18, 19), 2, TINY)
     assert torch.equal(found[18:], last)
+    assert restore(images[:0], random(), lambda: Static(2), most=2).shape == (0, 3, 32, 32)
 
 
 def test_rules_share_a_trajectory_and_rows_leave_when_all_have_stopped(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def test_each_kind_of_defense_meets_its_own_attacks_and_is_ranked(
 
 
 VIEWED = """
+import torch
 from superdef_bench import InputTransform, hookimpl
 
 class Coarse(InputTransform):
@@ -68,9 +69,26 @@ class Vague(Slow):
     def attack_view(self):
         return None
 
+class Weighty(Slow):
+    def attack_view(self):
+        view = Coarse()
+        view.factor = torch.nn.Parameter(torch.ones(1))
+        return view
+
+class Spy:
+    norms, kind, access, batch_dependent = frozenset({"linf"}), "budget", "gradient", False
+    def __call__(self, model, x, y, threat, context):
+        with open("goals.txt", "a") as file:
+            file.write(f"{context.goal} ")
+        return x.clone()
+
 @hookimpl
 def register_defenses():
-    return {"slow": Slow, "vague": Vague}
+    return {"slow": Slow, "vague": Vague, "weighty": Weighty}
+
+@hookimpl
+def register_attacks():
+    return {"spy": Spy}
 """
 
 
@@ -88,10 +106,21 @@ def test_a_row_says_that_attacks_saw_a_cheaper_view(
     assert not results.defenses["slow"].missing
     page = Path("runs/tiny/tiny.md").read_text()
     assert "slow: attacks that go around it (BPDA) saw a cheaper attack view" in page
-    text = text.replace("slow = {}", "vague = {}")
-    answer = run_cli("run", config(text), "--plugins-dir", folder)
-    assert answer.code == 2
-    assert "has an attack_view NoneType" in answer.err
+    # What fools the view alone may not fool the defense: every image gets the whole budget.
+    goals = {}
+    for name in ("slow", "jpeg"):
+        Path("goals.txt").unlink(missing_ok=True)
+        words = ("-d", name, "-a", "spy", "--rung", "bpda", "-o", f"runs/{name}")
+        spied = config(text.replace("fgsm = {}", "spy = {}"))
+        assert run_cli("run", spied, *words, "--plugins-dir", folder).code == 0
+        goals[name] = Path("goals.txt").read_text().split()
+    assert set(goals["slow"]) == {"strength", "verdict"}  # of `none`, a verdict
+    assert set(goals["jpeg"]) == {"verdict"}
+    for name, why in (("vague", "attack_view NoneType"), ("weighty", "weights of its own")):
+        other = text.replace("slow = {}", f"{name} = {{}}")
+        answer = run_cli("run", config(other), "--plugins-dir", folder)
+        assert answer.code == 2
+        assert why in answer.err
 
 
 @pytest.mark.parametrize(

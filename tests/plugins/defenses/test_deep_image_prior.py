@@ -9,6 +9,7 @@ import torch
 from superdef_bench.core.errors import ConfigError
 from superdef_bench.core.loader import load_dataset, load_defense
 from superdef_bench.core.transform import InputTransform
+from superdef_bench.results.load import load_results
 from superdef_bench.testing import check_defense
 from tests.support.commands import CONFIG, Answer
 
@@ -45,6 +46,7 @@ def test_what_it_draws_comes_close_to_the_image_in_its_steps() -> None:
         ({"stop": "oracle"}, "is 'oracle'"),
         ({"net": "large"}, "is 'large'"),
         ({"steps": 0}, "steps is 0"),
+        ({"attack_steps": -1}, "attack_steps is -1"),
     ],
 )
 def test_an_argument_that_is_none_is_told(arguments: dict[str, object], words: str) -> None:
@@ -60,4 +62,16 @@ def test_a_run_attacks_it_by_bpda_and_ranks_it(
     text = text.replace("limit = 8", "limit = 2\ndraws = 20\neot = 1")
     answer = run_cli("run", config(text))
     assert answer.code == 0, answer.err
-    assert "no exact gradient" in answer.out + Path("runs/tiny/tiny.md").read_text()
+    results = load_results(Path("runs/tiny"))
+    rows = {row.rung for row in results.rows(defense="deep_image_prior") if row.attacked}
+    assert {"gray_box", "bpda"} <= rows
+    assert "white_box" not in rows
+    assert not results.defenses["deep_image_prior"].missing
+
+
+def test_attacks_are_given_a_shorter_fit_where_that_is_asked_for() -> None:
+    view = made(steps=90, stop="eswmv", attack_steps=7).attack_view()
+    assert vars(view)["steps"] == 7
+    assert vars(view)["stop"] == "static"
+    whole = made()
+    assert whole.attack_view() is whole
