@@ -73,8 +73,8 @@ class ClassifierRecipe:
                 et al., NeurIPS 2022; a single gradient step), at both sizes.
             eps: Their Linf radius.
             attack_steps: Gradient steps of pgd.
-            augment: flip_crop mirrors and shifts each image at random; not for what a mirror
-                turns into another class, such as traffic signs.
+            augment: crop shifts each image at random; flip_crop mirrors it, too, not for what a
+                mirror turns into another class, such as traffic signs.
             enlarged: Share of a batch that is seen at twice its size; in the loss the mean of both
                 sizes counts half, whatever the share.
             frozen: Share of the steps, the last ones, in which batch norm keeps its statistics,

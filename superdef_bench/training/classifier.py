@@ -18,12 +18,12 @@ from superdef_bench.training.data import at_once, read_all
 from superdef_bench.training.loop import Fit, check_seed, fit_network, rate_of
 from superdef_bench.training.super_resolution import autocast
 
-Augment = Literal["none", "flip_crop"]
+Augment = Literal["none", "crop", "flip_crop"]
 
 _SHIFT = 8  # the share of a side that a crop moves by at most: one in eight, 4 pixels of 32
 
 
-def flip_crop(x: Tensor, seed: int) -> Tensor:
+def flip_crop(x: Tensor, seed: int, *, mirror: bool = True) -> Tensor:
     """Return images mirrored and shifted at random, each for itself (He et al., CVPR 2016).
 
     Half of them are mirrored. Each is shifted by up to an eighth of its side in both directions;
@@ -32,13 +32,14 @@ def flip_crop(x: Tensor, seed: int) -> Tensor:
     Args:
         x: Images `(N, C, H, W)`.
         seed: Of the draws.
+        mirror: Whether any is mirrored.
     """
     count, _, height, width = x.shape
     generator = torch.Generator().manual_seed(seed)
     tall, wide = height // _SHIFT, width // _SHIFT
     down = torch.randint(2 * tall + 1, (count, 1), generator=generator)
     right = torch.randint(2 * wide + 1, (count, 1), generator=generator)
-    mirrored = torch.rand(count, 1, generator=generator) < 0.5
+    mirrored = torch.rand(count, 1, generator=generator) < (0.5 if mirror else 0.0)
     rows = down + torch.arange(height)
     columns = right + torch.arange(width)
     columns = torch.where(mirrored, columns.flip(1), columns)
@@ -69,7 +70,7 @@ class Settings:
         seed: Seed of order and noise.
         precision: `bfloat16` runs convolutions in it, those of the attack too.
         adversary: Makes the images to train on; None for clean ones.
-        augment: `flip_crop` mirrors and shifts them.
+        augment: `crop` shifts them, `flip_crop` mirrors them, too.
         enlarged: Share of a batch that is seen at twice its size; in the loss the mean of both
             sizes counts half, whatever the share.
         frozen: Share of the steps, the last ones, in which batch norm no longer follows the
@@ -109,7 +110,8 @@ class Settings:
             hint = "take 0 up to below 1"
             raise ConfigError(f"label_smoothing is {self.label_smoothing}", hint=hint)
         if self.augment not in get_args(Augment):
-            raise ConfigError(f"no augmentation {self.augment!r}", hint="take none or flip_crop")
+            hint = f"take {', '.join(get_args(Augment))}"
+            raise ConfigError(f"no augmentation {self.augment!r}", hint=hint)
         if not 0 < round(self.enlarged * self.batch_size) < self.batch_size:
             raise ConfigError(
                 f"enlarged is {self.enlarged}",
@@ -228,7 +230,9 @@ def train_classifier(
                 norm.eval()
         batch, mode = draws(step)
         start = settings.seed * 1_000_003 + step
-        seen = flip_crop(images[batch], start) if settings.augment == "flip_crop" else images[batch]
+        seen = images[batch]
+        if settings.augment != "none":
+            seen = flip_crop(seen, start, mirror=settings.augment == "flip_crop")
         x, y = seen.to(device).float() / 255, labels[batch].to(device)
         cut = size - round(settings.enlarged * size)
         parts = ((x[:cut], y[:cut]), (enlarge(x[cut:], mode), y[cut:]))

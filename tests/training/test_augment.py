@@ -36,6 +36,14 @@ def test_every_image_is_a_shift_of_itself_or_of_its_mirror() -> None:
     assert {mirrored for mirrored, _, _ in seen} == {False, True}
 
 
+def test_a_crop_mirrors_nothing() -> None:
+    image = torch.arange(16.0).expand(3, 16, 16)  # rises to the right
+    for one in flip_crop(image.expand(50, -1, -1, -1), 0, mirror=False):
+        row = one[0, 8]
+        assert (row[row > 0].diff() > 0).all()
+    assert not torch.equal(one, image)
+
+
 def test_the_same_seed_draws_the_same_and_images_draw_apart() -> None:
     x = torch.rand(1, 3, 16, 16).expand(8, -1, -1, -1)
     assert torch.equal(flip_crop(x, 5), flip_crop(x, 5))
@@ -52,9 +60,10 @@ def test_a_batch_is_enlarged_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyP
     settings = replace(SETTINGS, epochs=1, enlarged=0.25, augment="flip_crop")
     drawn: list[int] = []
 
-    def counted(x: Tensor, seed: int) -> Tensor:
+    def counted(x: Tensor, seed: int, *, mirror: bool) -> Tensor:
         drawn.append(seed)
-        return flip_crop(x, seed)
+        assert mirror
+        return flip_crop(x, seed, mirror=mirror)
 
     monkeypatch.setattr(classifier, "flip_crop", counted)
     train(model, tmp_path / "c.safetensors", settings)
@@ -67,8 +76,8 @@ def test_settings_out_of_range_are_one_line(run_cli: Run) -> None:
     for share in (0.0, 0.01, 1.0, -1.0):
         with pytest.raises(ConfigError, match="enlarged is"):
             replace(SETTINGS, enlarged=share)
-    with pytest.raises(ConfigError, match="no augmentation 'crop'"):
-        replace(SETTINGS, augment="crop")  # type: ignore[arg-type]  # that is the point
-    answer = run_cli("train", "classifier", "--augment", "crop")
+    with pytest.raises(ConfigError, match="no augmentation 'turn'"):
+        replace(SETTINGS, augment="turn")  # type: ignore[arg-type]  # that is the point
+    answer = run_cli("train", "classifier", "--augment", "turn")
     assert answer.code == 2
     assert "augment" in answer.err
