@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from superdef_bench.core.arguments import split_flags
@@ -31,7 +31,7 @@ from superdef_bench.core.transform import InputTransform
 from superdef_bench.core.types import Dataset
 from superdef_bench.io.files import write_atomically, written_whole
 from superdef_bench.io.machine import fix_numerics
-from superdef_bench.io.pictures import SUFFIXES, read_picture
+from superdef_bench.io.pictures import SUFFIXES, read_upright
 from superdef_bench.io.pixels import to_picture, to_pixels, to_png, to_tensor
 from superdef_bench.io.png import PngRows
 from superdef_bench.io.progress import progress_bar
@@ -149,7 +149,7 @@ def inputs_in(places: Sequence[Path]) -> Iterator[Input]:
         DataError: A place is missing, or a folder has no image.
     """
     for file in dict.fromkeys(file for place in places for file in _files(place)):
-        yield Input(file.name, str(file), partial(_upright, file), file)
+        yield Input(file.name, str(file), partial(read_upright, file), file)
 
 
 def images_of(dataset: Dataset) -> Iterator[Input]:
@@ -160,12 +160,6 @@ def images_of(dataset: Dataset) -> Iterator[Input]:
         flat = _NO_FILE_NAME.sub("_", shown.as_posix())
         title = f"{name} of {dataset.name}"
         yield Input(flat, title, partial(_stored, dataset, index))
-
-
-def _upright(file: Path) -> Image.Image:
-    picture = read_picture(file)
-    ImageOps.exif_transpose(picture, in_place=True)
-    return picture
 
 
 def _stored(dataset: Dataset, index: int) -> Image.Image:

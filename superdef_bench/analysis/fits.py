@@ -21,7 +21,6 @@ from superdef_bench.io.machine import fix_numerics
 from superdef_bench.io.progress import progress_bar
 from superdef_bench.nn.quality import psnr
 from superdef_bench.prior import MOST, RULES, STEPS, PriorFit, SkipShape, follow, rule_of, shape_for
-from superdef_bench.prior import restore as prior_room
 from superdef_bench.prior.restore import AT_ONCE
 from superdef_bench.prior.stopping import StopRule, at_least_one
 from superdef_bench.results.facts import Model
@@ -260,7 +259,6 @@ def key_of(model: str, batch: _Batch, watch: Watch) -> str:
         [list(batch.names), batch.draws.tolist(), batch.labels.tolist()],
         tensors({"images": batch.images, "clean": batch.clean}),
         sources(Path(__file__)),
-        sources(Path(prior_room.__code__.co_filename)),
     )
 
 
@@ -295,8 +293,9 @@ def _watched(run: RunFolder, batch: _Batch, watch: Watch) -> Kind:
         if step % watch.every:
             return
         looks.append(step)
-        first, among = _right(_classes(bare, drawn), batch.labels)
-        rid = ~_right(_classes(bare, drawn), seen_as)[1]
+        classes = _classes(bare, drawn)
+        first, among = _right(classes, batch.labels)
+        rid = ~_right(classes, seen_as)[1]
         seen.append((first, among, rid, psnr(drawn, batch.clean), psnr(drawn, batch.images)))
 
     fit = PriorFit(batch.images, random, shape=shape)
@@ -326,7 +325,7 @@ def _watched(run: RunFolder, batch: _Batch, watch: Watch) -> Kind:
                 },
             )
         )
-    return Kind(name=batch.kind, looks=looks, num_classes=run.benchmark.task.num_classes, fits=fits)
+    return Kind(name=batch.kind, looks=looks, num_classes=num_classes, fits=fits)
 
 
 @torch.no_grad()

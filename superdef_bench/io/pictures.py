@@ -5,7 +5,7 @@ import re
 import warnings
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from superdef_bench.core.errors import DataError
 from superdef_bench.io.files import read_file
@@ -58,6 +58,17 @@ def read_picture(path: Path, content: bytes | None = None) -> Image.Image:
     if picture is None:
         hint = "shrink it first" if "pixels" in refusal else _SAVE
         raise DataError(f"image {path} {refusal}", hint=hint)
+    return picture
+
+
+def read_upright(path: Path) -> Image.Image:
+    """Return the image at `path` as `read_picture` does, turned as its camera says.
+
+    Raises:
+        DataError: As `read_picture`.
+    """
+    picture = read_picture(path)
+    ImageOps.exif_transpose(picture, in_place=True)
     return picture
 
 

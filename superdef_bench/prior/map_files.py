@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import ImageOps
 from torch import Tensor
 
 from superdef_bench.core.errors import ConfigError
 from superdef_bench.io.files import write_atomically
-from superdef_bench.io.pictures import read_picture
+from superdef_bench.io.pictures import read_upright
 from superdef_bench.io.pixels import to_png, to_tensor
 from superdef_bench.prior.maps import draw_map
 from superdef_bench.prior.text import Residual
@@ -25,9 +24,7 @@ def read_map(file: Path) -> Tensor:
     Raises:
         DataError: It cannot be read.
     """
-    picture = read_picture(file)
-    ImageOps.exif_transpose(picture, in_place=True)
-    return to_tensor(picture)[0].expand(3, -1, -1)
+    return to_tensor(read_upright(file))[0].expand(3, -1, -1)
 
 
 def read_text(file: Path) -> Tensor:
@@ -77,11 +74,11 @@ def maps_to_read(
         text = read_text(known) if known else None
         return [MapToRead(image.name, "", read_map(image), text, files)]
     found = []
-    for satellite in (False, True):
-        kind = "aerial" if satellite else "plan"
+    for aerial in (False, True):
+        kind = "aerial" if aerial else "plan"
         for number in range(drawn):
             name = f"{kind}-{number}"
-            one = draw_map(number, satellite=satellite)
+            one = draw_map(number, aerial=aerial)
             files = _planned(name, out, force=force)
             found.append(MapToRead(name, f"{kind}: ", one.image, one.text, files))
     return found

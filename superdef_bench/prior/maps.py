@@ -18,7 +18,7 @@ _GROUNDS = ((242, 239, 233), (231, 236, 224), (245, 240, 228))
 _GREEN, _WATER, _HOUSE = (200, 225, 185), (170, 205, 225), (218, 208, 200)
 _STREETS = ((255, 255, 255), (253, 214, 137), (248, 232, 160))
 _DARK, _LIGHT = (40, 40, 48), (255, 255, 255)
-_SATELLITE = ((62, 84, 52), (78, 92, 60), (96, 90, 74), (52, 70, 60))
+_AERIAL = ((62, 84, 52), (78, 92, 60), (96, 90, 74), (52, 70, 60))
 
 
 @dataclass(frozen=True)
@@ -34,43 +34,43 @@ class StreetMap:
     text: Tensor
 
 
-def draw_map(number: int, side: int = 128, *, satellite: bool = False) -> StreetMap:
+def draw_map(number: int, side: int = 128, *, aerial: bool = False) -> StreetMap:
     """Draw a map: ground, water, parks, houses, streets, and on top names.
 
     Args:
         number: Which one; the same number gives the same map.
         side: Pixels a side.
-        satellite: Dark ground with grain and light names, in place of a plan with dark ones.
+        aerial: Dark ground with grain and light names, in place of a plan with dark ones.
 
     Raises:
         ConfigError: `side` is below 64.
     """
     if side < _LEAST:
         raise ConfigError(f"a map of {side} pixels is too small", hint=f"take {_LEAST} or more")
-    random = np.random.default_rng([number, side, satellite])
+    random = np.random.default_rng([number, side, aerial])
     large = side * _DRAWN
-    canvas = Image.new("RGB", (large, large), _pick(random, _SATELLITE if satellite else _GROUNDS))
+    canvas = Image.new("RGB", (large, large), _pick(random, _AERIAL if aerial else _GROUNDS))
     pencil = ImageDraw.Draw(canvas)
     for _ in range(random.integers(2, 5)):
-        colours = _SATELLITE if satellite else (_GREEN, _WATER)
+        colours = _AERIAL if aerial else (_GREEN, _WATER)
         pencil.polygon(_blob(random, large), fill=_pick(random, colours))
     for _ in range(random.integers(10, 20)):
         x, y = (int(each) for each in random.integers(0, large, 2))
         w, h = (int(each) for each in random.integers(large // 40, large // 16, 2))
-        colour = tuple(int(c) for c in random.integers(90, 170, 3)) if satellite else _HOUSE
+        colour = tuple(int(c) for c in random.integers(90, 170, 3)) if aerial else _HOUSE
         pencil.rectangle((x, y, x + w, y + h), fill=colour)
     for _ in range(random.integers(3, 6)):
         ends = random.integers(0, large, 4).tolist()
         if random.random() < 0.5:
             ends = [0, ends[1], large, ends[3]]
         width = int(random.integers(large // 50, large // 22))
-        colour = (128, 126, 120) if satellite else _pick(random, _STREETS)
+        colour = (128, 126, 120) if aerial else _pick(random, _STREETS)
         pencil.line(ends, fill=colour, width=width)
-    if satellite:
+    if aerial:
         canvas = _grained(canvas, random)
     letters = Image.new("L", canvas.size, 0)
     _write_names(ImageDraw.Draw(letters), random, large)
-    canvas.paste(_LIGHT if satellite else _DARK, mask=letters)
+    canvas.paste(_LIGHT if aerial else _DARK, mask=letters)
     small = canvas.resize((side, side), Image.Resampling.BOX)
     image = torch.from_numpy(np.asarray(small).copy()).permute(2, 0, 1).float() / 255
     covered = np.asarray(letters.resize((side, side), Image.Resampling.BOX))

@@ -13,7 +13,6 @@ from superdef_bench.io.machine import out_of_memory
 from superdef_bench.prior.fit import PriorFit, no_memory
 from superdef_bench.prior.stopping import at_least_one
 
-ITERATIONS = 50
 THRESHOLD = 0.25  # of the difference in every channel
 MOST_PIXELS = 2**20
 BLUR = 8  # pixels, of the Gaussian that the control takes away

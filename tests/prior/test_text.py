@@ -8,15 +8,15 @@ from superdef_bench.prior.maps import draw_map
 from superdef_bench.prior.text import Found, Residual, blurred, residuals
 
 
-@pytest.mark.parametrize("satellite", [False, True])
-def test_a_map_has_text_that_stands_out_the_same_each_time(satellite: bool) -> None:
-    first, again = (draw_map(3, 96, satellite=satellite) for _ in range(2))
+@pytest.mark.parametrize("aerial", [False, True])
+def test_a_map_has_text_that_stands_out_the_same_each_time(aerial: bool) -> None:
+    first, again = (draw_map(3, 96, aerial=aerial) for _ in range(2))
     assert torch.equal(first.image, again.image)
-    assert not torch.equal(first.image, draw_map(4, 96, satellite=satellite).image)
+    assert not torch.equal(first.image, draw_map(4, 96, aerial=aerial).image)
     assert 0.01 < first.text.float().mean() < 0.2
     light = first.image.mean(dim=0)
     inside, outside = light[first.text].mean(), light[~first.text].mean()
-    assert (inside - outside > 0.3) == satellite
+    assert (inside - outside > 0.3) == aerial
     assert abs(inside - outside) > 0.3
     with pytest.raises(ConfigError, match="too small"):
         draw_map(0, 32)

@@ -198,7 +198,7 @@ def test_a_spent_budget_ends_its_cells_and_keeps_the_others(
     rows = {(row["defense"], row["rung"]): row for row in document["accuracy"]}
     assert all(row["correct"] == row["n"] for row in rows.values() if row["rung"] == "")
     # Nothing that was not answered counts as fooled: another budget goes on where this one ended.
-    assert len(rows) < len(document["failures"]) + len(rows)
+    assert document["failures"]
     assert not any(row["errors"] for row in document["accuracy"])
     file.write_text(RUN.format(model=model.replace("100", "1000")))
     answer = run_cli("run", str(file), "-o", str(tmp_path / "short"))
