@@ -17,8 +17,6 @@ from superdef_bench.cli.app import (
 )
 from superdef_bench.cli.output import say
 
-_LOOKS = 8  # at a fit whose text is known
-
 
 @app.command("fits")
 def fits_command(
@@ -85,33 +83,13 @@ def residual_command(
     """
     from superdef_bench.cli.tables import print_found_text
     from superdef_bench.io.machine import choose_device, fix_numerics
-    from superdef_bench.io.progress import progress_bar
-    from superdef_bench.prior.map_files import maps_to_read, write_residual
-    from superdef_bench.prior.text import Found, blurred, check_threshold, residuals
+    from superdef_bench.prior.map_files import find_text, maps_to_read
+    from superdef_bench.prior.text import check_threshold
 
     check_threshold(threshold)
     where = choose_device(device)
     fix_numerics()
     maps = maps_to_read(image, drawn, known, out, force=force)
-    found: dict[str, list[Found]] = {}
-    with progress_bar(len(maps) * iterations) as bar:
-        for number, each in enumerate(maps):
-            picture = each.image.to(where)
-            text = None if each.text is None else each.text.to(where)
-            if text is not None:
-                found.setdefault(f"{each.kind}a blur", []).append(
-                    Found.of(blurred(picture).text(threshold), text)
-                )
-            for residual in residuals(picture, iterations, seed=seed + number):
-                step = residual.iteration
-                looked = step * _LOOKS // iterations > (step - 1) * _LOOKS // iterations
-                if text is not None and looked:
-                    found.setdefault(f"{each.kind}{step}", []).append(
-                        Found.of(residual.text(threshold), text)
-                    )
-                bar.show(f"drawing {each.name}", f"{step}/{iterations} iterations")
-                bar.advance(1)
-            for path in write_residual(each.files, residual, threshold):
-                say(path)
+    found = find_text(maps, iterations, threshold, seed=seed, device=where, report=say)
     if found:
-        print_found_text({what: Found.mean(several) for what, several in found.items()})
+        print_found_text(found)

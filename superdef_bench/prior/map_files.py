@@ -1,6 +1,6 @@
 """A map in a file, and the pictures of what was found in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,12 @@ from superdef_bench.core.errors import ConfigError
 from superdef_bench.io.files import write_atomically
 from superdef_bench.io.pictures import read_upright
 from superdef_bench.io.pixels import to_png, to_tensor
+from superdef_bench.io.progress import progress_bar
 from superdef_bench.prior.maps import draw_map
-from superdef_bench.prior.text import Residual
+from superdef_bench.prior.text import Found, Residual, blurred, residuals
 
 _PARTS = ("drawn", "left", "text", "strip")
+_LOOKS = 8  # at a fit whose text is known
 _GAP = 4  # white pixels between the pictures of a strip
 
 
@@ -92,6 +94,55 @@ def _planned(name: str, out: Path, *, force: bool) -> Mapping[str, Path]:
             f"{there[0]} exists already", hint="--force overwrites; or another folder with -o"
         )
     return files
+
+
+def find_text(
+    maps: Sequence[MapToRead],
+    iterations: int,
+    threshold: float,
+    *,
+    seed: int,
+    device: torch.device,
+    report: Callable[[Path], None],
+) -> Mapping[str, Found]:
+    """Fit a network to each map and write what it leaves.
+
+    Args:
+        maps: Maps.
+        iterations: Of each fit.
+        threshold: Of `Residual.text`.
+        seed: Of the first map's network; the next ones have the numbers after it.
+        device: Where to compute.
+        report: Gets each file that was written.
+
+    Returns:
+        How well known text was found, the mean over maps of a kind: by a blur, then after some
+        iterations. Nothing where none is known.
+
+    Raises:
+        ConfigError: There are no iterations.
+        DataError: A map cannot be fitted, its known text is of another size, or a file cannot be
+            written.
+    """
+    found: dict[str, list[Found]] = {}
+    with progress_bar(len(maps) * iterations) as bar:
+        for number, each in enumerate(maps):
+            picture = each.image.to(device)
+            text = None if each.text is None else each.text.to(device)
+            if text is not None:
+                by_blur = Found.of(blurred(picture).text(threshold), text)
+                found.setdefault(f"{each.kind}a blur", []).append(by_blur)
+            for residual in residuals(picture, iterations, seed=seed + number):
+                step = residual.iteration
+                looked = step * _LOOKS // iterations > (step - 1) * _LOOKS // iterations
+                if text is not None and looked:
+                    by_fit = Found.of(residual.text(threshold), text)
+                    found.setdefault(f"{each.kind}{step}", []).append(by_fit)
+                bar.show(f"drawing {each.name}", f"{step}/{iterations} iterations")
+                bar.advance(1)
+            for path in write_residual(each.files, residual, threshold):
+                report(path)
+    return {what: Found.mean(several) for what, several in found.items()}
 
 
 def write_residual(
