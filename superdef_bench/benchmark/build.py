@@ -318,12 +318,13 @@ def _defense(
     laid: Layouts,
 ) -> BuiltDefense:
     module: nn.Module = bare.classifier
-    for plugin, _, defense in reversed(parts):
+    for place, (plugin, _, defense) in reversed([*enumerate(parts)]):
         check_defense_facts(plugin.title, defense)
-        if choice.chain and not isinstance(defense, InputTransform):
+        wraps = getattr(defense, "wraps", False) and not place  # all that comes after it
+        if choice.chain and not isinstance(defense, InputTransform) and not wraps:
             raise ConfigError(
                 f"defense {choice.name!r} chains {type(defense).__name__}, which is no transform",
-                hint="a chain takes input transforms",
+                hint="a chain takes input transforms, and first what wraps them, such as gated",
             )
         told, hint = f"cannot protect {task.model!r}:", f"it comes from {plugin.source}"
         with calling(plugin.title, PluginError, verb=told, hint=hint):

@@ -102,14 +102,11 @@ class InputTransform(nn.Module):
         goes_back = vars(self).get("surrogate", self.bpda_surrogate)  # set on the instance alone
         stand_in = goes_back(x, **draw)
         size = (exact.shape[-2], exact.shape[-1])
-        result: Tensor = _StraightThrough.apply(exact, resize(stand_in, size))  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        return result
+        return straight_through(exact, resize(stand_in, size))
 
     def protect(self, model: nn.Module, task: Task) -> "Protected":
         """Put the transform before `model`, or before the stages that already protect it."""
-        if isinstance(model, Protected):
-            return Protected([self, *model.stages], model.classifier)
-        return Protected([self], model)
+        return model.behind(self) if isinstance(model, Protected) else Protected([self], model)
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -122,6 +119,12 @@ class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
         return None, gradient
+
+
+def straight_through(exact: Tensor, stand_in: Tensor) -> Tensor:
+    """Return `exact`, with the gradient of `stand_in`, a tensor of the same shape."""
+    result: Tensor = _StraightThrough.apply(exact, stand_in)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return result
 
 
 @dataclass
@@ -153,6 +156,9 @@ class _Draws:
     n: int
     purpose: Purpose
     first: int | None
+
+
+Drawn = tuple[str, Tensor, Tensor]  # the purpose, and image id and draw of each row
 
 
 class Protected(nn.Module):
@@ -209,9 +215,7 @@ class Protected(nn.Module):
         layout: Layout | None = None,
     ) -> "Protected":
         """Return the same classifier with a gradient view, draws and pass counts of its own."""
-        view = Protected(
-            list(self.stages),
-            self.classifier,
+        view = self._like(
             gradient=gradient,
             stochastic=self.stochastic,
             seed=self.seed if seed is None else seed,
@@ -219,6 +223,19 @@ class Protected(nn.Module):
             layout=layout or self.layout,
         )
         return view.train(self.training)
+
+    def _like(self, **settings: Any) -> "Protected":
+        """Return the same stages and classifier with other settings."""
+        return Protected(list(self.stages), self.classifier, **settings)
+
+    def behind(self, stage: InputTransform) -> "Protected":
+        """Return the same classifier with a stage more, which sees the image first."""
+        return Protected([stage, *self.stages], self.classifier)
+
+    @property
+    def defense(self) -> nn.Module:
+        """What the defense adds to the classifier."""
+        return self.stages
 
     @contextmanager
     def draws(
@@ -268,17 +285,23 @@ class Protected(nn.Module):
 
     def defend(self, x: Tensor) -> Tensor:
         """Return what the classifier gets to see, `(n * N, C, H', W')`; counts as a pass."""
-        n = self._active.n if self._active and self.stochastic else 1
+        n = self._draws_of_a_call()
         images = x.repeat(n, 1, 1, 1) if n > 1 else x
         self.passes.forwards += len(images)
+        return self._through(images, self._next_draws(x, n))
+
+    def _draws_of_a_call(self) -> int:
+        return self._active.n if self._active and self.stochastic else 1
+
+    def _through(self, images: Tensor, draws: Drawn | None) -> Tensor:
+        """Return images `(M, C, H, W)` behind all stages; row i of each has the draw i."""
         if images.requires_grad:
             images = _Count.apply(images, self.passes)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        draws = self._next_draws(x, n)
         for number, stage in enumerate(self.transforms):
             images = self._run_stage(stage, images, f"{self.stream}/{number}", draws)
         return images
 
-    def _next_draws(self, x: Tensor, n: int) -> tuple[str, Tensor, Tensor] | None:
+    def _next_draws(self, x: Tensor, n: int) -> Drawn | None:
         """Return the purpose, and image id and draw of each row, where something is random."""
         if not self.stochastic:
             return None
@@ -298,7 +321,7 @@ class Protected(nn.Module):
         stage: InputTransform,
         x: Tensor,
         stream: str,
-        draws: tuple[str, Tensor, Tensor] | None,
+        draws: Drawn | None,
     ) -> Tensor:
         def random() -> Random | None:
             if draws is None or not stage.stochastic:

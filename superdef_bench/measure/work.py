@@ -168,7 +168,7 @@ def _count(view: Protected, x: Tensor) -> dict[str, Work]:
         max(own.peak, rest.peak),
     )
     parts = (
-        (view.stages, own, own_flops, defended),
+        (view.defense, own, own_flops, defended),
         (view, both, counter.get_total_flops(), logits),
     )
     return {

@@ -5,6 +5,7 @@ from superdef_bench.io.downloads import check_address, is_encrypted, say_unpinne
 from superdef_bench.io.notes import note
 from superdef_bench.nn.catalogue import architecture, build_network, unusual_size
 from superdef_bench.nn.edsr import EDSR
+from superdef_bench.nn.gated import Detector, GatedClassifier
 from superdef_bench.nn.own_class import (
     as_network,
     check_sha256,
@@ -43,7 +44,9 @@ __all__ = [
     "RCAN",
     "SHIPPED",
     "Denoise",
+    "Detector",
     "Dtype",
+    "GatedClassifier",
     "Normalized",
     "Output",
     "ResNet",

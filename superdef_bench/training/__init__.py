@@ -5,6 +5,11 @@ from superdef_bench.training.artefact import Restoration
 from superdef_bench.training.checkpoint import load_checkpoint, save_checkpoint
 from superdef_bench.training.classifier import Augment, Settings, measure, train_classifier
 from superdef_bench.training.data import read_all, splits_of
+from superdef_bench.training.detector import (
+    DetectorSettings,
+    measure_detector,
+    train_detector,
+)
 from superdef_bench.training.distillation import Distillation, DistilledRestoration
 from superdef_bench.training.loop import Fit, Schedule, cosine, fit_network, one_cycle, rate_of
 from superdef_bench.training.queries import Queries
@@ -17,6 +22,7 @@ from superdef_bench.training.super_resolution import (
 __all__ = [
     "Adversary",
     "Augment",
+    "DetectorSettings",
     "Distillation",
     "DistilledRestoration",
     "Fit",
@@ -30,6 +36,7 @@ __all__ = [
     "fit_network",
     "load_checkpoint",
     "measure",
+    "measure_detector",
     "one_cycle",
     "rate_of",
     "read_all",
@@ -37,5 +44,6 @@ __all__ = [
     "save_checkpoint",
     "splits_of",
     "train_classifier",
+    "train_detector",
     "train_super_resolution",
 ]
