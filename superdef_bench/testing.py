@@ -26,7 +26,7 @@ from superdef_bench.core.loader import load_plugins as load_plugins
 from superdef_bench.core.plugins import Plugin
 from superdef_bench.core.rng import Random
 from superdef_bench.core.threats import AttackKind, Goal, Threat
-from superdef_bench.core.transform import Protected
+from superdef_bench.core.transform import InputTransform, Protected
 from superdef_bench.core.types import Attack, AttackContext, Dataset, Defense, Task
 from superdef_bench.engine.finite_difference import gradient_suspicion
 
@@ -119,6 +119,13 @@ def _apart(first: Tensor, second: Tensor) -> str:
     return "" if gap <= _TOLERANCE else f"they differ by {gap:.3g}, the limit is {_TOLERANCE}"
 
 
+class _AsItIs(InputTransform):
+    """Something to wrap."""
+
+    def transform(self, x: Tensor) -> Tensor:
+        return x
+
+
 def check_defense(defense: Defense) -> Iterator[Check]:
     """Yield what the contract asks of a defense, tried on a toy classifier."""
     said = _attempt("says what it is", lambda: check_defense_facts("it", defense))
@@ -126,6 +133,8 @@ def check_defense(defense: Defense) -> Iterator[Check]:
     if said[1]:
         return
     model, task = toy_model(), toy_task()
+    if getattr(defense, "wraps", False):
+        model = Protected([_AsItIs()], model).eval()
     x, ids = toy_images()
     guard = HandOver()
     guard.add("the classifier", model)
