@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _ORDER = (
     *("run", "init", "show", "leaderboard", "reproduce", "compare", "examples", "bank"),
-    *("history", "versus", "summary", "quality", "agreement", "fits", "cost", "verify"),
+    *("history", "versus", "summary", "quality", "agreement"),
+    *("fits", "detections", "cost", "verify"),
     *("list", "check", "new", "train", "apply", "residual"),
 )
 

@@ -1,4 +1,4 @@
-"""Commands on fits of Deep Image Prior: what they draw when, and what they draw last."""
+"""Commands on Deep Protection: fits of Deep Image Prior, and the detector before a defense."""
 
 from pathlib import Path
 from typing import Annotated
@@ -52,6 +52,33 @@ def fits_command(
     registry = registry_of_run(run, plugins_dir, no_third_party, trust=trust)
     watch, kinds = watch_fits(run, out, watch, registry=registry, device=choose_device(device))
     for path in write_page(out, run.name, watch, kinds):
+        say(path)
+
+
+@app.command("detections")
+def detections_command(
+    run: Annotated[
+        Path, typer.Argument(help="Run folder, with a row behind a detector and a rung gray_box.")
+    ],
+    out: Folder,
+    device: Device = "auto",
+    data_dir: DataDirectory = None,
+    plugins_dir: Directories = None,
+    no_third_party: OwnOnly = False,
+    trust: Trust = False,
+) -> None:
+    """Ask the detectors of a run what they stop, and what that saves: ROC curves and work.
+
+    Attacked images are those of the gray box, which the run keeps; nothing is attacked again.
+    """
+    from superdef_bench.analysis.detections import detections_in
+    from superdef_bench.analysis.detections_page import write_page
+    from superdef_bench.io.machine import choose_device
+
+    keep_data_in(data_dir)
+    registry = registry_of_run(run, plugins_dir, no_third_party, trust=trust)
+    name, rows = detections_in(run, registry=registry, device=choose_device(device))
+    for path in write_page(out, name, rows):
         say(path)
 
 

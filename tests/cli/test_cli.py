@@ -16,6 +16,7 @@ VERBS = [
     *("", "run", "init", "show", "list", "check", "leaderboard", "train", "new", "apply"),
     *(
         "residual",
+        "detections",
         "fits",
         "versus",
         "summary",

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from superdef_bench import testing
+from superdef_bench.analysis.detections import Detections, Kind
 from superdef_bench.core.loader import load_dataset, load_defense
 from superdef_bench.nn import Detector, ResNet
 from superdef_bench.nn.weights import find_weights, load_weights, save_weights
@@ -24,6 +25,17 @@ def test_the_area_under_a_curve_is_how_often_the_attacked_image_scores_higher() 
     assert area(clean, attacked) == pytest.approx((1 + 0.5 + 0 + 3) / 6)
     assert area(clean, clean) == pytest.approx(0.5)
     assert area(clean, attacked + 9) == 1.0
+
+
+def test_a_row_says_what_is_stopped_and_what_that_takes() -> None:
+    clean, pgd = Kind("clean"), Kind("pgd", "8/255")
+    scores = {clean: torch.tensor([-1.0, -2.0, -3.0, 0.5]), pgd: torch.tensor([1.0, -1.5])}
+    row = Detections("row", scores, passing=2.0, stopped=10.0, always=9.0)
+    assert (row.share(clean), row.share(pgd)) == (0.25, 0.5)
+    assert row.mean(clean) == 0.25 * 10 + 0.75 * 2
+    assert row.area(pgd) == (4 + 2) / 8
+    points = [(0, 0), (0, 0.5), (0.25, 0.5), (0.5, 0.5), (0.5, 1), (0.75, 1), (1, 1)]
+    assert row.curve(pgd) == points
 
 
 def test_the_threshold_lies_at_zero_and_scores_two_away() -> None:
@@ -129,7 +141,27 @@ def test_the_command_trains_what_the_defense_then_asks(
     detector = ResNet.of(load_weights(Path(WEIGHTS))).fold()
     assert alone["params"] == sum(p.numel() for p in detector.parameters())
     assert alone["gmac"] > 0
-    # A detector of another task is refused, and one with nothing behind it.
+    answer = run_cli("detections", "run", "-o", "seen", "--plugins-dir", folder)
+    assert answer.code == 0, answer.err
+    shown = json.loads(Path("seen/detections.json").read_text())
+    assert [row["row"] for row in shown] == ["gated_x2 (native)", "gated_noise"]
+    for row in shown:
+        clean, attacked = row["kinds"]
+        assert (clean["images"], attacked["images"], attacked["eps"]) == ("clean", "pgd", "8/255")
+        assert clean["n"] == attacked["n"] == 8
+        gmac, share = row["gmac"], clean["stopped"]
+        mean = share * gmac["stopped"] + (1 - share) * gmac["passing"]
+        assert clean["gmac"] == pytest.approx(mean)
+    # Enlarged, the image costs the classifier four times as much; noise costs nothing.
+    asked = alone["gmac"]
+    pipeline = costs["gated_x2 (native)", "pipeline"]["gmac"]
+    assert shown[0]["gmac"]["stopped"] == pytest.approx(pipeline, abs=1e-6)
+    without = shown[0]["gmac"]["stopped"] - asked
+    assert shown[0]["gmac"]["always"] == pytest.approx(without, abs=1e-6)
+    without = shown[1]["gmac"]["passing"] - asked
+    assert shown[1]["gmac"]["always"] == pytest.approx(without, abs=1e-6)
+    assert "![ROC curves" in Path("seen/detections.md").read_text()
+    # A detector with nothing behind it is refused, and one behind a transform.
     text = CONFIG.replace(', "bicubic_x2"] }', "] }")
     answer = run_cli("run", config(text), "--plugins-dir", folder)
     assert "defense 'gated' has nothing behind it" in answer.err
