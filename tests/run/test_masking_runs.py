@@ -40,9 +40,7 @@ square = {{ queries = {queries}, rungs = ["black_box"] }}
 
 # A row per kind of honest defense; the others of each kind are asked nightly.
 KINDS_OF_HONEST = """
-bilinear_x2 = {}
 bicubic_back = { plugin = "bicubic_x2", output = "resize_back" }
-blur_15 = { plugin = "gaussian_blur", sigma = 1.5 }
 median = {}
 jpeg_50 = { plugin = "jpeg", quality = 50 }
 bits_3 = { plugin = "bit_depth", bits = 3 }
@@ -54,6 +52,8 @@ blurred_jpeg = { chain = ["gaussian_blur", "jpeg"] }
 HONEST = (
     KINDS_OF_HONEST
     + """
+bilinear_x2 = {}
+blur_15 = { plugin = "gaussian_blur", sigma = 1.5 }
 nearest_x2 = {}
 bicubic_x2 = {}
 bicubic_x3 = { plugin = "bicubic_x2", scale = 3 }
