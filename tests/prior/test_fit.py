@@ -9,6 +9,7 @@ from torch import Tensor
 from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.core.loader import load_dataset
 from superdef_bench.core.rng import Random
+from superdef_bench.nn.quality import psnr
 from superdef_bench.nn.skip import PUBLISHED, SMALL, SkipShape
 from superdef_bench.prior import Plateau, PriorFit, Static, follow, restore, shape_for
 from superdef_bench.prior import fit as fit_module
@@ -60,6 +61,22 @@ def test_it_agrees_with_one_network_at_a_time_in_float64() -> None:
     together = drawn(images, random(0, 1, 2), 50, TINY)
     alone = drawn(images[2:], random(2), 50, TINY)
     torch.testing.assert_close(alone[0], together[2], rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_whole_fit_in_a_batch_is_as_near_to_one_alone_as_rounding_lets_it() -> None:
+    images = signs(4)
+    together = drawn(images, random(0, 1, 2, 3), 120)
+    rows = [images[row : row + 1] for row in range(4)]
+    alone = torch.cat([drawn(rows[row], random(row), 120) for row in range(4)])
+    moved = torch.nextafter(images, torch.ones(()))
+    nudged = torch.cat([drawn(moved[row : row + 1], random(row), 120) for row in range(4)])
+    itself = (nudged - alone).abs().amax(dim=(1, 2, 3))
+    assert ((together - alone).abs().amax(dim=(1, 2, 3)) <= 10 * itself).all()
+    assert float(itself.min()) > 1e-4  # a fit magnifies one ulp: the bound says something
+    fits = psnr(together, images), psnr(alone, images)
+    assert float(fits[0].mean() - fits[1].mean()) == pytest.approx(0.0, abs=0.3)
+    assert float(fits[1].mean()) > 20
 
 
 def test_a_second_fit_equals_the_first_and_another_draw_does_not() -> None:
