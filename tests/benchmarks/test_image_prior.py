@@ -1,5 +1,7 @@
 """Many fits of Deep Image Prior at once: `pytest tests/benchmarks -m slow -s -k image_prior`."""
 
+import resource
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -73,3 +75,26 @@ def test_image_prior_fits_many_at_once() -> None:
     assert least["two processes"] >= 1.3 * least["at once"]
     if least["alone"] < _WANTED * least["at once"]:
         pytest.xfail(f"one by one takes less than {_WANTED} times as long")
+
+
+def peak(rows: int, side: int) -> float:
+    """Fit so many networks for three steps; return the most MB that this process has held."""
+    images = torch.rand(rows, 3, side, side, generator=torch.Generator().manual_seed(0))
+    fit = PriorFit(images, Random(0, "benchmark", torch.arange(rows)))
+    for _ in range(3):
+        fit.step()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="others count the peak in other units")
+@pytest.mark.parametrize(("side", "most"), [(32, 10), (160, 80), (224, 135)])
+def test_image_prior_takes_so_much_memory_for_a_row(side: int, most: float) -> None:
+    context = get_context("spawn")
+    held = []
+    for rows in (4, 12):
+        with ProcessPoolExecutor(1, mp_context=context) as pool:  # a peak is that of a process
+            held.append(pool.submit(peak, rows, side).result())
+    each = (held[1] - held[0]) / 8
+    print(f"{side}x{side}: {each:.0f} MB for each network fitted at once")
+    assert each <= most
