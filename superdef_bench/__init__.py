@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from superdef_bench.io.pictures import read_picture as read_picture
     from superdef_bench.io.progress import progress_bar as progress_bar
     from superdef_bench.run.bank.example_file import read_examples as read_examples
+    from superdef_bench.subset.files import read_prepared as read_prepared
 
 # Imported on first use, so that `import superdef_bench` and `--help` never wait for torch.
 PUBLIC = {
@@ -77,6 +78,7 @@ PUBLIC = {
     "read_picture": "io.pictures",
     "progress_bar": "io.progress",
     "read_examples": "run.bank.example_file",
+    "read_prepared": "subset.files",
 }
 
 __all__ = list(PUBLIC)

@@ -1,5 +1,6 @@
 """Train the small residual classifier of a dataset, on clean or on adversarial images."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -114,9 +115,8 @@ class ClassifierRecipe:
         # Twice as fast on a CPU, but torch 2.11 crashes in weight gradients of under 16 channels.
         layout = torch.channels_last if width >= 16 else torch.contiguous_format
         model = model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch lists no (device, memory_format)
-        name = f"{train.name.replace('-', '_')}_resnet{6 * blocks + 2}" + (
-            "_at" if adversary else ""
-        )
+        stem = re.sub(r"\W+", "_", train.name).strip("_")  # gtsrb-32 (5 classes)
+        name = f"{stem}_resnet{6 * blocks + 2}" + ("_at" if adversary else "")
         metrics = train_classifier(
             model,
             train,

@@ -3,6 +3,7 @@
 from superdef_bench.cli import (
     analysis,
     bank,
+    data,
     gate,
     init,
     leaderboard,
@@ -18,6 +19,7 @@ from superdef_bench.cli.app import main, run_typed
 __all__ = [
     "analysis",
     "bank",
+    "data",
     "gate",
     "init",
     "leaderboard",

@@ -25,7 +25,7 @@ _ORDER = (
     *("run", "init", "show", "leaderboard", "reproduce", "compare", "examples", "bank"),
     *("history", "versus", "summary", "quality", "agreement"),
     *("fits", "detections", "cost", "verify"),
-    *("list", "check", "new", "train", "apply", "residual"),
+    *("list", "check", "new", "data", "train", "apply", "residual"),
 )
 
 

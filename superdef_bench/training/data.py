@@ -1,7 +1,6 @@
 """The images that recipes train on: photographs or classes, and their splits."""
 
 import hashlib
-import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from superdef_bench.core import loader
 from superdef_bench.core.errors import ConfigError, DataError, SuperdefError, did_you_mean
+from superdef_bench.core.named_dataset import named_dataset
 from superdef_bench.core.types import Dataset
 from superdef_bench.io.files import data_directory, find_data
 from superdef_bench.io.progress import progress_bar
@@ -26,25 +26,14 @@ def dataset_of(data: str) -> tuple[str, dict[str, Any]] | None:
             `{ plugin = "gtsrb", path = "data/gtsrb-32" }`. `./name` means the folder.
 
     Raises:
-        ConfigError: The table is none, or names no plugin.
+        ConfigError: The table is none, names no plugin, or has a split.
     """
-    known = loader.plugins().plugins["dataset"]
-    if not data.lstrip().startswith("{"):
-        return (data, {}) if data in known else None
-    try:
-        table, *more = tomllib.loads(f"data = {data}").values()
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"--data {data} is no table: {error}", hint=_TABLE) from error
-    if more or not isinstance(table, dict) or not isinstance(table.get("plugin"), str):
-        raise ConfigError(f"--data {data} names no plugin", hint=_TABLE)
-    if "split" in table:
+    plugin = named_dataset(data, "--data")
+    if plugin and "split" in plugin[1]:
         raise ConfigError(
             f"--data {data} has a split", hint="leave it out: training takes those it needs"
         )
-    name = table.pop("plugin")
-    if name not in known:
-        raise ConfigError(f"unknown dataset plugin {name!r}", hint=did_you_mean(name, known))
-    return name, table
+    return plugin
 
 
 def photographs_of(data: str, scale: int, *, least: int) -> Photographs:
@@ -71,7 +60,6 @@ def photographs_of(data: str, scale: int, *, least: int) -> Photographs:
 
 _AT_ONCE = 1000
 _PIXELS = 2**22
-_TABLE = """write it as in a config: '{ plugin = "gtsrb", path = "data/gtsrb-32" }'"""
 _HINT = "--data takes a dataset plugin with splits train and test, or a folder that holds them"
 
 

@@ -30,6 +30,7 @@ VERBS = [
     ),
     *("history", "verify autoattack", "verify submission"),
     *("bank", "bank ls", "bank verify", "bank export", "bank import"),
+    *("data", "data prepare"),
 ]
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -19,11 +19,13 @@ from PIL import Image
 from superdef_bench.benchmark.config import load_config
 from superdef_bench.core.loader import load_plugins
 from superdef_bench.io.pictures import read_picture
+from superdef_bench.io.seal import seal
 from superdef_bench.nn import load_network
 from superdef_bench.nn.pretrained import read_tensors
 from superdef_bench.run.bank.example_file import ExampleFile, read_examples
 from superdef_bench.run.record_file import SCHEMA
 from superdef_bench.run.records import RecordStore
+from superdef_bench.subset.files import Arrays, write_prepared
 from superdef_bench.training.checkpoint import load_checkpoint, save_checkpoint
 from superdef_bench.training.photographs import read_photographs
 from superdef_bench.training.train import read_settings
@@ -229,6 +231,41 @@ def _cell(value: Any) -> str:
     return str(value) if not isinstance(value, int) or abs(value) < 10**4000 else "9" * 5000
 
 
+def _prepared(folder: Path) -> Reader:
+    whole = Arrays(
+        images=np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8),
+        labels=np.array([0, 1] * 3),
+        splits=np.array(["train", "train", "validation", "validation", "test", "test"]),
+        ids=np.array(["a", "b", "c", "d", "a", "b"]),
+        groups=np.array(["x", "y", "z", "z", "x", "y"]),
+    )
+    archive, told = write_prepared(folder, whole, {"name": "few", "class_names": ["a", "b"]})
+    content, card = archive.read_bytes(), json.loads(told.read_text())
+    build = load_plugins().get("dataset", "prepared").build
+
+    def read(found: bytes) -> None:
+        if found.startswith(b"{"):
+            archive.write_bytes(content)
+            told.write_bytes(found)
+        else:  # the hashes are right, so that what reads the arrays is what is tried
+            archive.write_bytes(found)
+            named = {**card["images"], "sha256": hashlib.sha256(found).hexdigest()}
+            told.write_bytes(to_json(seal({**card, "images": named})))
+        for split in ("train", "validation", "test"):
+            dataset = build(path=str(folder), split=split)
+            dataset.load(range(len(dataset.ids)))
+
+    def sealed(document: Any) -> bytes:
+        with suppress(ValueError, RecursionError, TypeError, AttributeError):
+            document = seal(document)
+        return to_json(document)
+
+    meant = damaged_document(card, sealed)
+    return Reader(
+        "prepared", mixed(meant, of_document(card, to_json), damaged_bytes(content)), read
+    )
+
+
 def _images(folder: Path) -> Reader:
     pixels = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
     changes = []
@@ -273,4 +310,5 @@ FILE_READERS: Mapping[str, Callable[[Path], Reader]] = {
     "labels": _labels,
     "images": _images,
     "photographs": _photographs,
+    "prepared": _prepared,
 }
