@@ -31,7 +31,9 @@ def prepare_command(
         str, typer.Argument(help="Dataset plugin, or a table as in a config: { plugin = ... }.")
     ],
     out: Folder,
-    classes: Annotated[int, typer.Option(help="The first so many classes; 0 for all.")] = 0,
+    classes: Annotated[
+        int, typer.Option(help="The first so many that have enough images; 0 for all.")
+    ] = 0,
     named: Annotated[
         list[str] | None,
         typer.Option("--class", help="This class; repeatable, in place of --classes."),
@@ -65,4 +67,6 @@ def prepare_command(
     done = prepare(dataset, wish, out, force=force)
     height, width, _ = done.shape
     counts = ", ".join(f"{count} {part}" for part, count in done.images.items())
+    if done.passed_over:
+        say(f"passed over, with too few images: {', '.join(done.passed_over)}")
     say(f"{done.name}, {width}x{height} pixels: {counts}", *done.files)

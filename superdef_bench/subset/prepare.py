@@ -1,5 +1,6 @@
 """Prepare a subset: so many images of each class, for training, validation and test."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from superdef_bench.core.errors import DataError
 from superdef_bench.core.types import Dataset
 from superdef_bench.io.pixels import to_picture, to_pixels
 from superdef_bench.io.progress import progress_bar
-from superdef_bench.subset.draw import draw
+from superdef_bench.subset.draw import Pool, draw
 from superdef_bench.subset.files import PARTS, Arrays, check_free, write_prepared
 from superdef_bench.subset.source import AT_ONCE, Source, groups_of, open_source, pool_of
 from superdef_bench.subset.wish import Wish
@@ -25,12 +26,14 @@ class Done:
 
     Attributes:
         name: Name in tables.
+        passed_over: Classes before the last one taken that have too few images.
         images: How many each part has.
         shape: `(H, W, C)` of an image.
         files: What was written.
     """
 
     name: str
+    passed_over: Sequence[str]
     images: Mapping[str, int]
     shape: tuple[int, ...]
     files: Sequence[Path]
@@ -51,23 +54,53 @@ def prepare(words: str, wish: Wish, out: Path, *, force: bool) -> Done:
     """
     check_free(out, force=force)
     source = open_source(words)
-    classes = wish.chosen(source.train)
-    arrays = _read(source, classes, _places(source, classes, wish), wish.size)
+    pool = pool_of(source.train)
+    test = None if source.is_one_split else pool_of(source.test)
+    short = _short(pool, test, wish.counts)
+    classes = wish.chosen(source.train, short)
+    arrays = _read(source, classes, _places(source, pool, test, classes, wish), wish.size)
     facts = _facts(source, classes, wish, arrays)
-    images: Mapping[str, int] = facts["images_in"]
-    return Done(facts["name"], images, arrays.images.shape[1:], write_prepared(out, arrays, facts))
+    over = [source.train.class_names[n] for n in sorted(short) if n < classes[-1]]
+    facts["passed_over"] = over if wish.classes else []
+    return Done(
+        facts["name"],
+        facts["passed_over"],
+        facts["images_in"],
+        arrays.images.shape[1:],
+        write_prepared(out, arrays, facts),
+    )
 
 
-def _places(source: Source, classes: Sequence[int], wish: Wish) -> Mapping[str, Sequence[int]]:
+def _short(pool: Pool, test: Pool | None, counts: Mapping[str, int]) -> Mapping[int, str]:
+    """Return the classes that have too few images, with what they have.
+
+    Args:
+        pool: What training and validation images are drawn from.
+        test: What test images are drawn from; None for the same.
+        counts: Images of each class by part.
+    """
+    needed = counts["train"] + counts["validation"] + (0 if test else counts["test"])
+    short: dict[int, str] = {}
+    for where, least in ((pool, needed), *([(test, counts["test"])] if test else [])):
+        has = Counter(where.labels)
+        for number in range(len(pool.class_names)):
+            if has[number] < least:
+                told = f"{has[number]} in {where.title}, wanted {least}"
+                short.setdefault(number, told)
+    return short
+
+
+def _places(
+    source: Source, pool: Pool, test: Pool | None, classes: Sequence[int], wish: Wish
+) -> Mapping[str, Sequence[int]]:
     """Return the places of the drawn images of each part in the split that it comes from.
 
     Test images come first: where both splits have a group of the same name, it is theirs.
     """
-    pool, counts = pool_of(source.train), wish.counts
-    if source.is_one_split:
+    counts = wish.counts
+    if test is None:
         wanted = {part: counts[part] for part in ("test", "validation", "train")}
         return draw(pool, classes, wanted, wish.seed)
-    test = pool_of(source.test)
     tested = draw(test, classes, {"test": counts["test"]}, wish.seed)
     both_say = groups_of(source.train) and groups_of(source.test)
     taken = {test.groups[place] for place in tested["test"]} if both_say else set()

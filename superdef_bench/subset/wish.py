@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from superdef_bench.core.errors import ConfigError, did_you_mean
+from superdef_bench.core.errors import ConfigError, DataError, did_you_mean
 from superdef_bench.core.types import Dataset
 from superdef_bench.subset.files import PARTS
 
@@ -18,7 +18,7 @@ class Wish:
         train: Training images of each class.
         validation: Validation images of each class; 0 for none.
         test: Test images of each class.
-        classes: The first so many classes; 0 for all.
+        classes: The first so many classes that have enough images; 0 for all.
         named: Names of the classes, in place of that.
         size: Height and width in pixels; 0 keeps them.
         seed: Of what is drawn.
@@ -61,11 +61,16 @@ class Wish:
         """Images of each class by part, in the order of `PARTS`."""
         return {part: getattr(self, part) for part in PARTS}
 
-    def chosen(self, dataset: Dataset) -> list[int]:
+    def chosen(self, dataset: Dataset, short: Mapping[int, str]) -> list[int]:
         """Return the numbers of the wanted classes of a dataset, in its order.
+
+        Args:
+            dataset: Its classes.
+            short: Those that have too few images, by number, with what they have.
 
         Raises:
             ConfigError: It has not so many, or none or several of a name.
+            DataError: Not so many have enough images.
         """
         known = list(dataset.class_names)
         if self.classes > len(known):
@@ -88,4 +93,14 @@ class Wish:
             raise ConfigError(f"--class {twice} is given twice", hint="drop one of them")
         if self.named:
             return [number for number, name in enumerate(known) if name in self.named]
-        return list(range(self.classes or len(known)))
+        if not self.classes:
+            return list(range(len(known)))
+        enough = [number for number in range(len(known)) if number not in short]
+        if len(enough) < self.classes:
+            first = min(short)
+            raise DataError(
+                f"{len(enough)} classes of {dataset.name} have enough images, wanted "
+                f"{self.classes}: class {known[first]!r} has {short[first]}",
+                hint="take fewer images of each class, or fewer classes",
+            )
+        return enough[: self.classes]

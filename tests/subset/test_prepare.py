@@ -65,6 +65,27 @@ def test_the_first_classes_are_written_with_as_many_images_of_each(prepare: Run)
         assert np.array_equal(found["images"][row], expected)
 
 
+def test_classes_with_too_few_images_are_passed_over_and_told(run_cli: Run) -> None:
+    for name, count in (("a", 3), ("b", 8), ("c", 8)):
+        for number in range(count):
+            Path("pictures", name).mkdir(parents=True, exist_ok=True)
+            colour = (number * 9, 40, 200)
+            Image.new("RGB", (8, 8), colour).save(f"pictures/{name}/{number}.png")
+    words = ("data", "prepare", '{ plugin = "imagefolder", path = "pictures", split = "" }')
+    few = ("--train", 3, "--validation", 1, "--test", 2)
+    answer = run_cli(*words, "--classes", 2, *few, "-o", "out")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("passed over, with too few images: a\n")
+    assert (card("out")["class_names"], card("out")["passed_over"]) == (["b", "c"], ["a"])
+    answer = run_cli(*words, "--classes", 3, *few, "-o", "none")
+    assert answer.code == 2
+    assert "2 classes of pictures have enough images, wanted 3: class 'a' has 3 in" in answer.err
+    assert "wanted 6" in answer.err
+    assert not Path("none").exists()
+    answer = run_cli(*words, *few, "-o", "none")
+    assert "class 'a' of pictures has 3 images, wanted 6" in answer.err
+
+
 def test_no_film_straddles_the_parts(prepare: Run) -> None:
     for seed in range(3):
         assert prepare("films", *FEW, "--seed", seed, "-o", f"out{seed}").code == 0
