@@ -243,7 +243,7 @@ def test_a_missing_config_and_a_shipped_one(
     assert "config nothing.toml cannot be read: No such file" in answer.err
     known = (
         "known: ablations, cifar10-jpeg-ladder, cifar10-jpeg-linf, cifar10-jpeg-resize-back, "
-        "cifar10-jpeg-resnet18-linf, gate, imagenet-linf, ladder, mustafa-attacks, "
+        "cifar10-jpeg-resnet18-linf, gate, gated, imagenet-linf, ladder, mustafa-attacks, "
         "nips2017-ladder, "
     )
     assert known in answer.err
