@@ -146,4 +146,4 @@ def _compare_images(
 def _seen(defense: BuiltDefense, x: Tensor, ids: Tensor) -> Tensor:
     view = defense.protected.view("exact")
     with view.draws(ids, 1, "score"):
-        return view.defend(x)
+        return view.answer(x)[0]

@@ -133,7 +133,7 @@ class OneImage:
         place = self.place - self._shard.start
         view = group.defense.protected.view("exact")
         with view.draws(self._shard.images.ids[place, None], 1, "score"):
-            return view.defend(image[None])[0]
+            return view.answer(image[None])[0][0]
 
     def _wrong(self, group: Group) -> bool:
         """Return whether the defense gets the clean image wrong."""

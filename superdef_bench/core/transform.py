@@ -158,6 +158,14 @@ class _Draws:
     first: int | None
 
 
+Checked = Callable[[Tensor, int], Tensor]
+
+
+def as_it_is(made: Tensor, count: int) -> Tensor:
+    """Check nothing of what stages made of `count` images."""
+    return made
+
+
 Drawn = tuple[str, Tensor, Tensor]  # the purpose, and image id and draw of each row
 
 
@@ -263,6 +271,17 @@ class Protected(nn.Module):
             # A stage hides its gradient. Attacks see zeros and go on; checks make it suspect.
             logits = logits + 0.0 * x.flatten(1).sum(dim=1, keepdim=True)
         return logits
+
+    def answer(self, x: Tensor, checked: Checked = as_it_is) -> tuple[Tensor, Tensor]:
+        """Return what the classifier gets to see of images `(N, C, H, W)`, and the logits.
+
+        Args:
+            x: Images.
+            checked: Returns what the stages made of so many images, before the classifier gets
+                it, or raises.
+        """
+        defended = checked(self.defend(x), len(x) * self._draws_of_a_call())
+        return defended, self.classify(defended, len(x))
 
     @property
     def has_attack_view(self) -> bool:

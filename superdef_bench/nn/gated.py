@@ -9,7 +9,14 @@ from torch.nn import functional
 
 from superdef_bench.core.errors import ConfigError, DataError
 from superdef_bench.core.layout import laid_out
-from superdef_bench.core.transform import InputTransform, Protected, straight_through
+from superdef_bench.core.transform import (
+    Checked,
+    InputTransform,
+    Protected,
+    as_it_is,
+    resize,
+    straight_through,
+)
 from superdef_bench.nn.resnet import ResNet
 
 _GAIN = 4.0  # brings what is left to the range of an image
@@ -111,19 +118,31 @@ class GatedClassifier(Protected):
         """Return logits as `Protected` does: `(N, K)`, inside `draws` `(n, N, K)`."""
         score: Tensor = self.detector(x)
         if not (torch.is_grad_enabled() and x.requires_grad):
-            return self._switched(x, score > 0)
+            return self._switched(x, score > 0)[1]
         defended = self.classify(super().defend(x), len(x))
         bare = self.classify(x, len(x))
         stopped, share = (score > 0)[:, None], score.sigmoid()[:, None]
         mixed = share * defended + (1 - share) * bare
         return straight_through(torch.where(stopped, defended, bare), mixed)
 
-    def _switched(self, x: Tensor, stopped: Tensor) -> Tensor:
-        """Return the logits, each image on its own way: passing the defense by is what it saves."""
+    def answer(self, x: Tensor, checked: Checked = as_it_is) -> tuple[Tensor, Tensor]:
+        """Return what the classifier gets to see of images `(N, C, H, W)`, and the logits.
+
+        What the stages return is brought to the size of the images, as those that pass have it.
+        """
+        return self._switched(x, self.stops(x), checked)
+
+    def _switched(
+        self,
+        x: Tensor,
+        stopped: Tensor,
+        checked: Checked = as_it_is,
+    ) -> tuple[Tensor, Tensor]:
+        """Send each image its own way: passing the defense by is what a detector saves."""
         n = self._draws_of_a_call()
         draws = self._next_draws(x, n)  # of all images: those of one depend on no other
         self.passes.forwards += n * len(x)
-        places, answers = [], []
+        places, answers, seen = [], [], x.repeat(n, 1, 1, 1)
         past = (~stopped).nonzero()[:, 0]
         if len(past):
             bare: Tensor = self.classifier(laid_out(x[past], self.layout))
@@ -133,9 +152,12 @@ class GatedClassifier(Protected):
         if len(through):
             rows = (torch.arange(n, device=x.device)[:, None] * len(x) + through).flatten()
             own = None if draws is None else (draws[0], draws[1][rows], draws[2][rows])
-            images = self._through(x[through].repeat(n, 1, 1, 1), own)
+            made = self._through(x[through].repeat(n, 1, 1, 1), own)
+            images = checked(made, n * len(through))
+            seen[rows] = resize(images, (x.shape[-2], x.shape[-1])).clamp(0.0, 1.0)
             logits: Tensor = self.classifier(laid_out(images, self.layout))
             places.append(through)
             answers.append(logits.unflatten(0, (n, -1)))
         found = torch.cat(answers, dim=1)[:, torch.cat(places).argsort()]
-        return found[0] if self._active is None else found.expand(self._active.n, -1, -1)
+        answered = found[0] if self._active is None else found.expand(self._active.n, -1, -1)
+        return seen, answered

@@ -110,15 +110,16 @@ def _score(
     owner, count, clean = f"defense {defense.name!r}", len(attacked), images.x
     view, before = defense.protected.view("exact"), attacked.clone()
     answers = []
+
+    def checked(made: Tensor, images: int) -> Tensor:
+        found = plain_tensor(owner, made)
+        check_defended(owner, found, images, attacked.shape[1])
+        return found
+
     for number in range(draws):
         with view.draws(images.ids, 1, "score"):
-            seen = plain_tensor(owner, view.defend(attacked))
-            check_defended(owner, seen, *attacked.shape[:2])
-            answers.append(
-                check_logits(
-                    owner, plain_tensor(owner, view.classify(seen, count)), count, num_classes
-                )
-            )
+            seen, logits = view.answer(attacked, checked)
+            answers.append(check_logits(owner, plain_tensor(owner, logits), count, num_classes))
         if not number:
             defended = resize(seen, (clean.shape[-2], clean.shape[-1])).clamp(0.0, 1.0)
     logits = torch.stack(answers)  # (draws, N, K)

@@ -152,3 +152,19 @@ def test_nothing_stands_before_what_wraps() -> None:
 def test_weights_of_a_classifier_are_of_no_detector() -> None:
     with pytest.raises(DataError, match="2 outputs"):
         Detector.of(ResNet(blocks=1, num_classes=2).state_dict())
+
+
+def test_what_is_scored_is_what_the_switch_answers() -> None:
+    stage = load_defense("bicubic_x2")
+    assert isinstance(stage, InputTransform)
+    network = gated(stage)
+    stopped = network.stops(IMAGES)
+    with torch.no_grad(), network.draws(torch.arange(8), 1, "score"):
+        seen, logits = network.answer(IMAGES)
+    with torch.no_grad():
+        torch.testing.assert_close(logits[0], network(IMAGES))
+        assert torch.equal(seen[~stopped], IMAGES[~stopped])
+        assert not torch.equal(seen[stopped], IMAGES[stopped])
+        bare = network.classifier(IMAGES)
+    torch.testing.assert_close(logits[0][~stopped], bare[~stopped])
+    assert not torch.allclose(logits[0][stopped], bare[stopped])
