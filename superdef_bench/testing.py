@@ -150,12 +150,16 @@ def check_defense(defense: Defense) -> Iterator[Check]:
     if not isinstance(protected, Protected):
         protected = Protected((), inner, stochastic=defense.stochastic).eval()
 
+    def checked(made: Tensor, count: int) -> Tensor:
+        defended = plain_tensor("it", made)
+        check_defended("it", defended, count, x.shape[1])
+        return defended
+
     def trace(images: Tensor, keys: Tensor, purpose: Any = "score") -> tuple[Tensor, Tensor]:
         view = protected.view("exact", seed=0)
         with guard.to("it", ContractError), torch.no_grad(), view.draws(keys, 1, purpose):
-            defended = plain_tensor("it", view.defend(images))
-            check_defended("it", defended, len(images), x.shape[1])
-            logits = plain_tensor("it", view.classify(defended, len(images)))
+            defended, logits = view.answer(images, checked)
+            logits = plain_tensor("it", logits)
         return check_logits("it", logits, len(images), CLASSES), defended
 
     def shapes() -> str:

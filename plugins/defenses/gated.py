@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import nn
 
-from superdef_bench import ConfigError, DataError, Protected, Task, hookimpl
+from superdef_bench import ConfigError, Protected, Task, hookimpl
 from superdef_bench.nn import Detector, GatedClassifier
 
 
@@ -36,14 +36,7 @@ class Gated:
             DataError: No detector was trained for its dataset, classes and input shape.
             ConfigError: Nothing protects the classifier.
         """
-        try:
-            detector = Detector.of(task.load("detector", self._path))
-        except DataError as error:
-            raise DataError(
-                error.message,
-                hint=f"superdef-bench train detector --data {task.dataset} --model {task.model}; "
-                'then path = "runs/train-detector/..._detector.safetensors"',
-            ) from error
+        detector = Detector.of(task.load("detector", self._path))
         if not isinstance(model, Protected) or not model.stages:
             raise ConfigError(
                 "defense 'gated' has nothing behind it",

@@ -16,7 +16,7 @@ from superdef_bench.core.transform import Protected
 from superdef_bench.io.machine import fix_numerics
 from superdef_bench.io.progress import progress_bar
 from superdef_bench.measure.work import work_of
-from superdef_bench.nn import GatedClassifier
+from superdef_bench.nn import GatedClassifier, roc_area
 from superdef_bench.run.cells import Cell, Group
 from superdef_bench.run.images import eight_bits
 
@@ -55,15 +55,8 @@ class Detections:
         return float((self.scores[kind] > 0).double().mean())
 
     def area(self, kind: Kind) -> float:
-        """Return the area under the ROC curve that tells a kind from clean images.
-
-        That is how often an attacked image scores higher than a clean one.
-        """
-        clean = self.scores[Kind(CLEAN)].sort().values
-        attacked = self.scores[kind]
-        above = torch.searchsorted(clean, attacked)
-        level = torch.searchsorted(clean, attacked, right=True)
-        return float((above + level).double().mean() / 2 / len(clean))
+        """Return the area under the ROC curve that tells a kind from clean images."""
+        return roc_area(self.scores[Kind(CLEAN)], self.scores[kind])
 
     def curve(self, kind: Kind) -> list[tuple[float, float]]:
         """Return the ROC curve: shares of clean and attacked images above each threshold."""

@@ -140,7 +140,8 @@ class Task:
         if self.loader is None:
             raise DataError(
                 f"no {kind} for task {self.dataset} / {self.model}",
-                hint="this task was made by hand, without a place to look",
+                hint="this task was made by hand, without a place to look; for others: "
+                f"superdef-bench train {kind} --data {self.dataset} --model {self.model}",
             )
         return self.loader(self, kind, path)
 

@@ -5,7 +5,7 @@ from superdef_bench.io.downloads import check_address, is_encrypted, say_unpinne
 from superdef_bench.io.notes import note
 from superdef_bench.nn.catalogue import architecture, build_network, unusual_size
 from superdef_bench.nn.edsr import EDSR
-from superdef_bench.nn.gated import Detector, GatedClassifier
+from superdef_bench.nn.gated import Detector, GatedClassifier, roc_area
 from superdef_bench.nn.own_class import (
     as_network,
     check_sha256,
@@ -75,6 +75,7 @@ __all__ = [
     "read_provenance",
     "read_statistics",
     "read_tensors",
+    "roc_area",
     "save_weights",
     "say_unpinned",
     "soft_jpeg",

@@ -58,6 +58,19 @@ class Detector(nn.Module):
         return scores
 
 
+def roc_area(clean: Tensor, attacked: Tensor) -> float:
+    """Return the area under the ROC curve: how often an attacked image scores above a clean one.
+
+    Args:
+        clean: Scores of clean images `(M,)`.
+        attacked: Scores of attacked ones `(N,)`; what is level with a clean one counts half.
+    """
+    ranked = clean.sort().values
+    above = torch.searchsorted(ranked, attacked)
+    level = torch.searchsorted(ranked, attacked, right=True)
+    return float((above + level).double().mean() / 2 / len(clean))
+
+
 class GatedClassifier(Protected):
     """A protected classifier behind a detector: only what it stops goes through the stages.
 

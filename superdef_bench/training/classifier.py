@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from superdef_bench.core.errors import ConfigError, DataError
+from superdef_bench.core.errors import ConfigError
 from superdef_bench.core.transform import resize
 from superdef_bench.core.types import Dataset
 from superdef_bench.training.adversarial import Adversary
-from superdef_bench.training.data import at_once, read_all
+from superdef_bench.training.data import at_once, check_batch, read_all
 from superdef_bench.training.loop import Fit, check_seed, fit_network, rate_of
 from superdef_bench.training.super_resolution import autocast
 
@@ -205,11 +205,7 @@ def train_classifier(
         DataError: The data is smaller than a batch; see also `fit_network`.
     """
     size, attack = settings.batch_size, settings.adversary
-    if len(train.ids) < size:
-        raise DataError(
-            f"{len(train.ids)} training images are fewer than a batch of {size}",
-            hint="give more images or a smaller --batch-size",
-        )
+    check_batch(train, size)
     optimizer = torch.optim.SGD(
         model.parameters(),
         lr=settings.lr,

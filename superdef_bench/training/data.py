@@ -225,6 +225,15 @@ def _tenth_of_groups(train: Dataset, groups: Sequence[str]) -> list[int]:
     return [place for place, group in enumerate(groups) if group in held]
 
 
+def check_batch(train: Dataset, size: int) -> None:
+    """Raise DataError unless a dataset has enough images for one batch."""
+    if len(train.ids) < size:
+        raise DataError(
+            f"{len(train.ids)} training images are fewer than a batch of {size}",
+            hint="give more images or a smaller --batch-size",
+        )
+
+
 def at_once(image: Tensor, most: int) -> int:
     """Return how many images like `image` `(C, H, W)` to hold at once: fewer if they are large."""
     return max(1, min(most, _PIXELS // image[0].numel()))

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from superdef_bench.core.errors import ConfigError, DataError
+from superdef_bench.core.errors import ConfigError
 from superdef_bench.core.rng import Random
 from superdef_bench.core.threats import Threat
 from superdef_bench.core.types import AttackContext, Dataset
 from superdef_bench.engine import Loss, ascend, cross_entropy, margin
-from superdef_bench.nn import Detector
+from superdef_bench.nn import Detector, roc_area
 from superdef_bench.training.adversarial import read_radius
 from superdef_bench.training.classifier import flip_crop
-from superdef_bench.training.data import at_once, read_all
+from superdef_bench.training.data import at_once, check_batch, read_all
 from superdef_bench.training.loop import Fit, check_seed, fit_network, rate_of
 
 _AT_ONCE = 250
@@ -146,11 +146,7 @@ def train_detector(
         DataError: The data is smaller than a batch; see also `fit_network`.
     """
     size, eps = settings.batch_size, read_radius(settings.eps)
-    if len(train.ids) < size:
-        raise DataError(
-            f"{len(train.ids)} training images are fewer than a batch of {size}",
-            hint="give more images or a smaller --batch-size",
-        )
+    check_batch(train, size)
     (images, labels), held_out = read_all(train), read_all(validation)
     device = next(detector.parameters()).device
     batches = len(labels) // size
@@ -222,18 +218,11 @@ def _scores(
     return torch.cat(clean), {name: torch.cat(scores) for name, scores in attacked.items()}
 
 
-def area(clean: Tensor, attacked: Tensor) -> float:
-    """Return the area under the ROC curve: how often an attacked image has the higher score."""
-    above = torch.searchsorted(clean.sort().values, attacked)
-    level = torch.searchsorted(clean.sort().values, attacked, right=True)
-    return float((above + level).double().mean() / 2 / len(clean))
-
-
 def _areas(
     detector: nn.Module, classifier: nn.Module, data: tuple[Tensor, Tensor], eps: float
 ) -> dict[str, float]:
     clean, attacked = _scores(detector, classifier, data, eps)
-    return {f"auc_{name}": area(clean, scores) for name, scores in attacked.items()}
+    return {f"auc_{name}": roc_area(clean, scores) for name, scores in attacked.items()}
 
 
 def measure_detector(
@@ -259,7 +248,7 @@ def measure_detector(
         "images": len(clean),
         "stopped": float((clean > 0).float().mean()),
         "attacks": {
-            name: {"stopped": float((scores > 0).float().mean()), "auc": area(clean, scores)}
+            name: {"stopped": float((scores > 0).float().mean()), "auc": roc_area(clean, scores)}
             for name, scores in attacked.items()
         },
         "roc": [

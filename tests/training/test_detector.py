@@ -11,10 +11,10 @@ import torch
 from superdef_bench import testing
 from superdef_bench.analysis.detections import Detections, Kind
 from superdef_bench.core.loader import load_dataset, load_defense
-from superdef_bench.nn import Detector, ResNet
+from superdef_bench.nn import Detector, ResNet, roc_area
 from superdef_bench.nn.weights import find_weights, load_weights, save_weights
 from superdef_bench.results.load import load_results
-from superdef_bench.training.detector import _settle, area, on_levels
+from superdef_bench.training.detector import _settle, on_levels
 from tests.support.commands import Answer
 from tests.support.small import SMALL
 
@@ -22,9 +22,9 @@ from tests.support.small import SMALL
 def test_the_area_under_a_curve_is_how_often_the_attacked_image_scores_higher() -> None:
     clean, attacked = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([1.0, 3.0])
     # Of six pairs: 1 > 0, 1 = 1 (a half), 1 < 2, 3 > all.
-    assert area(clean, attacked) == pytest.approx((1 + 0.5 + 0 + 3) / 6)
-    assert area(clean, clean) == pytest.approx(0.5)
-    assert area(clean, attacked + 9) == 1.0
+    assert roc_area(clean, attacked) == pytest.approx((1 + 0.5 + 0 + 3) / 6)
+    assert roc_area(clean, clean) == pytest.approx(0.5)
+    assert roc_area(clean, attacked + 9) == 1.0
 
 
 def test_a_row_says_what_is_stopped_and_what_that_takes() -> None:
